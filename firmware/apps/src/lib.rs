@@ -1,0 +1,3 @@
+//! firmware-apps
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! firmware-kerncore
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! firmware-kernel
+#![no_std]
+#![forbid(unsafe_code)]

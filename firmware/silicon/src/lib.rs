@@ -1,0 +1,3 @@
+//! firmware-silicon
+#![no_std]
+#![forbid(unsafe_code)]

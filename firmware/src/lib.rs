@@ -1,0 +1,3 @@
+//! firmware
+#![no_std]
+#![forbid(unsafe_code)]

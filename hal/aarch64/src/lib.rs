@@ -1,0 +1,3 @@
+//! hal-aarch64
+#![no_std]
+#![forbid(unsafe_code)]

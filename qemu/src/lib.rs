@@ -1,0 +1,3 @@
+//! qemu-runner
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! qm-driver
+#![no_std]
+#![forbid(unsafe_code)]

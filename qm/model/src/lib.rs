@@ -1,0 +1,3 @@
+//! qm-model
+#![no_std]
+#![forbid(unsafe_code)]

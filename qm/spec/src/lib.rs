@@ -1,0 +1,3 @@
+//! qm-spec
+#![no_std]
+#![forbid(unsafe_code)]

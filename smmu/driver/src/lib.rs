@@ -1,0 +1,3 @@
+//! smmu-driver
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! smmu-model
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! smmu-spec
+#![no_std]
+#![forbid(unsafe_code)]

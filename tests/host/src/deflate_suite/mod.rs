@@ -1,0 +1,1 @@
+//! deflate_suite

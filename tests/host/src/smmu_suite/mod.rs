@@ -1,0 +1,1 @@
+//! smmu_suite

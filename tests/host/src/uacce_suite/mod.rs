@@ -1,0 +1,1 @@
+//! uacce_suite

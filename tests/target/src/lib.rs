@@ -1,0 +1,3 @@
+//! target-tests
+#![no_std]
+#![forbid(unsafe_code)]

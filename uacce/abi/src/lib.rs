@@ -1,0 +1,3 @@
+//! uacce-abi
+#![no_std]
+#![forbid(unsafe_code)]

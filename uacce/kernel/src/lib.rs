@@ -1,0 +1,3 @@
+//! uacce-kernel
+#![no_std]
+#![forbid(unsafe_code)]

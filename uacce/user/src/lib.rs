@@ -1,0 +1,3 @@
+//! uacce-user
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! deflate
+#![no_std]
+#![forbid(unsafe_code)]

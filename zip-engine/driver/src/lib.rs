@@ -1,0 +1,3 @@
+//! zip-driver
+#![no_std]
+#![forbid(unsafe_code)]

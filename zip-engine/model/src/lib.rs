@@ -1,0 +1,3 @@
+//! zip-model
+#![no_std]
+#![forbid(unsafe_code)]

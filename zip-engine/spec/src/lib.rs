@@ -1,0 +1,3 @@
+//! zip-spec
+#![no_std]
+#![forbid(unsafe_code)]
