@@ -1,3 +1,0 @@
-//! qemu-runner
-#![no_std]
-#![forbid(unsafe_code)]
