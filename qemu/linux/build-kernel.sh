@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds Debian's linux-source-6.1 for arm64 with kernel.fragment into the cache (about 5 minutes on two cores, once) and prints where Image and modules lie.
+set -euo pipefail
+. "$(dirname "$0")/cache.sh"
+need 'command -v aarch64-linux-gnu-gcc' gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+need 'command -v flex && command -v bison && command -v bc && command -v rsync && command -v xz' flex bison bc rsync xz-utils
+need 'test -e /usr/include/openssl/opensslv.h && test -e /usr/include/libelf.h' libssl-dev libelf-dev
+need 'ls /usr/src/linux-source-6.1.tar.xz' linux-source-6.1
+
+stamp=$(cat "$linux_here/kernel.fragment" "$linux_here/build-kernel.sh" /usr/src/linux-source-6.1.tar.xz | sha256sum | cut -c1-16)
+out=$linux_cache/kernel-$stamp
+if [ ! -e "$out/done" ]; then
+	rm -rf "$out" && mkdir -p "$out"
+	echo "linux: unpacking and building into $out" >&2
+	tar -C "$out" -xf /usr/src/linux-source-6.1.tar.xz
+	make=(make -s -C "$out/linux-source-6.1" ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- KBUILD_BUILD_TIMESTAMP=0 KBUILD_BUILD_USER=soc KBUILD_BUILD_HOST=soc)
+	"${make[@]}" KCONFIG_ALLCONFIG="$linux_here/kernel.fragment" allnoconfig >&2
+	while read -r line; do # each wish of the fragment must have survived the dependencies
+		case $line in CONFIG_*) grep -qx "$line" "$out/linux-source-6.1/.config" || { echo "linux: the configuration lost $line" >&2; exit 1; } ;; esac
+	done <"$linux_here/kernel.fragment"
+	"${make[@]}" -j"$(nproc)" Image modules >&2
+	mkdir "$out/modules"
+	find "$out/linux-source-6.1/drivers" -name '*.ko' -exec cp {} "$out/modules/" \;
+	cp "$out/linux-source-6.1/arch/arm64/boot/Image" "$out/Image"
+	rm -rf "$out/linux-source-6.1"
+	touch "$out/done"
+fi
+echo "$out"
