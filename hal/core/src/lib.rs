@@ -10,6 +10,7 @@
 mod addr;
 mod clock;
 mod dma;
+mod esr;
 mod machine;
 mod queue;
 mod reg;
@@ -18,6 +19,7 @@ mod window;
 pub use addr::{Access, AccessKind, Iova, Ipa, Pa, StreamId, SubstreamId, Va};
 pub use clock::{Clock, Deadline, Expired, poll_until};
 pub use dma::{AllocError, Barriers, DmaBuffer, DmaMapper};
+pub use esr::{DataAbort, Esr, ExceptionClass, FaultStatus, LoadStore, StorePair};
 pub use machine::{BusError, DmaError, DmaPort, IrqLines, PhysMemory, Requester, StallTag, Verdict};
 pub use queue::{QueueDevice, QueueError, QueueId, Region, RegionBacking, RegionKind};
 pub use reg::{Permission, Reg, RegInfo};
