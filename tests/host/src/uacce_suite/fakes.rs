@@ -1,0 +1,177 @@
+//! A device and address spaces that write down what was asked of them, in order.
+
+use hal::{Pa, QueueDevice, QueueError, QueueId, Region, RegionBacking, RegionKind, SubstreamId, Va};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use uacce_kernel::{AddressSpaces, Drained, SpaceError, SpaceId};
+
+/// One call on a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Did {
+    Get(u16, Option<u32>),
+    Start(u16),
+    Stop(u16),
+    Put(u16),
+    Bind(u64),
+    Unbind(u64, u32, Drained),
+    Map(u64, u64),
+    Unmap(u64, u64),
+}
+
+/// The order of everything, over both ports.
+#[derive(Clone, Default)]
+pub struct Log(Rc<RefCell<Vec<Did>>>);
+
+impl Log {
+    pub fn take(&self) -> Vec<Did> {
+        self.0.take()
+    }
+    fn push(&self, did: Did) {
+        self.0.borrow_mut().push(did);
+    }
+}
+
+/// Length of the fake's doorbell region.
+pub const MMIO_BYTES: u64 = 0x1_0000;
+/// Length of the fake's shared region.
+pub const DUS_BYTES: u64 = 0x2_5000;
+
+/// A device of `total` queues whose refusals a test sets.
+pub struct FakeDevice {
+    pub log: Log,
+    pub free: RefCell<BTreeSet<u16>>,
+    pub start: Cell<Result<(), QueueError>>,
+    pub stop: Cell<Result<(), QueueError>>,
+    pub updated: RefCell<BTreeSet<u16>>,
+    pub has_dus: bool,
+}
+
+impl FakeDevice {
+    pub fn new(log: &Log, total: u16) -> Rc<Self> {
+        Rc::new(Self {
+            log: log.clone(),
+            free: RefCell::new((0..total).collect()),
+            start: Cell::new(Ok(())),
+            stop: Cell::new(Ok(())),
+            updated: RefCell::default(),
+            has_dus: true,
+        })
+    }
+}
+
+/// A shared fake: the test keeps one hand on it.
+pub struct Shared(pub Rc<FakeDevice>);
+
+impl QueueDevice for Shared {
+    fn api(&self) -> &'static str {
+        "hisi_qm_v3"
+    }
+    fn algorithms(&self) -> &'static str {
+        "zlib\ngzip\ndeflate"
+    }
+    fn available_instances(&self) -> u32 {
+        self.0.free.borrow().len() as u32
+    }
+    fn region_len_bytes(&self, region: Region) -> u64 {
+        match region {
+            Region::Mmio => MMIO_BYTES,
+            Region::Dus if self.0.has_dus => DUS_BYTES,
+            Region::Dus => 0,
+        }
+    }
+    fn get_queue(&self, substream: Option<SubstreamId>) -> Result<QueueId, QueueError> {
+        let id = self.0.free.borrow_mut().pop_first().ok_or(QueueError::Busy)?;
+        self.0.log.push(Did::Get(id, substream.map(|s| s.0)));
+        Ok(QueueId(id))
+    }
+    fn put_queue(&self, queue: QueueId) {
+        self.0.log.push(Did::Put(queue.0));
+        assert!(self.0.free.borrow_mut().insert(queue.0), "queue {} was put twice", queue.0);
+    }
+    fn start_queue(&self, queue: QueueId) -> Result<(), QueueError> {
+        self.0.log.push(Did::Start(queue.0));
+        self.0.start.get()
+    }
+    fn stop_queue(&self, queue: QueueId) -> Result<(), QueueError> {
+        self.0.log.push(Did::Stop(queue.0));
+        self.0.stop.get()
+    }
+    fn is_updated(&self, queue: QueueId) -> bool {
+        self.0.updated.borrow_mut().remove(&queue.0)
+    }
+    fn region(&self, queue: QueueId, region: Region) -> Option<RegionBacking> {
+        let len_bytes = self.region_len_bytes(region);
+        let (base, kind) = match region {
+            Region::Mmio => (0x21_0000_0000 + u64::from(queue.0) * MMIO_BYTES, RegionKind::Device),
+            Region::Dus => (0x5000_0000 + u64::from(queue.0) * DUS_BYTES, RegionKind::Memory),
+        };
+        (len_bytes != 0).then_some(RegionBacking { base: Pa(base), len_bytes, kind })
+    }
+    fn ioctl(&self, queue: QueueId, command: u32, arg: &mut [u8]) -> Result<(), QueueError> {
+        match (command, arg.len()) {
+            (0xc004_480a, 4) => {
+                if u16::from_le_bytes([arg[2], arg[3]]) > 1 {
+                    return Err(QueueError::Invalid);
+                }
+                arg[..2].copy_from_slice(&queue.0.to_le_bytes());
+                Ok(())
+            }
+            _ => Err(QueueError::Invalid),
+        }
+    }
+}
+
+/// Address spaces: PASIDs from 1 up, one per space for all devices.
+pub struct FakeSpaces {
+    pub log: Log,
+    pub sva: bool,
+    pub pasids: Vec<u64>,
+    pub pasid_limit: usize,
+    pub mappings: BTreeSet<(u64, u64)>,
+    pub out_of_memory: bool,
+    next: u64,
+}
+
+impl FakeSpaces {
+    pub fn new(log: &Log) -> Self {
+        let (pasids, mappings) = (Vec::new(), BTreeSet::new());
+        Self { log: log.clone(), sva: true, pasids, pasid_limit: 64, mappings, out_of_memory: false, next: 0x10_0000_0000 }
+    }
+}
+
+impl AddressSpaces for FakeSpaces {
+    fn supports_sva(&self, _node: u32) -> bool {
+        self.sva
+    }
+    fn bind(&mut self, _node: u32, space: SpaceId) -> Result<SubstreamId, SpaceError> {
+        self.log.push(Did::Bind(space.0));
+        let at = self.pasids.iter().position(|owner| *owner == space.0);
+        let at = match at {
+            Some(at) => at,
+            None if self.pasids.len() == self.pasid_limit => return Err(SpaceError::OutOfSubstreams),
+            None => {
+                self.pasids.push(space.0);
+                self.pasids.len() - 1
+            }
+        };
+        Ok(SubstreamId(at as u32 + 1))
+    }
+    fn unbind(&mut self, _node: u32, space: SpaceId, substream: SubstreamId, drained: Drained) {
+        self.log.push(Did::Unbind(space.0, substream.0, drained));
+    }
+    fn map(&mut self, space: SpaceId, backing: RegionBacking, _len_bytes: u64) -> Result<Va, SpaceError> {
+        if self.out_of_memory {
+            return Err(SpaceError::OutOfMemory);
+        }
+        let at = self.next;
+        self.next += 0x10_0000;
+        self.log.push(Did::Map(space.0, backing.base.0));
+        self.mappings.insert((space.0, at));
+        Ok(Va(at))
+    }
+    fn unmap(&mut self, space: SpaceId, at: Va, _len_bytes: u64) {
+        self.log.push(Did::Unmap(space.0, at.0));
+        assert!(self.mappings.remove(&(space.0, at.0)), "unmapped what is not mapped");
+    }
+}
