@@ -1,0 +1,58 @@
+//! What a part is: fixed when the model is made.
+
+use hal::StreamId;
+use qm_spec::{CAP_FUNCTIONS, CapabilityWords, QmVersion, pci};
+
+/// Properties of one function.
+#[derive(Clone, Copy, Debug)]
+pub struct QmConfig {
+    /// Revision of the block; decides layouts, features and the PCI revision id.
+    pub version: QmVersion,
+    /// StreamID of everything that the function emits.
+    pub stream: StreamId,
+    /// PCI vendor id.
+    pub vendor: u16,
+    /// PCI device id: names the engine behind the queues.
+    pub device: u16,
+    /// Subsystem vendor (15:0) and id (31:16).
+    pub subsystem: u32,
+    /// PASID bits that the function can emit, 1 to 20; 0 leaves the capability out.
+    pub pasid_width: u8,
+    /// Capability words of the queue manager (0x3100 to 0x312c, version 3).
+    pub capability: CapabilityWords,
+    /// Capability words of the engine, `(offset, word)` with offsets 0x3130 to 0x3178. Offsets not named read 0.
+    pub engine_capabilities: &'static [(u16, u32)],
+    /// Reads of a "done" or "busy" bit that must pass before a register operation shows its end. 0 is at once.
+    pub latency_reads: u8,
+}
+
+/// Features of word 0x3100 that this model does not build: shaper, messages between functions, runtime power management, DAE.
+const NOT_BUILT: u32 = CAP_FUNCTIONS::SHAPER::SET.value
+    | CAP_FUNCTIONS::PF_VF::SET.value
+    | CAP_FUNCTIONS::VF_PM::SET.value
+    | CAP_FUNCTIONS::PF_PM::SET.value
+    | CAP_FUNCTIONS::DAE::SET.value;
+
+impl QmConfig {
+    /// A function of the given version with the version's default capabilities, less what the model does not build.
+    pub const fn new(version: QmVersion, stream: StreamId, device: u16) -> Self {
+        let mut capability = CapabilityWords::of(version);
+        capability.functions &= !NOT_BUILT;
+        Self {
+            version,
+            stream,
+            vendor: pci::VENDOR,
+            device,
+            subsystem: pci::VENDOR as u32 | (device as u32) << 16,
+            pasid_width: 16,
+            capability,
+            engine_capabilities: &[],
+            latency_reads: 2,
+        }
+    }
+
+    /// True if every queue has its own doorbell page (register 0x30).
+    pub const fn isolated_doorbells(&self) -> bool {
+        matches!(self.version, QmVersion::V3)
+    }
+}

@@ -1,0 +1,108 @@
+//! How a function shows itself in PCI configuration space (A.1, A.2, A.4). Offsets in bytes; standard layouts of the PCI specifications.
+#![allow(missing_docs, reason = "register_bitfields! makes items of its own beside each documented field")]
+
+use tock_registers::register_bitfields;
+
+register_bitfields! { u32,
+    /// Command (15:0) and status (31:16), offset 0x04.
+    pub COMMAND [
+        /// [1] MSE: memory space enable.
+        MSE OFFSET(1) NUMBITS(1) [],
+        /// [2] BME: bus master enable.
+        BME OFFSET(2) NUMBITS(1) [],
+        /// [6] PERR: parity error response.
+        PERR OFFSET(6) NUMBITS(1) [],
+        /// [8] SERR: system error enable.
+        SERR OFFSET(8) NUMBITS(1) [],
+        /// [10] INTX_DISABLE.
+        INTX_DISABLE OFFSET(10) NUMBITS(1) [],
+        /// [20] CAP_LIST: there is a capability list.
+        CAP_LIST OFFSET(20) NUMBITS(1) [],
+    ],
+    /// First dword of the MSI capability.
+    pub MSI_CONTROL [
+        /// [7:0] ID: 5.
+        ID OFFSET(0) NUMBITS(8) [],
+        /// [15:8] NEXT capability.
+        NEXT OFFSET(8) NUMBITS(8) [],
+        /// [16] ENABLE.
+        ENABLE OFFSET(16) NUMBITS(1) [],
+        /// [19:17] CAPABLE: log2 of the vectors wanted.
+        CAPABLE OFFSET(17) NUMBITS(3) [],
+        /// [22:20] ENABLED: log2 of the vectors granted.
+        ENABLED OFFSET(20) NUMBITS(3) [],
+        /// [23] ADDRESS64.
+        ADDRESS64 OFFSET(23) NUMBITS(1) [],
+        /// [24] PER_VECTOR_MASK.
+        PER_VECTOR_MASK OFFSET(24) NUMBITS(1) [],
+    ],
+    /// Second dword of the PASID extended capability: capability (15:0), control (31:16).
+    pub PASID [
+        /// [1] EXEC: execute permission supported.
+        EXEC OFFSET(1) NUMBITS(1) [],
+        /// [2] PRIV: privileged mode supported.
+        PRIV OFFSET(2) NUMBITS(1) [],
+        /// [12:8] WIDTH in bits.
+        WIDTH OFFSET(8) NUMBITS(5) [],
+        /// [16] ENABLE.
+        ENABLE OFFSET(16) NUMBITS(1) [],
+    ]
+}
+
+/// HiSilicon's vendor id.
+pub const VENDOR: u16 = 0x19e5;
+/// Base class 0x12, processing accelerator; sub-class and interface 0.
+pub const CLASS: u32 = 0x12_0000;
+
+/// Vendor and device id.
+pub const ID: u16 = 0x00;
+/// Command and status.
+pub const COMMAND_STATUS: u16 = 0x04;
+/// Revision (7:0) and class (31:8).
+pub const REVISION_CLASS: u16 = 0x08;
+/// Cache line, latency, header type, BIST.
+pub const HEADER: u16 = 0x0c;
+/// BAR2, low half: the register file.
+pub const BAR2: u16 = 0x18;
+/// BAR4, low half: doorbell pages.
+pub const BAR4: u16 = 0x20;
+/// Subsystem vendor and id.
+pub const SUBSYSTEM: u16 = 0x2c;
+/// Pointer to the first capability.
+pub const CAPABILITIES: u16 = 0x34;
+/// Interrupt line and pin.
+pub const INTERRUPT: u16 = 0x3c;
+/// Low bits of a 64-bit prefetchable memory BAR.
+pub const BAR_MEM64_PREFETCH: u32 = 0xc;
+
+/// Capability id of MSI.
+pub const CAP_ID_MSI: u8 = 0x05;
+/// Capability id of PCI Express.
+pub const CAP_ID_PCIE: u8 = 0x10;
+/// Extended capability id of PASID.
+pub const EXT_CAP_ID_PASID: u16 = 0x1b;
+
+/// Bytes of one function's configuration space.
+pub const CONFIG_BYTES: u16 = 0x1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_those_of_the_pci_specifications() {
+        let command = [COMMAND::MSE, COMMAND::BME, COMMAND::PERR, COMMAND::SERR, COMMAND::INTX_DISABLE, COMMAND::CAP_LIST];
+        assert_eq!(command.map(|f| f.mask << f.shift), [0x2, 0x4, 0x40, 0x100, 0x400, 0x10_0000]);
+        let msi = [
+            MSI_CONTROL::ID,
+            MSI_CONTROL::NEXT,
+            MSI_CONTROL::ENABLE,
+            MSI_CONTROL::CAPABLE,
+            MSI_CONTROL::ENABLED,
+            MSI_CONTROL::ADDRESS64,
+            MSI_CONTROL::PER_VECTOR_MASK,
+        ];
+        assert_eq!(msi.map(|f| f.mask << f.shift), [0xff, 0xff00, 0x1_0000, 0xe_0000, 0x70_0000, 0x80_0000, 0x100_0000]);
+        assert_eq!([PASID::EXEC, PASID::PRIV, PASID::WIDTH, PASID::ENABLE].map(|f| f.mask << f.shift), [2, 4, 0x1f00, 0x1_0000]);
+    }
+}
