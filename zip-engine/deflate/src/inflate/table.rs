@@ -1,0 +1,386 @@
+//! Decode tables: built from code lengths, read with one look-up for most symbols.
+//!
+//! A table has `1 << root` entries indexed by the next `root` bits of the stream, and after them the subtables of the prefixes
+//! whose codewords are longer. One entry (`u32`):
+//!
+//! | kind | 31 | 30:16 | 15 | 14 | 13 | 11:8 | 7:0 |
+//! |---|---|---|---|---|---|---|---|
+//! | literal | 1 | literal | 0 | 0 | 0 | codeword bits | codeword bits |
+//! | length | 0 | base length | 0 | 0 | 0 | codeword bits | codeword + extra bits |
+//! | distance | 0 | base distance | 0 | 0 | 0 | codeword bits | codeword + extra bits |
+//! | precode symbol | 0 | symbol | 0 | 0 | 0 | codeword bits | codeword bits |
+//! | end of block | 0 | 0 | 1 | 0 | 1 | codeword bits | codeword bits |
+//! | no such symbol | 0 | 0 | 1 | 0 | 0 | codeword bits | codeword bits |
+//! | subtable pointer | 0 | first entry | 1 | 1 | 0 | index bits | `root` |
+//!
+//! Codeword bits count from the first bit that the table is indexed by, so in a subtable they leave out the `root` bits before it.
+//!
+//! Size: a complete code of 288 symbols of at most 15 bits needs at most 2342 entries with an 11-bit root, one of 32 symbols 402 with
+//! an 8-bit root (`enough 288 11 15` and `enough 32 8 15` of zlib's examples), the precode 128. Incomplete codes have one codeword
+//! of one bit and need two.
+
+use crate::constants::*;
+
+/// The entry is a literal.
+pub(super) const LITERAL: u32 = 1 << 31;
+/// The entry is neither a literal nor a base value.
+pub(super) const EXCEPTIONAL: u32 = 1 << 15;
+/// With [`EXCEPTIONAL`]: the entry points to a subtable.
+pub(super) const SUBTABLE: u32 = 1 << 14;
+/// With [`EXCEPTIONAL`]: the entry ends the block.
+pub(super) const BLOCK_END: u32 = 1 << 13;
+
+/// Index bits of the literal/length root. Twelve lost 15 % on the host: the table leaves the first-level cache.
+pub(super) const LITLEN_ROOT_MAX: usize = 11;
+/// Index bits of the distance root.
+pub(super) const DISTANCE_ROOT_MAX: usize = 8;
+/// Entries of the literal/length table.
+pub(super) const LITLEN_ENTRIES: usize = 2342;
+/// Entries of the distance table.
+pub(super) const DISTANCE_ENTRIES: usize = 402;
+/// Entries of the precode table.
+pub(super) const PRECODE_ENTRIES: usize = 1 << PRECODE_BITS_MAX;
+
+/// Why code lengths make no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CodeError {
+    /// More codewords than bit patterns.
+    OverSubscribed,
+    /// Bit patterns left over.
+    Incomplete,
+}
+
+/// Which incomplete codes are let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Incomplete {
+    /// None but the empty one (the precode; its symbols then all read as 0).
+    Refused,
+    /// The empty code and a single codeword of one bit (literal/length and distance).
+    SingleBit,
+}
+
+/// Entries of the literal/length symbols without their codeword bits.
+static LITLEN_SYMBOL_ENTRIES: [u32; LITLEN_SYMBOLS] = {
+    let mut entries = [EXCEPTIONAL; LITLEN_SYMBOLS];
+    let mut symbol = 0;
+    while symbol < END_OF_BLOCK {
+        entries[symbol] = LITERAL | (symbol as u32) << 16;
+        symbol += 1;
+    }
+    entries[END_OF_BLOCK] = EXCEPTIONAL | BLOCK_END;
+    let mut i = 0;
+    while i < LENGTH_BASE.len() {
+        entries[257 + i] = (LENGTH_BASE[i] as u32) << 16 | LENGTH_EXTRA[i] as u32;
+        i += 1;
+    }
+    entries
+};
+
+/// Entries of the distance symbols without their codeword bits.
+static DISTANCE_SYMBOL_ENTRIES: [u32; DISTANCE_SYMBOLS] = {
+    let mut entries = [EXCEPTIONAL; DISTANCE_SYMBOLS];
+    let mut i = 0;
+    while i < DISTANCE_BASE.len() {
+        entries[i] = (DISTANCE_BASE[i] as u32) << 16 | DISTANCE_EXTRA[i] as u32;
+        i += 1;
+    }
+    entries
+};
+
+/// Entries of the precode symbols without their codeword bits.
+static PRECODE_SYMBOL_ENTRIES: [u32; PRECODE_SYMBOLS] = {
+    let mut entries = [0; PRECODE_SYMBOLS];
+    let mut symbol = 0;
+    while symbol < PRECODE_SYMBOLS {
+        entries[symbol] = (symbol as u32) << 16;
+        symbol += 1;
+    }
+    entries
+};
+
+/// A decode table of `ENTRIES` entries.
+pub(super) struct Table<const ENTRIES: usize> {
+    pub(super) entries: [u32; ENTRIES],
+    /// Index bits of the root.
+    pub(super) root: u32,
+}
+
+impl<const ENTRIES: usize> Table<ENTRIES> {
+    pub(super) const fn new() -> Self {
+        Table { entries: [0; ENTRIES], root: 0 }
+    }
+
+    /// Looks up the symbol that the bits begin with; bits past the known ones are 0.
+    ///
+    /// Returns its entry and the bits before it that led to a subtable. The symbol is known only if all its bits are.
+    #[inline]
+    pub(super) fn lookup(&self, bits: u64) -> (u32, u32) {
+        let entry = self.entries[bits as usize & ((1 << self.root) - 1)];
+        if entry & (EXCEPTIONAL | SUBTABLE) != EXCEPTIONAL | SUBTABLE {
+            return (entry, 0);
+        }
+        (self.entries[subtable_index(entry, bits >> self.root)], self.root)
+    }
+}
+
+/// Returns the index of the entry that `bits` select in the subtable of `pointer`.
+#[inline(always)]
+pub(super) fn subtable_index(pointer: u32, bits: u64) -> usize {
+    let index_bits = (pointer >> 8) & 0xf;
+    (pointer >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))
+}
+
+impl Table<LITLEN_ENTRIES> {
+    /// Builds the literal/length table.
+    pub(super) fn build_litlen(&mut self, lengths: &[u8]) -> Result<(), CodeError> {
+        self.root = build(&mut self.entries, lengths, &LITLEN_SYMBOL_ENTRIES, LITLEN_ROOT_MAX, Incomplete::SingleBit)?;
+        Ok(())
+    }
+}
+
+impl Table<DISTANCE_ENTRIES> {
+    /// Builds the distance table.
+    pub(super) fn build_distance(&mut self, lengths: &[u8]) -> Result<(), CodeError> {
+        self.root = build(&mut self.entries, lengths, &DISTANCE_SYMBOL_ENTRIES, DISTANCE_ROOT_MAX, Incomplete::SingleBit)?;
+        Ok(())
+    }
+}
+
+impl Table<PRECODE_ENTRIES> {
+    /// Builds the precode table.
+    pub(super) fn build_precode(&mut self, lengths: &[u8; PRECODE_SYMBOLS]) -> Result<(), CodeError> {
+        self.root = build(&mut self.entries, lengths, &PRECODE_SYMBOL_ENTRIES, PRECODE_BITS_MAX, Incomplete::Refused)?;
+        Ok(())
+    }
+}
+
+/// Adds the codeword bits to the entry of a symbol: once alone, once to what is consumed in all.
+const fn with_codeword_bits(symbol_entry: u32, bits: usize) -> u32 {
+    symbol_entry + ((bits as u32) << 8) + bits as u32
+}
+
+/// Fills `table` from code lengths of at most 15 and returns its root bits.
+///
+/// Codewords are assigned in order of (length, symbol), §3.2.2, and written with their bits reversed, as the stream has them. While
+/// codewords of `len` bits are assigned the table is kept `1 << len` entries long; to go one bit further it is doubled by a copy. So
+/// no entry is filled in a loop of strides but those of subtables.
+fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root_max: usize, incomplete: Incomplete) -> Result<u32, CodeError> {
+    let mut count = [0u16; CODEWORD_BITS_MAX + 1];
+    for &length in lengths {
+        count[usize::from(length)] += 1;
+    }
+    count[0] = 0;
+    let mut longest = CODEWORD_BITS_MAX;
+    while longest > 0 && count[longest] == 0 {
+        longest -= 1;
+    }
+
+    // Bit patterns of `len` bits not yet taken; negative means over-subscribed.
+    let mut left = 1i32;
+    let mut first = [0u16; CODEWORD_BITS_MAX + 2];
+    for len in 1..=CODEWORD_BITS_MAX {
+        left = (left << 1) - i32::from(count[len]);
+        if left < 0 {
+            return Err(CodeError::OverSubscribed);
+        }
+        first[len + 1] = first[len] + count[len];
+    }
+    if left > 0 {
+        let none = with_codeword_bits(EXCEPTIONAL, 1);
+        table[0] = none;
+        table[1] = none;
+        return match (longest, incomplete) {
+            // The precode without symbols reads as symbol 0, one bit each: the missing end-of-block code is then what is reported.
+            (0, Incomplete::Refused) => {
+                table[..2].fill(with_codeword_bits(symbol_entries[0], 1));
+                Ok(1)
+            }
+            (0, Incomplete::SingleBit) => Ok(1),
+            (1, Incomplete::SingleBit) => {
+                let symbol = lengths.iter().position(|&length| length == 1).unwrap_or(0);
+                table[0] = with_codeword_bits(symbol_entries[symbol], 1);
+                Ok(1)
+            }
+            _ => Err(CodeError::Incomplete),
+        };
+    }
+
+    // Symbols in order of their codewords.
+    let mut sorted = [0u16; LITLEN_SYMBOLS];
+    let mut next = first;
+    for (symbol, &length) in lengths.iter().enumerate() {
+        if length != 0 {
+            let slot = &mut next[usize::from(length)];
+            sorted[usize::from(*slot)] = symbol as u16;
+            *slot += 1;
+        }
+    }
+
+    let root = longest.min(root_max);
+    let mut symbols = sorted[..usize::from(first[CODEWORD_BITS_MAX + 1])].iter().map(|&symbol| symbol_entries[usize::from(symbol)]);
+    let mut codeword = 0usize;
+    for len in 1..=root {
+        for _ in 0..count[len] {
+            let Some(entry) = symbols.next() else { break };
+            table[codeword] = with_codeword_bits(entry, len);
+            codeword = next_codeword(codeword, len);
+        }
+        if len < root {
+            table.copy_within(..1 << len, 1 << len);
+        }
+    }
+
+    let mut subtable = 1 << root;
+    let mut subtable_bits = 0;
+    let mut prefix = usize::MAX;
+    for len in root + 1..=longest {
+        for taken in 0..count[len] {
+            let Some(entry) = symbols.next() else { break };
+            if codeword & ((1 << root) - 1) != prefix {
+                prefix = codeword & ((1 << root) - 1);
+                if subtable_bits != 0 {
+                    subtable += 1 << subtable_bits;
+                }
+                // As many index bits as the longest codeword with this prefix needs: the code is complete, so the codewords that
+                // follow fill the patterns of the prefix one after the other.
+                subtable_bits = len - root;
+                let mut used = usize::from(count[len] - taken);
+                while used < 1 << subtable_bits {
+                    subtable_bits += 1;
+                    used = (used << 1) + usize::from(count[root + subtable_bits]);
+                }
+                table[prefix] = EXCEPTIONAL | SUBTABLE | (subtable as u32) << 16 | (subtable_bits as u32) << 8 | root as u32;
+            }
+            let entry = with_codeword_bits(entry, len - root);
+            let mut index = codeword >> root;
+            while index < 1 << subtable_bits {
+                table[subtable + index] = entry;
+                index += 1 << (len - root);
+            }
+            codeword = next_codeword(codeword, len);
+        }
+    }
+    Ok(root as u32)
+}
+
+/// Returns the codeword after `codeword`, both of `len` bits and reversed; stays at all ones.
+fn next_codeword(codeword: usize, len: usize) -> usize {
+    let zeros = codeword ^ ((1 << len) - 1);
+    if zeros == 0 {
+        return codeword;
+    }
+    let bit = 1 << zeros.ilog2();
+    (codeword & (bit - 1)) | bit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes one symbol bit by bit from canonical codewords: RFC 1951 §3.2.2 and nothing else. Returns (symbol, bits).
+    fn decode_slowly(lengths: &[u8], bits: u64) -> Option<(usize, u32)> {
+        let mut code = 0u32;
+        let mut next = [0u32; 17];
+        for len in 1..=15 {
+            let before = lengths.iter().filter(|&&l| l != 0 && usize::from(l) == len - 1).count() as u32;
+            code = (code + before) << 1;
+            next[len] = code;
+        }
+        let mut value = 0u32;
+        for len in 1..=15u32 {
+            value = (value << 1) | (bits >> (len - 1) & 1) as u32;
+            let mut code = next[len as usize];
+            for (symbol, _) in lengths.iter().enumerate().filter(|&(_, &l)| u32::from(l) == len) {
+                if code == value {
+                    return Some((symbol, len));
+                }
+                code += 1;
+            }
+        }
+        None
+    }
+
+    fn check_litlen(lengths: &[u8]) {
+        let mut table = Table::<LITLEN_ENTRIES>::new();
+        table.build_litlen(lengths).unwrap();
+        let mut seed = 1u64;
+        for _ in 0..4000 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let bits = seed >> 20;
+            let (entry, before) = table.lookup(bits);
+            match decode_slowly(lengths, bits) {
+                Some((symbol, len)) => {
+                    assert_eq!(before + (entry >> 8 & 0xf), len);
+                    assert_eq!(entry & !0xfff, LITLEN_SYMBOL_ENTRIES[symbol] & !0xfff, "symbol {symbol}");
+                }
+                None => assert_eq!(entry & (EXCEPTIONAL | SUBTABLE | BLOCK_END), EXCEPTIONAL),
+            }
+        }
+    }
+
+    #[test]
+    fn fixed_code_decodes_as_the_rfc_says() {
+        check_litlen(&fixed_litlen_lengths());
+    }
+
+    #[test]
+    fn long_codewords_go_through_subtables() {
+        // 1, 2, 3, ... 14, 15, 15 and the same with the order reversed.
+        let mut lengths = [0u8; 286];
+        for i in 0..15 {
+            lengths[200 + i] = i as u8 + 1;
+        }
+        lengths[256] = 15;
+        check_litlen(&lengths);
+        lengths[200..215].reverse();
+        check_litlen(&lengths);
+    }
+
+    #[test]
+    fn random_complete_codes_fit_and_decode() {
+        // Split random leaves until 286 of at most 15 bits are there.
+        let mut seed = 7u64;
+        for _ in 0..40 {
+            let mut lengths = [0u8; 286];
+            let mut leaves = 1;
+            while leaves < 286 {
+                seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let at = (seed >> 33) as usize % leaves;
+                if lengths[at] < 15 {
+                    lengths[at] += 1;
+                    lengths[leaves] = lengths[at];
+                    leaves += 1;
+                }
+            }
+            check_litlen(&lengths);
+        }
+    }
+
+    #[test]
+    fn incomplete_and_over_subscribed_codes_get_zlibs_verdict() {
+        let mut litlen = Table::<LITLEN_ENTRIES>::new();
+        assert_eq!(litlen.build_litlen(&[1, 1, 1]), Err(CodeError::OverSubscribed));
+        assert_eq!(litlen.build_litlen(&[2, 2]), Err(CodeError::Incomplete));
+        assert_eq!(litlen.build_litlen(&[0, 2]), Err(CodeError::Incomplete));
+        assert_eq!(litlen.build_litlen(&[0, 1]), Ok(()));
+        assert_eq!(litlen.lookup(0), (LITERAL | 1 << 16 | 0x101, 0));
+        assert_eq!(litlen.lookup(1), (EXCEPTIONAL | 0x101, 0));
+        assert_eq!(litlen.build_litlen(&[0; 286]), Ok(()));
+        assert_eq!(litlen.lookup(0), (EXCEPTIONAL | 0x101, 0));
+        let mut precode = Table::<PRECODE_ENTRIES>::new();
+        let mut lengths = [0; PRECODE_SYMBOLS];
+        assert_eq!(precode.build_precode(&lengths), Ok(()));
+        assert_eq!(precode.lookup(1), (0x101, 0));
+        lengths[3] = 1;
+        assert_eq!(precode.build_precode(&lengths), Err(CodeError::Incomplete));
+    }
+
+    #[test]
+    fn single_codeword_distance_code() {
+        let mut table = Table::<DISTANCE_ENTRIES>::new();
+        assert_eq!(table.build_distance(&[0, 0, 0, 0, 1]), Ok(()));
+        // Base 5, one extra bit: one bit of codeword, two consumed.
+        assert_eq!(table.lookup(0), (5 << 16 | 0x102, 0));
+        assert_eq!(table.lookup(1), (EXCEPTIONAL | 0x101, 0));
+    }
+}
