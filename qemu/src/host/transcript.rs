@@ -2,6 +2,7 @@
 
 use super::emulator::Watcher;
 use super::image::{Image, name_address};
+use super::ram::GuestRam;
 use defmt_decoder::{DecodeError, Encoding, Frame, StreamDecoder};
 use std::cell::OnceCell;
 use std::io::Write;
@@ -41,7 +42,10 @@ struct Pages<'a, W: Write> {
     recovers: bool,
     debug: OnceCell<Option<addr2line::Loader>>,
     style: Style,
+    /// Console text not yet written: an unfinished line, or everything with `hold_console`.
     held: Vec<u8>,
+    /// Whether the unfinished line has been waiting since the last tick.
+    waited: bool,
     root: Option<String>,
     out: W,
 }
@@ -52,7 +56,7 @@ impl<'a, W: Write> Transcript<'a, W> {
         let table = image.table();
         let root = std::env::current_dir().ok().and_then(|path| path.to_str().map(|path| format!("{path}/")));
         let recovers = table.is_some_and(|table| matches!(table.encoding(), Encoding::Rzcobs));
-        let pages = Pages { image, recovers, debug: OnceCell::new(), style, held: Vec::new(), root, out };
+        let pages = Pages { image, recovers, debug: OnceCell::new(), style, held: Vec::new(), waited: false, root, out };
         Self { pages, decoder: table.map(|table| table.new_stream_decoder()) }
     }
 
@@ -66,6 +70,11 @@ impl<'a, W: Write> Transcript<'a, W> {
 }
 
 impl<W: Write> Pages<'_, W> {
+    fn write_held(&mut self, bytes: usize) {
+        let _ = self.out.write_all(&self.held[..bytes]).and_then(|()| self.out.flush());
+        self.held.drain(..bytes);
+    }
+
     fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "{text}");
     }
@@ -159,17 +168,25 @@ impl<W: Write> Watcher for Transcript<'_, W> {
     }
 
     fn console(&mut self, bytes: &[u8]) {
-        let text = bytes.iter().copied().filter(|byte| *byte != b'\r');
-        if self.pages.style.hold_console {
-            self.pages.held.extend(text);
-        } else {
-            let text: Vec<u8> = text.collect();
-            let _ = self.pages.out.write_all(&text).and_then(|()| self.pages.out.flush());
+        self.pages.held.extend(bytes.iter().copied().filter(|byte| *byte != b'\r'));
+        self.pages.waited = false;
+        // Whole lines only: the log has the same output.
+        let whole = self.pages.held.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        if !self.pages.style.hold_console {
+            self.pages.write_held(whole);
         }
     }
 
     fn emulator(&mut self, bytes: &[u8]) {
         let _ = self.pages.out.write_all(bytes);
+    }
+
+    fn tick(&mut self, _ram: &GuestRam, _qemu: u32) {
+        // A prompt has no line end: it is written when nothing followed it for a tick.
+        if self.pages.waited && !self.pages.style.hold_console {
+            self.pages.write_held(self.pages.held.len());
+        }
+        self.pages.waited = !self.pages.held.is_empty();
     }
 }
 

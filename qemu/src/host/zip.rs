@@ -224,7 +224,8 @@ impl<W: Write> Watcher for WithBar<'_, W> {
         self.bar.suspend(|| self.transcript.emulator(bytes));
     }
 
-    fn tick(&mut self, _ram: &GuestRam, qemu: u32) {
+    fn tick(&mut self, ram: &GuestRam, qemu: u32) {
+        self.transcript.tick(ram, qemu);
         if let Some(position) = read_position(qemu, self.input) {
             self.bar.set_position(position);
         }
