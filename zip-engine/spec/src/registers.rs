@@ -71,6 +71,26 @@ mod fields {
             /// [12] SVA, from V3 on.
             SVA OFFSET(12) NUMBITS(1) [],
         ],
+        /// Capability word 0x3134.
+        pub RESET_SHUTDOWN [
+            /// [15:0] RESET: errors that need a reset. The two halves stand in the order of the table.
+            RESET OFFSET(0) NUMBITS(16) [],
+            /// [31:16] SHUTDOWN: errors that freeze the bus.
+            SHUTDOWN OFFSET(16) NUMBITS(16) [],
+        ],
+        /// Capability word 0x313c.
+        pub CORE_COUNTS [
+            /// [7:0] DECOMPRESS: decompression cores of a cluster.
+            DECOMPRESS OFFSET(0) NUMBITS(8) [],
+            /// [15:8] COMPRESS: compression cores of a cluster.
+            COMPRESS OFFSET(8) NUMBITS(8) [],
+            /// [23:16] CORES: cores of a cluster.
+            CORES OFFSET(16) NUMBITS(8) [],
+            /// [27:24] CORE_TYPES.
+            CORE_TYPES OFFSET(24) NUMBITS(4) [],
+            /// [31:28] CLUSTERS.
+            CLUSTERS OFFSET(28) NUMBITS(4) [],
+        ],
         /// PREFETCH_CFG — SVA prefetch.
         pub PREFETCH [
             /// [0] CLOSED_0: clear to let prefetch work.
@@ -213,6 +233,29 @@ registers! { CORE_REGISTERS, 22:
     DECOMP_STF_RELOAD_CURR_ST "DECOMP_STF_RELOAD_CURR_ST" @ 0x94 ReadOnly = 0;
     /// State of the LZ77 unit.
     DECOMP_LZ77_CURR_ST "DECOMP_LZ77_CURR_ST" @ 0x9c ReadOnly = 0;
+}
+
+registers! { CAPABILITY_WORDS, 10:
+    /// Non-fatal errors of the engine. Capability words lie in the function area and exist from V3 on (B.2).
+    CAP_ZIP_NFE_MASK<ERROR::Register> "CAP_ZIP_NFE_MASK" @ 0x3130 ReadOnly = 0x1ffe;
+    /// Errors that need a reset, errors that freeze the bus.
+    CAP_ZIP_RESET_SHUTDOWN<RESET_SHUTDOWN::Register> "CAP_ZIP_RESET_SHUTDOWN" @ 0x3134 ReadOnly = 0x07fe_07fe;
+    /// Corrected errors of the engine.
+    CAP_ZIP_CE_MASK<ERROR::Register> "CAP_ZIP_CE_MASK" @ 0x3138 ReadOnly = 0x1;
+    /// How many cores there are.
+    CAP_CORE_COUNTS<CORE_COUNTS::Register> "CAP_CORE_COUNTS" @ 0x313c ReadOnly = 0x1205_0203;
+    /// Core enables: decompress 31:16, compress 15:0.
+    CAP_CORE_ENABLES "CAP_CORE_ENABLES" @ 0x3140 ReadOnly = 0x001c_0003;
+    /// Algorithms for the kernel. The model's engine has no lz77_zstd.
+    CAP_DRIVER_ALGORITHMS "CAP_DRIVER_ALGORITHMS" @ 0x3144 ReadOnly = 0x30;
+    /// Algorithms for user space.
+    CAP_DEVICE_ALGORITHMS "CAP_DEVICE_ALGORITHMS" @ 0x3148 ReadOnly = 0x3f;
+    /// Algorithms of core 1 (compress); the words of cores 2 to 5 follow.
+    CAP_CORE_1_ALGORITHMS "CAP_CORE_1_ALGORITHMS" @ 0x314c ReadOnly = 0x15;
+    /// Algorithms of core 2 (compress).
+    CAP_CORE_2_ALGORITHMS "CAP_CORE_2_ALGORITHMS" @ 0x3150 ReadOnly = 0x15;
+    /// Algorithms of core 3 (decompress); cores 4 and 5 have the same.
+    CAP_CORE_3_ALGORITHMS "CAP_CORE_3_ALGORITHMS" @ 0x3154 ReadOnly = 0x2a;
 }
 
 /// One core.
