@@ -1,3 +1,32 @@
-//! smmu-driver
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod cd_table;
+mod command_queue;
+mod entry;
+mod error;
+mod event_queue;
+mod fault;
+mod features;
+mod ids;
+mod init;
+mod port;
+#[cfg(test)]
+mod script;
+mod space;
+mod stream;
+mod stream_table;
+mod tlb;
+
+pub use error::{CommandError, CommandFailure, SmmuError, TableField, Timeout};
+pub use event_queue::{Event, FaultKind, Ticket, TranslationFault};
+pub use fault::GlobalErrors;
+pub use features::{Features, Refusal, StallModel};
+pub use init::{Config, Smmu, TableMemory};
+pub use smmu_spec::{command::Leaf, descriptor::Granule, event::EventRecord};
+pub use space::TableDescription;
+pub use stream::FaultModel;

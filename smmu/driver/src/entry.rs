@@ -1,0 +1,66 @@
+//! Changes a live STE or CD without showing the SMMU a mixture.
+//!
+//! The SMMU reads an entry word by word, at any moment, and caches what it read. Which bits it looks at depends on other bits of the same entry,
+//! so a change is hitless if at most one word holds bits that matter before *and* differ after: unused bits of the other words first, then that
+//! word by one store, then the rest, each step made visible by CFGI and CMD_SYNC. Anything else goes through V = 0.
+
+/// An STE or a CD: eight little-endian 64-bit words.
+pub(crate) type Words = [u64; 8];
+
+/// How a change was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// The SMMU saw the old entry, then the new one.
+    Hitless,
+    /// Traffic met an invalid entry in between.
+    ThroughInvalid,
+}
+
+/// Changes an entry from `current` to `target`. `used` tells which bits the SMMU looks at; `target` sets no bit outside its own.
+/// `store` writes one word by a single 64-bit store; `sync` makes the stores visible and waits until no cached copy is left.
+pub(crate) fn rewrite<E>(
+    current: &Words,
+    target: &Words,
+    used: fn(&Words) -> Words,
+    mut store: impl FnMut(usize, u64),
+    mut sync: impl FnMut() -> Result<(), E>,
+) -> Result<Change, E> {
+    let mut live = *current;
+    let mut step = |to: &Words, words: core::ops::Range<usize>| {
+        let mut changed = false;
+        for i in words {
+            if live[i] != to[i] {
+                store(i, to[i]);
+                live[i] = to[i];
+                changed = true;
+            }
+        }
+        if changed { sync() } else { Ok(()) }
+    };
+    let old_used = used(current);
+    let new_used = used(target);
+    debug_assert!((0..8).all(|i| target[i] & !new_used[i] == 0), "a bit that nobody looks at is set");
+    let mut prepared: Words = core::array::from_fn(|i| (current[i] & old_used[i]) | (target[i] & !old_used[i]));
+    let differs = |i: &usize| (prepared[*i] ^ target[*i]) & new_used[*i] != 0;
+    let change = match (0..8).filter(differs).count() {
+        0 => Change::Hitless,
+        1 => {
+            let critical = (0..8).find(differs).unwrap_or(0);
+            prepared[critical] = current[critical];
+            step(&prepared, 0..8)?;
+            step(target, critical..critical + 1)?;
+            Change::Hitless
+        }
+        _ => {
+            step(&[0; 8], 0..1)?;
+            step(target, 1..8)?;
+            Change::ThroughInvalid
+        }
+    };
+    step(target, 0..8)?;
+    Ok(change)
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

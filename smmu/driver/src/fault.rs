@@ -1,0 +1,207 @@
+//! Faults and errors: what the SMMU reports, and how software answers. Nothing here waits for a device.
+
+use hal::{Clock, DmaMapper, RegisterWindow, StreamId, SubstreamId, Va, Verdict};
+use smmu_spec::{
+    command::{Leaf, Operation, ResumeAction, TlbiRange},
+    event::EventRecord,
+    regs::{GERROR, SMMU_GERROR, SMMU_GERRORN},
+};
+use tock_registers::LocalRegisterCopy;
+
+use crate::cd_table::Slot;
+use crate::error::{CommandFailure, SmmuError};
+use crate::event_queue::{Event, FaultKind, Head, Ticket, classify};
+use crate::init::Smmu;
+
+/// A stalled transaction that somebody must answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stall {
+    pub(crate) ticket: Ticket,
+    substream: Option<SubstreamId>,
+    /// The page whose mapping denied the access: the TLB may hold it.
+    denied: Option<u64>,
+}
+
+/// Global errors that were active (SMMU_GERROR; IHI 0070, section 6.3.15), acknowledged by now.
+#[derive(Clone, Copy)]
+pub struct GlobalErrors {
+    /// The active bits.
+    pub active: LocalRegisterCopy<u32, GERROR::Register>,
+    /// The command that was refused, if nobody was told before.
+    pub command: Option<CommandFailure>,
+}
+
+impl GlobalErrors {
+    /// Records were lost because the Event queue's memory could not be written.
+    pub fn lost_events(&self) -> bool {
+        self.active.is_set(GERROR::EVENTQ_ABT_ERR)
+    }
+
+    /// The SMMU has given up (SFM). The driver has switched it off; all traffic aborts.
+    pub fn is_fatal(&self) -> bool {
+        self.active.is_set(GERROR::SFM_ERR)
+    }
+}
+
+impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
+    /// Fetches the next event. An interrupt handler calls it until it answers `None`, or the queue gives no further interrupt.
+    ///
+    /// A stalled transaction whose address space is gone is answered here with an abort; its event then carries no ticket.
+    ///
+    /// # Errors
+    /// `NoRoom` while too many stalls are unanswered: records stay in the queue until [`resume`](Self::resume) is called. `BadIndex`.
+    pub fn next_event(&mut self) -> Result<Option<Event>, SmmuError> {
+        match self.deferred.pop_front() {
+            Some(event) => Ok(Some(event)),
+            None => self.fetch(),
+        }
+    }
+
+    /// Hands all pending events to `handler`, and answers the stalls that it decides at once. For `None` the ticket's holder calls
+    /// [`resume`](Self::resume) later.
+    ///
+    /// # Errors
+    /// As [`next_event`](Self::next_event) and [`resume`](Self::resume).
+    pub fn handle_events(&mut self, mut handler: impl FnMut(&Event) -> Option<Verdict>) -> Result<(), SmmuError> {
+        while let Some(event) = self.next_event()? {
+            let verdict = handler(&event);
+            if let (Event::Fault(fault), Some(verdict)) = (&event, verdict)
+                && let Some(ticket) = fault.stall
+            {
+                match self.resume(ticket, verdict) {
+                    // Its address space went away in between; the driver has answered.
+                    Ok(()) | Err(SmmuError::UnknownStall) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self) -> Result<Option<Event>, SmmuError> {
+        let record = match self.events.head(&self.port)? {
+            None => return Ok(None),
+            Some(Head::Overflow) => {
+                self.events.advance(&self.port);
+                return Ok(Some(Event::RecordsLost));
+            }
+            Some(Head::Record(record)) => record,
+        };
+        if record.stall().is_some() && self.stalls.is_full() {
+            return Err(SmmuError::NoRoom);
+        }
+        // Promptly: a full queue drops other records.
+        self.events.advance(&self.port);
+        let ticket = self.admit(&record)?;
+        Ok(Some(classify(record, ticket)))
+    }
+
+    /// Notes a stall that somebody can answer, aborts one that nobody can.
+    fn admit(&mut self, record: &EventRecord) -> Result<Option<Ticket>, SmmuError> {
+        let Some(tag) = record.stall() else { return Ok(None) };
+        self.serial += 1;
+        let ticket = Ticket { tag, serial: self.serial };
+        if !self.has_owner(tag.stream, record.substream()) {
+            self.send_resume(ticket, Verdict::Abort)?;
+            return Ok(None);
+        }
+        // A tag that comes again was freed by the SMMU: the older stall is over.
+        self.stalls.retain(|s| s.ticket.tag != tag);
+        let denied = match classify(*record, None) {
+            Event::Fault(fault) if fault.kind == FaultKind::Permission => Some(fault.address.0),
+            _ => None,
+        };
+        let _ = self.stalls.push(Stall { ticket, substream: record.substream(), denied });
+        Ok(Some(ticket))
+    }
+
+    /// True if the address space exists, so that somebody may answer for it.
+    fn has_owner(&self, stream: StreamId, substream: Option<SubstreamId>) -> bool {
+        self.owner_asid(stream, substream).is_some()
+    }
+
+    fn owner_asid(&self, stream: StreamId, substream: Option<SubstreamId>) -> Option<u16> {
+        let entry = self.streams.iter().find(|s| s.id == stream && !s.blocked)?;
+        match entry.contexts.as_ref()?.slot(substream.unwrap_or(SubstreamId(0))) {
+            Slot::Live { asid } => Some(asid),
+            Slot::Empty | Slot::Quiesced { .. } => None,
+        }
+    }
+
+    /// Answers a stalled transaction. After a permission fault that is to be retried the TLB is cleaned first, as the denied mapping may be
+    /// cached. The answer is on its way when this returns; nothing is waited for but that clean-up.
+    ///
+    /// # Errors
+    /// `UnknownStall` if it was answered already (unbinding answers all stalls of its address space); or a failure of the command queue.
+    pub fn resume(&mut self, ticket: Ticket, verdict: Verdict) -> Result<(), SmmuError> {
+        let at = self.stalls.iter().position(|s| s.ticket == ticket).ok_or(SmmuError::UnknownStall)?;
+        let stall = self.stalls[at];
+        if let (Verdict::Retry, Some(address)) = (verdict, stall.denied)
+            && let Some(asid) = self.owner_asid(ticket.tag.stream, stall.substream)
+        {
+            let range = TlbiRange::single(Va(address).align_down(4096).0, Leaf::Only);
+            self.commands.push(&self.port, Operation::TlbiNhVa { vmid: 0, asid, range })?;
+            self.commands.sync(&self.port)?;
+        }
+        self.stalls.swap_remove(at);
+        self.send_resume(ticket, verdict)
+    }
+
+    fn send_resume(&mut self, ticket: Ticket, verdict: Verdict) -> Result<(), SmmuError> {
+        let action = match verdict {
+            Verdict::Retry => ResumeAction::Retry,
+            Verdict::Abort => ResumeAction::Abort,
+            Verdict::ReadZeroWriteIgnore => ResumeAction::ReadZeroWriteIgnore,
+        };
+        let tag = ticket.tag;
+        self.commands.push(&self.port, Operation::Resume { stream: tag.stream, stag: tag.stag, action })?;
+        self.commands.submit(&self.port);
+        Ok(())
+    }
+
+    /// Aborts the stalls that have lost their owner: those being handled, and those still in the queue. Other records are kept for
+    /// [`next_event`](Self::next_event). Afterwards no event of a dead address space can be mistaken for one of its successor.
+    pub(crate) fn flush_faults(&mut self) -> Result<(), SmmuError> {
+        let mut at = 0;
+        while let Some(stall) = self.stalls.get(at).copied() {
+            if self.has_owner(stall.ticket.tag.stream, stall.substream) {
+                at += 1;
+            } else {
+                self.stalls.swap_remove(at);
+                self.send_resume(stall.ticket, Verdict::Abort)?;
+            }
+        }
+        // Bounded: aborted transactions make no records, and no more than a queue of others is moved.
+        for _ in 0..self.deferred.capacity() {
+            if self.deferred.is_full() {
+                return Err(SmmuError::NoRoom);
+            }
+            let Some(event) = self.fetch()? else { return Ok(()) };
+            let _ = self.deferred.push_back(event);
+        }
+        Err(SmmuError::NoRoom)
+    }
+
+    /// Stalls that were reported and not yet answered.
+    pub fn pending_stalls(&self) -> usize {
+        self.stalls.len()
+    }
+
+    /// Handles the global error interrupt: repairs the Command queue, switches the SMMU off if it has failed, acknowledges what it saw.
+    ///
+    /// # Errors
+    /// If the Command queue cannot be repaired or the SMMU not switched off.
+    pub fn handle_global_error(&mut self) -> Result<GlobalErrors, SmmuError> {
+        let seen = SMMU_GERROR.get(&self.port.window);
+        let active = LocalRegisterCopy::<u32, GERROR::Register>::new(seen ^ SMMU_GERRORN.get(&self.port.window));
+        if active.is_set(GERROR::SFM_ERR) {
+            self.commands.kill();
+            self.halt()?;
+        } else if active.is_set(GERROR::CMDQ_ERR) {
+            self.commands.repair(&self.port)?;
+        }
+        // Exactly the bits that were read: an error that became active since stays active.
+        SMMU_GERRORN.set(&self.port.window, seen);
+        Ok(GlobalErrors { active, command: self.commands.take_failure() })
+    }
+}
