@@ -15,6 +15,7 @@ pub mod errno;
 pub mod ioctl;
 pub mod legacy;
 pub mod poll;
+pub mod program;
 
 pub use attribute::{Attribute, VALUE_MAX_BYTES, flags};
 pub use call::{Call, Fd, Kernel, NodeIndex, OpenMode, ProcessId, Protection, Registers, Request, UserSlice};
@@ -22,6 +23,7 @@ pub use counters::Counters;
 pub use errno::Errno;
 pub use ioctl::{Command, QpContext, QpInfo};
 pub use poll::PollFd;
+pub use program::{Entry, Program, STACK_BYTES, USER_ADDRESSES};
 
 /// Granule of every mapping, in bytes.
 pub const PAGE_BYTES: u64 = 4096;
