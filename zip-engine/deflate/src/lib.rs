@@ -4,9 +4,11 @@
 
 pub mod checksum;
 mod constants;
+mod deflate;
 mod image;
 mod inflate;
 mod status;
 
+pub use deflate::{DEFLATE_STATE_BYTES_MAX, Deflate, DeflateError, FinalBlock, Flush, Level, Params, deflate_bound};
 pub use inflate::{INFLATE_STATE_BYTES, Inflate, InflateError};
 pub use status::{Framing, Progress, STATE_BYTES_MAX, StateError, Status, WINDOW_BYTES};

@@ -1,0 +1,60 @@
+//! The bit writer.
+
+/// Puts bits, lowest first (RFC 1951 §3.1.1), into a slice that has slack.
+pub(super) struct BitWriter<'a> {
+    out: &'a mut [u8],
+    /// Whole bytes written.
+    pub(super) at: usize,
+    /// Bits not yet written, and how many: at most 7 after `flush`.
+    pub(super) bits: u64,
+    pub(super) count: u32,
+}
+
+/// Bytes that `flush` may touch behind the last whole one.
+pub(super) const FLUSH_SLACK: usize = 8;
+
+impl<'a> BitWriter<'a> {
+    pub(super) fn new(out: &'a mut [u8], bits: u64, count: u32) -> Self {
+        BitWriter { out, at: 0, bits, count }
+    }
+
+    /// Returns the bytes left.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        self.out.len() - self.at
+    }
+
+    /// Puts the low `count` bits of `value`, whose other bits are 0. At most 56 bits between two flushes.
+    #[inline(always)]
+    pub(super) fn put(&mut self, value: u64, count: u32) {
+        self.bits |= value << self.count;
+        self.count += count;
+    }
+
+    /// Puts a codeword.
+    #[inline(always)]
+    pub(super) fn put_codeword(&mut self, codeword: super::huffman::Codeword) {
+        self.put(u64::from(codeword & 0xffff), codeword >> 16);
+    }
+
+    /// Writes whole bytes. Needs `FLUSH_SLACK` bytes of room.
+    #[inline(always)]
+    pub(super) fn flush(&mut self) {
+        self.out[self.at..self.at + 8].copy_from_slice(&self.bits.to_le_bytes());
+        self.at += (self.count >> 3) as usize;
+        self.bits >>= self.count & !7;
+        self.count &= 7;
+    }
+
+    /// Puts zero bits up to the next byte boundary and writes them.
+    pub(super) fn align(&mut self) {
+        self.count = self.count.next_multiple_of(8);
+        self.flush();
+    }
+
+    /// Writes bytes; the writer is byte-aligned.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.out[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+}

@@ -1,0 +1,324 @@
+//! One block: which kind is cheapest, its header, and its body in resumable units.
+
+use super::bits::BitWriter;
+use super::huffman::{Codeword, assign_codewords, build_lengths};
+use super::matcher::{Matcher, Sequence};
+use crate::constants::*;
+
+/// Bytes of room that a unit of output may need: 511 literals of 15 bits, a match, held bits and flush slack. A dynamic header needs
+/// at most 17 + 19·3 + 316·14 bits = 563 bytes.
+pub(super) const UNIT_BYTES: usize = 1024;
+
+/// Code lengths of a header in run-length form: symbol in 4:0, extra bits in 15:5.
+struct HeaderCode {
+    items: [u16; LITLEN_USED + DISTANCE_USED],
+    count: usize,
+    frequencies: [u32; PRECODE_SYMBOLS],
+}
+
+/// Symbol - 257 of each length - 3.
+static LENGTH_SYMBOL: [u8; 256] = {
+    let mut symbols = [0; 256];
+    let mut symbol = 0;
+    while symbol < 29 {
+        let mut length = LENGTH_BASE[symbol] as usize;
+        while length <= MATCH_BYTES_MAX {
+            symbols[length - MATCH_BYTES_MIN] = symbol as u8;
+            length += 1;
+        }
+        symbol += 1;
+    }
+    symbols
+};
+
+/// Returns symbol and number of extra bits of a distance, given minus one.
+#[inline(always)]
+fn distance_symbol(index: u32) -> (usize, u32) {
+    if index < 4 {
+        return (index as usize, 0);
+    }
+    let extra = 30 - index.leading_zeros();
+    ((2 * extra + 2 + (index >> extra & 1)) as usize, extra)
+}
+
+/// What kind a block becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Stored,
+    Fixed,
+    Dynamic,
+}
+
+/// The code of the block at hand and how far its body has been put.
+pub(super) struct BlockEncoder {
+    litlen: [Codeword; LITLEN_SYMBOLS],
+    distance: [Codeword; DISTANCE_SYMBOLS],
+    litlen_lengths: [u8; LITLEN_SYMBOLS],
+    distance_lengths: [u8; DISTANCE_SYMBOLS],
+    /// Next sequence.
+    next: usize,
+    /// Input bytes of the block that have been put.
+    pub(super) encoded: usize,
+}
+
+impl BlockEncoder {
+    pub(super) const fn new() -> Self {
+        BlockEncoder {
+            litlen: [0; LITLEN_SYMBOLS],
+            distance: [0; DISTANCE_SYMBOLS],
+            litlen_lengths: [0; LITLEN_SYMBOLS],
+            distance_lengths: [0; DISTANCE_SYMBOLS],
+            next: 0,
+            encoded: 0,
+        }
+    }
+
+    /// Chooses the cheapest kind for the closed block of `matcher` by its exact cost, and puts the header unless it is to be stored.
+    pub(super) fn begin(&mut self, matcher: &Matcher, last: bool, writer: &mut BitWriter<'_>) -> Kind {
+        let mut litlen = [0u32; LITLEN_SYMBOLS];
+        let mut distance = [0u32; DISTANCE_SYMBOLS];
+        let extra = count_symbols(matcher, &mut litlen, &mut distance);
+
+        build_lengths(&litlen[..LITLEN_USED], CODEWORD_BITS_MAX, &mut self.litlen_lengths[..LITLEN_USED]);
+        build_lengths(&distance[..DISTANCE_USED], CODEWORD_BITS_MAX, &mut self.distance_lengths[..DISTANCE_USED]);
+        let hlit = self.litlen_lengths[..LITLEN_USED].iter().rposition(|&length| length != 0).map_or(257, |last| last + 1);
+        let hdist = self.distance_lengths[..DISTANCE_USED].iter().rposition(|&length| length != 0).map_or(1, |last| last + 1);
+        let mut header = HeaderCode::new();
+        header.add_lengths(&self.litlen_lengths[..hlit], &self.distance_lengths[..hdist]);
+        let mut precode_lengths = [0u8; PRECODE_SYMBOLS];
+        build_lengths(&header.frequencies, PRECODE_BITS_MAX, &mut precode_lengths);
+        let hclen = 4.max(PRECODE_ORDER.iter().rposition(|&symbol| precode_lengths[usize::from(symbol)] != 0).map_or(4, |last| last + 1));
+
+        let fixed_lengths = fixed_litlen_lengths();
+        let fixed_cost = 3 + extra + cost(&litlen, &fixed_lengths) + cost(&distance, &FIXED_DISTANCE_LENGTHS);
+        let dynamic_cost = 3
+            + 14
+            + 3 * hclen as u32
+            + header.cost(&precode_lengths)
+            + extra
+            + cost(&litlen, &self.litlen_lengths)
+            + cost(&distance, &self.distance_lengths);
+        let to_boundary = (writer.count + 3).next_multiple_of(8) - writer.count;
+        let stored_cost = to_boundary + 32 + 8 * matcher.block_bytes().len() as u32;
+
+        self.next = 0;
+        self.encoded = 0;
+        if stored_cost <= fixed_cost.min(dynamic_cost) {
+            return Kind::Stored;
+        }
+        if fixed_cost <= dynamic_cost {
+            self.litlen_lengths = fixed_lengths;
+            self.distance_lengths = FIXED_DISTANCE_LENGTHS;
+            assign_codewords(&self.litlen_lengths, &mut self.litlen);
+            assign_codewords(&self.distance_lengths, &mut self.distance);
+            writer.put(u64::from(last) | 1 << 1, 3);
+            writer.flush();
+            return Kind::Fixed;
+        }
+        assign_codewords(&self.litlen_lengths, &mut self.litlen);
+        assign_codewords(&self.distance_lengths, &mut self.distance);
+        writer.put(u64::from(last) | 2 << 1, 3);
+        writer.put((hlit - 257) as u64, 5);
+        writer.put((hdist - 1) as u64, 5);
+        writer.put((hclen - 4) as u64, 4);
+        writer.flush();
+        for &symbol in &PRECODE_ORDER[..hclen] {
+            writer.put(u64::from(precode_lengths[usize::from(symbol)]), 3);
+            writer.flush();
+        }
+        header.put(&precode_lengths, writer);
+        Kind::Dynamic
+    }
+
+    /// Puts sequences while there is room for one. Returns whether the block, its end included, is complete.
+    pub(super) fn put_body(&mut self, matcher: &Matcher, writer: &mut BitWriter<'_>) -> bool {
+        let sequences = matcher.sequences();
+        let buffer = matcher.buffer();
+        while writer.room() >= UNIT_BYTES {
+            let Some(&sequence) = sequences.get(self.next) else {
+                self.put_end(writer);
+                return true;
+            };
+            let at = matcher.block + self.encoded;
+            self.put_literals(&buffer[at..at + sequence.run()], writer);
+            if sequence.length_index() != 0 {
+                self.put_match(sequence, writer);
+            }
+            self.next += 1;
+            self.encoded += sequence.bytes();
+        }
+        false
+    }
+
+    /// Puts the end of the block.
+    pub(super) fn put_end(&self, writer: &mut BitWriter<'_>) {
+        writer.put_codeword(self.litlen[END_OF_BLOCK]);
+        writer.flush();
+    }
+
+    #[inline(always)]
+    fn put_literals(&self, literals: &[u8], writer: &mut BitWriter<'_>) {
+        // Seven held bits and three codewords of 15 fit the 64.
+        let (threes, rest) = literals.as_chunks::<3>();
+        for three in threes {
+            for &literal in three {
+                writer.put_codeword(self.litlen[usize::from(literal)]);
+            }
+            writer.flush();
+        }
+        for &literal in rest {
+            writer.put_codeword(self.litlen[usize::from(literal)]);
+        }
+        writer.flush();
+    }
+
+    #[inline(always)]
+    fn put_match(&self, sequence: Sequence, writer: &mut BitWriter<'_>) {
+        // Seven held bits, 15 + 5 and 15 + 13 fit the 64.
+        let length = sequence.length_index();
+        let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_BASE.len();
+        writer.put_codeword(self.litlen[257 + symbol]);
+        writer.put((length + MATCH_BYTES_MIN) as u64 - u64::from(LENGTH_BASE[symbol]), u32::from(LENGTH_EXTRA[symbol]));
+        let index = sequence.distance_index();
+        let (symbol, extra) = distance_symbol(index);
+        writer.put_codeword(self.distance[symbol % DISTANCE_SYMBOLS]);
+        writer.put(u64::from(index & ((1 << extra) - 1)), extra);
+        writer.flush();
+    }
+}
+
+/// Counts the symbols of the closed block, its end included, and returns the number of extra bits.
+fn count_symbols(matcher: &Matcher, litlen: &mut [u32; LITLEN_SYMBOLS], distance: &mut [u32; DISTANCE_SYMBOLS]) -> u32 {
+    let bytes = matcher.block_bytes();
+    let mut at = 0;
+    let mut extra_bits = 0;
+    for &sequence in matcher.sequences() {
+        for &literal in &bytes[at..at + sequence.run()] {
+            litlen[usize::from(literal)] += 1;
+        }
+        at += sequence.bytes();
+        let length = sequence.length_index();
+        if length != 0 {
+            let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_BASE.len();
+            litlen[257 + symbol] += 1;
+            let (distance_symbol, extra) = distance_symbol(sequence.distance_index());
+            distance[distance_symbol % DISTANCE_SYMBOLS] += 1;
+            extra_bits += u32::from(LENGTH_EXTRA[symbol]) + extra;
+        }
+    }
+    litlen[END_OF_BLOCK] += 1;
+    extra_bits
+}
+
+/// Returns the bits that the codewords of all counted symbols take.
+fn cost(frequencies: &[u32], lengths: &[u8]) -> u32 {
+    frequencies.iter().zip(lengths).map(|(&frequency, &length)| frequency * u32::from(length)).sum()
+}
+
+/// Extra bits of a precode symbol.
+fn precode_extra(symbol: usize) -> u32 {
+    match symbol {
+        16 => 2,
+        17 => 3,
+        18 => 7,
+        _ => 0,
+    }
+}
+
+impl HeaderCode {
+    fn new() -> Self {
+        HeaderCode { items: [0; LITLEN_USED + DISTANCE_USED], count: 0, frequencies: [0; PRECODE_SYMBOLS] }
+    }
+
+    fn add(&mut self, symbol: usize, extra: usize) {
+        self.items[self.count] = (symbol | extra << 5) as u16;
+        self.count += 1;
+        self.frequencies[symbol] += 1;
+    }
+
+    /// Run-length codes both codes' lengths as one list; runs cross the border between them (§3.2.7).
+    fn add_lengths(&mut self, litlen: &[u8], distance: &[u8]) {
+        let length_at = |i: usize| if i < litlen.len() { litlen[i] } else { distance[i - litlen.len()] };
+        let all = litlen.len() + distance.len();
+        let mut i = 0;
+        while i < all {
+            let length = length_at(i);
+            let mut run = 1;
+            while i + run < all && length_at(i + run) == length {
+                run += 1;
+            }
+            i += run;
+            if length == 0 {
+                while run >= 11 {
+                    let part = run.min(138);
+                    self.add(18, part - 11);
+                    run -= part;
+                }
+                if run >= 3 {
+                    self.add(17, run - 3);
+                    run = 0;
+                }
+            } else {
+                self.add(usize::from(length), 0);
+                run -= 1;
+                while run >= 3 {
+                    let part = run.min(6);
+                    self.add(16, part - 3);
+                    run -= part;
+                }
+            }
+            for _ in 0..run {
+                self.add(usize::from(length), 0);
+            }
+        }
+    }
+
+    fn cost(&self, lengths: &[u8; PRECODE_SYMBOLS]) -> u32 {
+        (0..PRECODE_SYMBOLS).map(|symbol| self.frequencies[symbol] * (u32::from(lengths[symbol]) + precode_extra(symbol))).sum()
+    }
+
+    fn put(&self, lengths: &[u8; PRECODE_SYMBOLS], writer: &mut BitWriter<'_>) {
+        let mut codewords = [0; PRECODE_SYMBOLS];
+        assign_codewords(lengths, &mut codewords);
+        for &item in &self.items[..self.count] {
+            let symbol = usize::from(item & 0x1f);
+            writer.put_codeword(codewords[symbol]);
+            writer.put(u64::from(item >> 5), precode_extra(symbol));
+            writer.flush();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_and_distance_symbols_invert_the_tables() {
+        for (symbol, (&base, &extra)) in LENGTH_BASE.iter().zip(&LENGTH_EXTRA).enumerate() {
+            // The last length of symbol 284 has a symbol of its own.
+            let last = (base + (1 << extra) - 1).min(if symbol == 27 { 257 } else { 258 });
+            for length in base..=last {
+                assert_eq!(usize::from(LENGTH_SYMBOL[usize::from(length) - 3]), symbol, "length {length}");
+            }
+        }
+        for (symbol, (&base, &extra)) in DISTANCE_BASE.iter().zip(&DISTANCE_EXTRA).enumerate() {
+            for distance in u32::from(base)..u32::from(base) + (1 << extra) {
+                assert_eq!(distance_symbol(distance - 1), (symbol, u32::from(extra)), "distance {distance}");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_of_lengths_are_written_as_the_rfc_says() {
+        let mut header = HeaderCode::new();
+        let mut litlen = [0; 257 + 10];
+        litlen[0] = 5;
+        litlen[150..157].fill(7);
+        litlen[266] = 3;
+        header.add_lengths(&litlen, &[3, 3, 3, 0]);
+        // 5, 149 zeros as 138 + 11, 7 and six more, 109 zeros, 3 and three more across the border, one zero.
+        let expected = [5, 18 | 127 << 5, 18, 7, 16 | 3 << 5, 18 | 98 << 5, 3, 16, 0];
+        assert_eq!(header.items[..header.count], expected);
+    }
+}

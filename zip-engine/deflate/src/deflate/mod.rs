@@ -1,0 +1,509 @@
+//! Compression: collect a block, choose its kind, put it; every stage resumable.
+//!
+//! Output is put in units of at most [`block::UNIT_BYTES`]. A unit goes straight to the caller's slice when that has room for the largest, else
+//! to a stage of one unit, which is drained first. So no unit has to stop in its middle, and the stream does not depend on how the output
+//! was cut.
+
+mod bits;
+mod block;
+mod huffman;
+mod matcher;
+mod state;
+
+use crate::constants::*;
+use crate::status::{Framing, Progress, StateError, Status, WINDOW_BYTES};
+use bits::{BitWriter, FLUSH_SLACK};
+use block::{BlockEncoder, Kind, UNIT_BYTES};
+use matcher::{Collected, Matcher};
+
+pub use state::DEFLATE_STATE_BYTES_MAX;
+
+/// How much work goes into matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// Two candidates per position, greedy.
+    #[default]
+    Fastest,
+}
+
+/// Which block carries BFINAL when a stream is finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FinalBlock {
+    /// The last block with data: the shortest stream. It cannot be suspended once that block has begun.
+    #[default]
+    Data,
+    /// An empty block behind the data: at most two bytes longer, and suspendable anywhere.
+    Empty,
+}
+
+/// What a stream is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Which trailer follows.
+    pub framing: Framing,
+    /// How much work goes into matches.
+    pub level: Level,
+    /// Longest distance of a match in bytes, 1 to 32768; more counts as 32768 and 0 as 1.
+    pub window_bytes: u32,
+    /// Which block carries BFINAL.
+    pub final_block: FinalBlock,
+}
+
+impl Params {
+    /// Returns the parameters of a one-shot stream: fastest level, 32 KiB window, BFINAL on the last data block.
+    pub const fn new(framing: Framing) -> Self {
+        Params { framing, level: Level::Fastest, window_bytes: WINDOW_BYTES as u32, final_block: FinalBlock::Data }
+    }
+
+    const fn distance_max(&self) -> usize {
+        match self.window_bytes as usize {
+            0 => 1,
+            bytes if bytes > WINDOW_BYTES => WINDOW_BYTES,
+            bytes => bytes,
+        }
+    }
+}
+
+/// What is asked of a step beyond taking input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Nothing: output comes when a block is full.
+    None,
+    /// All input so far can be decoded from the output, which ends byte-aligned with an empty stored block.
+    Sync,
+    /// The stream ends behind this input.
+    Finish,
+}
+
+/// What the caller did that no stream can follow from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeflateError {
+    /// A stored block was announced over input that was then not offered again; see [`Deflate::suspend`].
+    StoredDataMissing {
+        /// Bytes that the block still needs.
+        bytes: u16,
+    },
+}
+
+/// What comes next in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Collecting sequences.
+    Collect,
+    /// The body of a block.
+    Body,
+    /// Bytes of a stored block.
+    Stored,
+    /// Nothing: the trailer has been put.
+    Done,
+    /// Nothing: the caller broke the contract.
+    Failed,
+}
+
+/// Output of units for which the caller's slice had no room.
+struct Stage {
+    bytes: [u8; STAGE_BYTES],
+    start: usize,
+    end: usize,
+}
+
+/// One unit, and behind it what [`Deflate::suspend`] appends.
+const STAGE_BYTES: usize = UNIT_BYTES + 2 * FLUSH_SLACK;
+
+/// A compressor for one stream at a time.
+///
+/// About 62 KiB of tables and state, and the 32 KiB window. It is a plain value: put it in a static by [`Deflate::new`], or in a slot that is
+/// reused by [`Deflate::reset`].
+pub struct Deflate {
+    stream: Stream,
+    stage: Stage,
+    total_in: u64,
+    total_out: u64,
+}
+
+/// The stream but for what the caller's slices had no room for.
+struct Stream {
+    params: Params,
+    phase: Phase,
+    /// BFINAL has been put.
+    final_put: bool,
+    /// No input was encoded since the last sync flush or the start.
+    synced: bool,
+    stored_left: u16,
+    /// Held bits between units.
+    bits: u64,
+    count: u32,
+    /// Checksum and length of the encoded input.
+    check: u32,
+    isize: u32,
+    encoder: BlockEncoder,
+    matcher: Matcher,
+}
+
+/// Whether a unit was put or input is needed first.
+enum Next {
+    Again,
+    NeedInput,
+}
+
+/// The working memory beside the window stays within 64 KiB.
+const _: () = assert!(size_of::<Deflate>() - WINDOW_BYTES <= 64 * 1024);
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deflate {
+    /// Returns a compressor that stands before a raw stream.
+    pub const fn new() -> Self {
+        let stream = Stream {
+            params: Params::new(Framing::Raw),
+            phase: Phase::Collect,
+            final_put: false,
+            synced: true,
+            stored_left: 0,
+            bits: 0,
+            count: 0,
+            check: 0,
+            isize: 0,
+            encoder: BlockEncoder::new(),
+            matcher: Matcher::new(),
+        };
+        Deflate { stream, stage: Stage { bytes: [0; STAGE_BYTES], start: 0, end: 0 }, total_in: 0, total_out: 0 }
+    }
+
+    /// Goes before a new stream; keeps nothing of the last one.
+    pub fn reset(&mut self, params: Params) {
+        self.stream.reset(params);
+        self.stage.start = 0;
+        self.stage.end = 0;
+        self.total_in = 0;
+        self.total_out = 0;
+    }
+
+    /// Compresses `input` into `output`.
+    ///
+    /// With [`Flush::None`] and [`Flush::Sync`] the step ends with [`Status::NeedInput`] when all input was consumed and, for `Sync`, everything is in the
+    /// output. After [`Status::NeedOutput`] call again with the unconsumed input and the same `flush`. [`Status::Done`] comes with `Finish` only.
+    /// The bytes of `output` behind `produced` are scratch.
+    ///
+    /// The stream depends on the input, on the flushes and, where input is incompressible, on how it was cut; never on how the output was cut.
+    pub fn step(&mut self, input: &[u8], output: &mut [u8], flush: Flush) -> Progress<DeflateError> {
+        let mut consumed = 0;
+        let mut produced = 0;
+        let status = loop {
+            produced += self.stage.drain(&mut output[produced..]);
+            if !self.stage.is_empty() {
+                break Status::NeedOutput;
+            }
+            match self.stream.phase {
+                Phase::Done => break Status::Done,
+                Phase::Failed => break Status::Error(DeflateError::StoredDataMissing { bytes: self.stream.stored_left }),
+                _ => {}
+            }
+            consumed += self.stream.fill(&input[consumed..]);
+            let rest = &input[consumed..];
+            let room = &mut output[produced..];
+            let next = if room.len() >= UNIT_BYTES {
+                let (next, put) = self.stream.advance(rest, flush, room);
+                produced += put;
+                next
+            } else {
+                let (next, put) = self.stream.advance(rest, flush, &mut self.stage.bytes[..UNIT_BYTES]);
+                self.stage.start = 0;
+                self.stage.end = put;
+                next
+            };
+            if let Next::NeedInput = next {
+                break Status::NeedInput;
+            }
+        };
+        self.total_in = self.total_in.wrapping_add(consumed as u64);
+        self.total_out = self.total_out.wrapping_add(produced as u64);
+        Progress { consumed, produced, status }
+    }
+
+    /// Makes the stream carry on from a small state: ends the open block early and gives back the input that is not encoded.
+    ///
+    /// Returns how many of the last accepted bytes must be offered again; they are no longer part of [`Deflate::total_in`]. Everything else is in the output
+    /// or, for up to a kilobyte, in the state. Call it when a step ended and the stream is to be continued elsewhere, by
+    /// [`Deflate::export_state`]; after a `Sync` that ended with `NeedInput` it gives nothing back and changes nothing.
+    ///
+    /// # Errors
+    /// `FinalBlockOpen` if the block carries BFINAL, which [`FinalBlock::Empty`] avoids; the stream is then unchanged.
+    pub fn suspend(&mut self) -> Result<usize, StateError> {
+        let stream = &mut self.stream;
+        if stream.phase == Phase::Body {
+            if stream.final_put {
+                return Err(StateError::FinalBlockOpen);
+            }
+            self.stage.compact();
+            let mut writer = BitWriter::new(&mut self.stage.bytes[self.stage.end..], stream.bits, stream.count);
+            stream.encoder.put_end(&mut writer);
+            (stream.bits, stream.count) = (writer.bits, writer.count);
+            self.stage.end += writer.at;
+            stream.commit(stream.encoder.encoded);
+            stream.phase = Phase::Collect;
+        }
+        let given_back = stream.matcher.drop_unencoded();
+        self.total_in = self.total_in.wrapping_sub(given_back as u64);
+        Ok(given_back)
+    }
+
+    /// Returns the checksum of the encoded input: Adler-32, CRC-32 or 0, by the framing.
+    ///
+    /// It covers all accepted input after a completed `Sync` or `Finish` and after [`Deflate::suspend`].
+    pub fn check(&self) -> u32 {
+        self.stream.check
+    }
+
+    /// Returns the length of the encoded input modulo 2^32, as [`Deflate::check`] covers it.
+    pub fn isize(&self) -> u32 {
+        self.stream.isize
+    }
+
+    /// Replaces the running checksum and length, for callers that carry them beside the context.
+    pub fn set_check(&mut self, check: u32, isize: u32) {
+        self.stream.check = check;
+        self.stream.isize = isize;
+    }
+
+    /// Returns the bytes consumed since the reset.
+    pub fn total_in(&self) -> u64 {
+        self.total_in
+    }
+
+    /// Returns the bytes produced since the reset.
+    pub fn total_out(&self) -> u64 {
+        self.total_out
+    }
+
+    /// Returns how many finished bytes wait for room in the output.
+    pub fn pending_output(&self) -> usize {
+        self.stage.end - self.stage.start
+    }
+
+    /// Returns whether the stream, its trailer included, is in the output.
+    pub fn is_done(&self) -> bool {
+        self.stream.phase == Phase::Done && self.stage.is_empty()
+    }
+}
+
+impl Stage {
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Moves bytes to the front of `output` and returns how many.
+    fn drain(&mut self, output: &mut [u8]) -> usize {
+        let len = (self.end - self.start).min(output.len());
+        output[..len].copy_from_slice(&self.bytes[self.start..self.start + len]);
+        self.start += len;
+        len
+    }
+
+    /// Moves what is left to the front.
+    fn compact(&mut self) {
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+    }
+}
+
+impl Stream {
+    fn reset(&mut self, params: Params) {
+        self.params = params;
+        self.phase = Phase::Collect;
+        self.final_put = false;
+        self.synced = true;
+        self.stored_left = 0;
+        self.bits = 0;
+        self.count = 0;
+        self.check = params.framing.initial_check();
+        self.isize = 0;
+        self.matcher.reset(params.distance_max());
+    }
+
+    /// Takes input where the phase has use for it; behind BFINAL only what was announced.
+    fn fill(&mut self, input: &[u8]) -> usize {
+        let wanted = match self.phase {
+            Phase::Collect if !self.final_put => input.len(),
+            Phase::Stored if !self.final_put => input.len(),
+            Phase::Stored => input.len().min(usize::from(self.stored_left).saturating_sub(self.matcher.unencoded().len())),
+            _ => 0,
+        };
+        self.matcher.fill(&input[..wanted])
+    }
+
+    /// Puts at most what fits into `out`, at least one unit of `UNIT_BYTES`; returns the bytes put. `rest` is the input behind the buffer.
+    fn advance(&mut self, rest: &[u8], flush: Flush, out: &mut [u8]) -> (Next, usize) {
+        let mut writer = BitWriter::new(out, self.bits, self.count);
+        let next = match self.phase {
+            Phase::Collect if self.final_put => self.end_stream(&mut writer),
+            Phase::Collect => self.collect(rest, flush, &mut writer),
+            Phase::Body => {
+                if self.encoder.put_body(&self.matcher, &mut writer) {
+                    self.commit(self.encoder.encoded);
+                    self.phase = Phase::Collect;
+                }
+                Next::Again
+            }
+            Phase::Stored => self.put_stored(rest, flush, &mut writer),
+            Phase::Done | Phase::Failed => Next::Again,
+        };
+        self.bits = writer.bits;
+        self.count = writer.count;
+        (next, writer.at)
+    }
+
+    /// Collects sequences and, when the block is complete, begins to put it.
+    fn collect(&mut self, rest: &[u8], flush: Flush, writer: &mut BitWriter<'_>) -> Next {
+        let all_in_buffer = rest.is_empty();
+        let flushing = all_in_buffer && flush != Flush::None;
+        if self.matcher.collect(flushing) == Collected::InputUsed {
+            if !all_in_buffer {
+                return Next::Again;
+            }
+            if !flushing {
+                return Next::NeedInput;
+            }
+            if self.matcher.block_bytes().is_empty() {
+                return match flush {
+                    Flush::Finish => self.end_stream(writer),
+                    _ => self.sync(writer),
+                };
+            }
+        }
+        self.matcher.close_block();
+        self.synced = false;
+        let finish = flush == Flush::Finish && self.params.final_block == FinalBlock::Data;
+        let last = finish && all_in_buffer && self.matcher.block_is_all();
+        match self.encoder.begin(&self.matcher, last, writer) {
+            Kind::Stored => {
+                let unencoded = self.matcher.unencoded();
+                let ahead = &unencoded[self.matcher.block_bytes().len()..];
+                let len = self.matcher.block_bytes().len()
+                    + incompressible_prefix(ahead, rest, STORED_BYTES_MAX - self.matcher.block_bytes().len());
+                let last = finish && len == unencoded.len() + rest.len();
+                self.begin_stored(len as u16, last, writer);
+            }
+            Kind::Fixed | Kind::Dynamic => {
+                self.final_put = last;
+                self.phase = Phase::Body;
+            }
+        }
+        Next::Again
+    }
+
+    fn begin_stored(&mut self, len: u16, last: bool, writer: &mut BitWriter<'_>) {
+        writer.put(u64::from(last), 3);
+        writer.align();
+        writer.bytes(&len.to_le_bytes());
+        writer.bytes(&(!len).to_le_bytes());
+        self.final_put = last;
+        self.stored_left = len;
+        self.phase = Phase::Stored;
+    }
+
+    /// Passes bytes of a stored block through.
+    fn put_stored(&mut self, rest: &[u8], flush: Flush, writer: &mut BitWriter<'_>) -> Next {
+        let bytes = self.matcher.unencoded();
+        let len = bytes.len().min(usize::from(self.stored_left)).min(writer.room());
+        if len == 0 {
+            if !rest.is_empty() {
+                return Next::Again;
+            }
+            if flush == Flush::None {
+                return Next::NeedInput;
+            }
+            self.phase = Phase::Failed;
+            return Next::Again;
+        }
+        writer.bytes(&bytes[..len]);
+        self.commit(len);
+        self.stored_left -= len as u16;
+        if self.stored_left == 0 {
+            self.phase = Phase::Collect;
+        }
+        Next::Again
+    }
+
+    /// Counts `len` bytes of the block as encoded.
+    fn commit(&mut self, len: usize) {
+        let encoded = &self.matcher.unencoded()[..len];
+        self.check = self.params.framing.extend_check(self.check, encoded);
+        self.isize = self.isize.wrapping_add(len as u32);
+        self.matcher.next_block(len);
+    }
+
+    /// Puts an empty stored block, once.
+    fn sync(&mut self, writer: &mut BitWriter<'_>) -> Next {
+        if self.synced {
+            return Next::NeedInput;
+        }
+        self.synced = true;
+        writer.put(0, 3);
+        writer.align();
+        writer.bytes(&[0, 0, 0xff, 0xff]);
+        Next::Again
+    }
+
+    /// Puts BFINAL, if it has not been, and the trailer.
+    fn end_stream(&mut self, writer: &mut BitWriter<'_>) -> Next {
+        if !self.final_put {
+            // BFINAL, the fixed codes, and their end-of-block codeword of seven zeros.
+            writer.put(0b011, 10);
+            self.final_put = true;
+        }
+        writer.align();
+        match self.params.framing {
+            Framing::Raw => {}
+            Framing::ZlibBody => writer.bytes(&self.check.to_be_bytes()),
+            Framing::GzipBody => {
+                writer.bytes(&self.check.to_le_bytes());
+                writer.bytes(&self.isize.to_le_bytes());
+            }
+        }
+        self.phase = Phase::Done;
+        Next::Again
+    }
+}
+
+/// Bytes of which the symbol counts are looked at together.
+const SAMPLE_BYTES: usize = 4096;
+
+/// Returns how many of the bytes `ahead` and `rest`, at most `max`, are not worth a look: no piece of them has skewed byte counts.
+fn incompressible_prefix(ahead: &[u8], rest: &[u8], max: usize) -> usize {
+    let mut taken = 0;
+    for part in [ahead, rest] {
+        for piece in part[..part.len().min(max - taken)].chunks(SAMPLE_BYTES) {
+            if !has_flat_counts(piece) {
+                return taken;
+            }
+            taken += piece.len();
+        }
+    }
+    taken
+}
+
+/// Returns whether byte counts are about as even as those of random bytes.
+///
+/// The sum of the squared counts of n random bytes is about n + n²/256; one half more is allowed, which is less than what base64 (4 × as much)
+/// or compressed data with structure has.
+fn has_flat_counts(bytes: &[u8]) -> bool {
+    let mut counts = [0u16; 256];
+    for &byte in bytes {
+        counts[usize::from(byte)] += 1;
+    }
+    let squares: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum();
+    let n = bytes.len() as u64;
+    2 * squares <= 3 * (n + n * n / 256)
+}
+
+/// Returns the most bytes that one `Finish` over `len` bytes makes, trailer included: every block but the last has at least 18,168 bytes and
+/// costs at most five bytes over them.
+pub const fn deflate_bound(len: u64, framing: Framing) -> u64 {
+    len + 5 * (len / matcher::FULL_BLOCK_BYTES_MIN as u64 + 1) + 2 + framing.trailer_bytes() as u64
+}
