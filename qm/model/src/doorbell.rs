@@ -1,0 +1,131 @@
+//! Doorbells: from the shared register in BAR2, and from the queues' own pages in BAR4.
+
+use hal::DmaPort;
+use qm_spec::{AeqeType, BadIndex, Doorbell, DoorbellCommand, DoorbellLayout, RAS};
+
+use crate::QmModel;
+use crate::counters::bump;
+use crate::queue::QueueState;
+
+/// Where a doorbell was rung.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A queue's own page.
+    Page(u16),
+    /// The submission and completion register shared by the function.
+    Shared,
+    /// The register of the event queues.
+    Events,
+}
+
+/// Why a doorbell had no effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    /// The queue is not running, or not the page's: recorded, nothing else.
+    NotThere,
+    /// The random data do not match the context's.
+    Random,
+    /// The position is impossible: the queue is halted.
+    Index(BadIndex),
+    /// Command at the wrong place, or an event queue's doorbell out of place: counted only.
+    Misplaced,
+}
+
+impl<const QUEUES: usize> QmModel<QUEUES> {
+    /// Takes the 64-bit store of a doorbell.
+    pub(crate) fn doorbell(&mut self, place: Place, word: u64, dma: &mut impl DmaPort) {
+        let doorbell = Doorbell::decode(word, DoorbellLayout::V2);
+        bump(&mut self.hardware.doorbells);
+        self.hardware.last_doorbell = word;
+        let result = match (doorbell.command, place) {
+            (DoorbellCommand::SQ, Place::Page(_) | Place::Shared) => self.sq_doorbell(doorbell, place),
+            (DoorbellCommand::CQ, Place::Page(_) | Place::Shared) => self.cq_doorbell(doorbell, place, dma),
+            (DoorbellCommand::EQ, Place::Events) => self.eq_doorbell(doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
+            (DoorbellCommand::AEQ, Place::Events) => self.aeq_doorbell(doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
+            _ => Err(Refusal::Misplaced),
+        };
+        if let Err(refusal) = result {
+            self.refuse(doorbell, refusal, dma);
+        }
+    }
+
+    /// Counts a store that is no doorbell at all: wrong width or offset.
+    pub(crate) fn not_a_doorbell(&mut self) {
+        bump(&mut self.counters.doorbells_refused);
+    }
+
+    fn owns(&self, qn: u16, place: Place) -> bool {
+        qn < self.queue_count() && (place == Place::Shared || place == Place::Page(qn))
+    }
+
+    fn sq_doorbell(&mut self, doorbell: Doorbell, place: Place) -> Result<(), Refusal> {
+        let qn = doorbell.queue;
+        if !self.owns(qn, place) {
+            return Err(Refusal::NotThere);
+        }
+        let sq = &mut self.sq[usize::from(qn)];
+        if sq.state() != QueueState::Running {
+            return Err(Refusal::NotThere);
+        }
+        if sq.fields().is_some_and(|fields| fields.rand != doorbell.rand) {
+            return Err(Refusal::Random);
+        }
+        // Priority 1 with index 0 looks at the queue again without moving its tail: a restored queue is kicked that way.
+        if doorbell.priority & 1 == 0
+            && let Some(ring) = sq.ring_mut()
+        {
+            ring.move_tail(doorbell.index).map_err(Refusal::Index)?;
+        }
+        let runnable = sq.is_runnable();
+        self.ready.set(qn, runnable);
+        Ok(())
+    }
+
+    fn cq_doorbell(&mut self, doorbell: Doorbell, place: Place, dma: &mut impl DmaPort) -> Result<(), Refusal> {
+        let qn = doorbell.queue;
+        if !self.owns(qn, place) {
+            return Err(Refusal::NotThere);
+        }
+        let cq = &mut self.cq[usize::from(qn)];
+        let Some(rand) = cq.fields().map(|fields| fields.rand) else { return Err(Refusal::NotThere) };
+        if rand != doorbell.rand {
+            return Err(Refusal::Random);
+        }
+        let Some(ring) = cq.ring_mut() else { return Err(Refusal::NotThere) };
+        ring.move_head(doorbell.index).map_err(Refusal::Index)?;
+        let left = !ring.is_empty();
+        if doorbell.arms() {
+            // What completed between software's last look and this doorbell must not wait for the next completion.
+            cq.armed = !left;
+            if left {
+                self.raise_event(qn, dma);
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, doorbell: Doorbell, refusal: Refusal, dma: &mut impl DmaPort) {
+        bump(&mut self.counters.doorbells_refused);
+        let invalid = if doorbell.command == DoorbellCommand::CQ { RAS::CQ_VF_INVALID::SET } else { RAS::SQ_VF_INVALID::SET };
+        match refusal {
+            Refusal::Misplaced => {}
+            Refusal::NotThere => self.raise(invalid.value, dma),
+            Refusal::Random => self.raise(RAS::DB_RANDOM_INVALID::SET.value, dma),
+            Refusal::Index(_) => {
+                self.raise(invalid.value, dma);
+                self.halt_queue(doorbell.queue, AeqeType::CQE_ERROR, dma);
+            }
+        }
+    }
+
+    /// Halts a queue and reports it.
+    pub(crate) fn halt_queue(&mut self, qn: u16, kind: AeqeType, dma: &mut impl DmaPort) {
+        let Some(sq) = self.sq.get_mut(usize::from(qn)) else { return };
+        if matches!(sq.state(), QueueState::Running | QueueState::Stopping) {
+            sq.halt();
+            self.ready.set(qn, false);
+            self.raise_async_event(qn, kind, dma);
+            self.poll_stop();
+        }
+    }
+}

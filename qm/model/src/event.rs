@@ -1,0 +1,268 @@
+//! Event queue and asynchronous event queue: entries into memory, one message per arming.
+
+use hal::{DmaError, DmaPort, Iova, StallTag, Verdict};
+use heapless::Deque;
+use qm_spec::{Aeqe, AeqeType, BadIndex, ContextWords, EqcFields, Eqe, RingCursors, vector};
+
+use crate::QmModel;
+use crate::counters::bump;
+
+/// The function's ring of events or of asynchronous events.
+pub struct EventRing {
+    fields: Option<(EqcFields, RingCursors)>,
+    /// A message is due at the next entry.
+    armed: bool,
+    /// An entry was written since the last doorbell.
+    source: bool,
+    masked: bool,
+    overflowed: bool,
+    waits: Option<StallTag>,
+}
+
+impl EventRing {
+    pub const fn new() -> Self {
+        Self { fields: None, armed: false, source: false, masked: true, overflowed: false, waits: None }
+    }
+
+    /// Begins a life with this context; false, and nothing changed, if the context contradicts itself.
+    pub fn load(&mut self, fields: EqcFields) -> bool {
+        let Some(ring) = RingCursors::at(fields.depth_entries, fields.head, fields.tail, false, false) else { return false };
+        *self = Self { fields: Some((fields, ring)), armed: false, source: false, masked: self.masked, overflowed: false, waits: None };
+        true
+    }
+
+    /// The context as a dump shows it; all zero if none was loaded.
+    pub fn context(&self) -> ContextWords {
+        let Some((fields, ring)) = &self.fields else { return [0; 8] };
+        EqcFields { head: ring.head(), tail: ring.tail(), ..*fields }.encode()
+    }
+
+    pub const fn source(&self) -> bool {
+        self.source
+    }
+    pub const fn masked(&self) -> bool {
+        self.masked
+    }
+
+    /// Sets the mask; true if that lets a waiting interrupt out.
+    pub fn set_mask(&mut self, masked: bool) -> bool {
+        let released = self.masked && !masked && self.source;
+        self.masked = masked;
+        released
+    }
+
+    pub fn waits_for(&self, tag: StallTag) -> bool {
+        self.waits == Some(tag)
+    }
+
+    /// Software consumed up to `head`: clears the source and arms, or asks for another message (true) if entries are left.
+    fn doorbell(&mut self, head: u16) -> Result<bool, Option<BadIndex>> {
+        let Some((_, ring)) = self.fields.as_mut() else { return Err(None) };
+        ring.move_head(head).map_err(Some)?;
+        self.source = !ring.is_empty();
+        self.armed = !self.source;
+        Ok(self.source && !self.masked)
+    }
+
+    /// Where the next entry goes and its phase; `None` if there is no ring or no room.
+    fn slot(&self) -> Option<(Iova, bool)> {
+        let (fields, ring) = self.fields.as_ref()?;
+        let at = fields.base.wrapping_add(u64::from(ring.tail()) * qm_spec::EQE_BYTES as u64);
+        (!ring.is_full()).then_some((at, fields.phase ^ ring.tail_wrap()))
+    }
+
+    /// An entry was written; true if a message is due.
+    fn written(&mut self) -> bool {
+        if let Some((_, ring)) = self.fields.as_mut() {
+            ring.push();
+        }
+        let due = self.armed;
+        if due {
+            self.armed = false;
+            self.source = true;
+        }
+        due && !self.masked
+    }
+}
+
+/// Completion events that wait for the ring, in order; a completion queue is in it at most once.
+pub struct EventFifo<const QUEUES: usize>(Deque<u16, QUEUES>);
+
+impl<const QUEUES: usize> EventFifo<QUEUES> {
+    pub const fn new() -> Self {
+        Self(Deque::new())
+    }
+}
+
+/// Asynchronous events that wait for the ring; a queue is in it at most once, the event queue's overflow beside it.
+pub struct AsyncFifo<const QUEUES: usize> {
+    queues: Deque<u16, QUEUES>,
+    eq_overflow: bool,
+}
+
+impl<const QUEUES: usize> AsyncFifo<QUEUES> {
+    pub const fn new() -> Self {
+        Self { queues: Deque::new(), eq_overflow: false }
+    }
+}
+
+impl<const QUEUES: usize> QmModel<QUEUES> {
+    /// Notes that completion queue `cqn` has something new, and writes what can be written.
+    pub(crate) fn raise_event(&mut self, cqn: u16, dma: &mut impl DmaPort) {
+        let Some(cq) = self.cq.get_mut(usize::from(cqn)) else { return };
+        if !cq.event_waits && self.events.0.push_back(cqn).is_ok() {
+            cq.event_waits = true;
+        }
+        self.pump_events(None, dma);
+    }
+
+    /// Notes an error of queue `qn`, and writes what can be written.
+    pub(crate) fn raise_async_event(&mut self, qn: u16, kind: AeqeType, dma: &mut impl DmaPort) {
+        let Some(sq) = self.sq.get_mut(usize::from(qn)) else { return };
+        if sq.error.is_none() && self.async_events.queues.push_back(qn).is_ok() {
+            sq.error = Some(kind.0);
+        }
+        self.pump_async_events(None, dma);
+    }
+
+    pub(crate) fn resume_event(&mut self, verdict: Verdict, dma: &mut impl DmaPort) {
+        self.eq.waits = None;
+        self.pump_events(Some(verdict), dma);
+    }
+
+    pub(crate) fn resume_async_event(&mut self, verdict: Verdict, dma: &mut impl DmaPort) {
+        self.aeq.waits = None;
+        self.pump_async_events(Some(verdict), dma);
+    }
+
+    fn pump_events(&mut self, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
+        while self.eq.waits.is_none()
+            && let Some(&cqn) = self.events.0.front()
+        {
+            let Some((at, phase)) = self.eq.slot() else {
+                if self.eq.fields.is_some() && !self.eq.overflowed {
+                    self.eq.overflowed = true;
+                    self.async_events.eq_overflow = true;
+                    self.pump_async_events(None, dma);
+                }
+                self.lose_event();
+                continue;
+            };
+            if self.eq.overflowed {
+                self.lose_event();
+                continue;
+            }
+            let entry = Eqe { cqn, phase }.encode().to_le_bytes();
+            match self.access(verdict.take()).write(dma, at, &entry) {
+                Ok(()) => {
+                    self.events.0.pop_front();
+                    self.cq[usize::from(cqn)].event_waits = false;
+                    bump(&mut self.hardware.eqes);
+                    if self.eq.written() {
+                        self.send_message(vector::EQ, dma);
+                    }
+                }
+                Err(DmaError::Stalled(tag)) => {
+                    bump(&mut self.counters.stalls);
+                    self.eq.waits = Some(tag);
+                }
+                Err(DmaError::Abort) => {
+                    self.lose_event();
+                    self.write_refused(dma);
+                }
+            }
+        }
+    }
+
+    fn lose_event(&mut self) {
+        if let Some(cqn) = self.events.0.pop_front() {
+            self.cq[usize::from(cqn)].event_waits = false;
+            bump(&mut self.counters.events_lost);
+        }
+    }
+
+    fn pump_async_events(&mut self, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
+        while self.aeq.waits.is_none() {
+            let (queue, kind) = if self.async_events.eq_overflow {
+                (0, AeqeType::EQ_OVERFLOW)
+            } else if let Some(&qn) = self.async_events.queues.front() {
+                let Some(kind) = self.sq[usize::from(qn)].error else {
+                    // The queue was loaded again before its error could be told.
+                    self.async_events.queues.pop_front();
+                    continue;
+                };
+                (qn, AeqeType(kind))
+            } else {
+                return;
+            };
+            let Some((at, phase)) = self.aeq.slot() else { return };
+            let entry = Aeqe { queue, phase, kind }.encode().to_le_bytes();
+            let result = self.access(verdict.take()).write(dma, at, &entry);
+            if let Err(DmaError::Stalled(tag)) = result {
+                bump(&mut self.counters.stalls);
+                self.aeq.waits = Some(tag);
+                return;
+            }
+            if kind == AeqeType::EQ_OVERFLOW && self.async_events.eq_overflow {
+                self.async_events.eq_overflow = false;
+            } else {
+                self.async_events.queues.pop_front();
+                self.sq[usize::from(queue)].error = None;
+            }
+            match result {
+                Ok(()) => {
+                    bump(&mut self.hardware.aeqes);
+                    if self.aeq.written() {
+                        self.send_message(vector::AEQ, dma);
+                    }
+                }
+                Err(_) => self.write_refused(dma),
+            }
+        }
+    }
+
+    /// EQ doorbell; false if it was refused.
+    pub(crate) fn eq_doorbell(&mut self, head: u16, dma: &mut impl DmaPort) -> bool {
+        match self.eq.doorbell(head) {
+            Ok(true) => self.send_message(vector::EQ, dma),
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+        self.pump_events(None, dma);
+        true
+    }
+
+    /// AEQ doorbell; false if it was refused.
+    pub(crate) fn aeq_doorbell(&mut self, head: u16, dma: &mut impl DmaPort) -> bool {
+        match self.aeq.doorbell(head) {
+            Ok(true) => self.send_message(vector::AEQ, dma),
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+        self.pump_async_events(None, dma);
+        true
+    }
+
+    /// Loads an event queue context; events of the old life are forgotten.
+    pub(crate) fn load_eqc(&mut self, fields: EqcFields) -> bool {
+        if !self.eq.load(fields) {
+            return false;
+        }
+        while let Some(cqn) = self.events.0.pop_front() {
+            self.cq[usize::from(cqn)].event_waits = false;
+        }
+        self.async_events.eq_overflow = false;
+        true
+    }
+
+    /// Loads an asynchronous event queue context; events of the old life are forgotten.
+    pub(crate) fn load_aeqc(&mut self, fields: EqcFields) -> bool {
+        if !self.aeq.load(fields) {
+            return false;
+        }
+        while let Some(qn) = self.async_events.queues.pop_front() {
+            self.sq[usize::from(qn)].error = None;
+        }
+        true
+    }
+}

@@ -1,0 +1,243 @@
+//! Entries out to the engine and back.
+
+use hal::{DmaError, DmaPort, StreamId, SubstreamId, Verdict};
+use qm_spec::{AeqeType, CQE_BYTES, Cqe, RAS};
+
+use crate::QmModel;
+use crate::counters::bump;
+use crate::queue::{QueueState, SQE_WORDS, Stage};
+
+/// One submission entry handed to the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// Queue.
+    pub qn: u16,
+    /// Slot of the entry in its ring.
+    pub sq_index: u16,
+    /// Algorithm type of the queue: for ZIP 0 compress, 1 decompress.
+    pub alg_type: u8,
+    /// StreamID of the function.
+    pub stream: StreamId,
+    /// Address space of what the entry points to, as the queue's context enables it (version 3).
+    pub substream: Option<SubstreamId>,
+    /// The context's PASID field whether enabled or not: on version 2 the engine's bus attribute (SSV) decides if it is used.
+    pub pasid: SubstreamId,
+    /// The queue's life in which the entry was fetched.
+    pub generation: u32,
+    /// The entry; words past the queue's entry length are 0.
+    pub sqe: [u32; SQE_WORDS],
+}
+
+/// What became of a finished task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Completion {
+    /// Entry and completion are written.
+    Delivered,
+    /// The bus stalled: the model keeps the rest and goes on in [`QmModel::resume`].
+    Parked,
+    /// The queue's life ended meanwhile, or there was no room for the completion; the queue, if it still lives, is halted.
+    Dropped,
+}
+
+impl<const QUEUES: usize> QmModel<QUEUES> {
+    /// True if [`next_task`](Self::next_task) has a queue to look at.
+    pub fn has_task(&self) -> bool {
+        !self.ready.is_empty() && self.issues()
+    }
+
+    /// Takes the next runnable entry, queues in turn, at most one in flight per queue. Each call ends in [`complete`](Self::complete).
+    pub fn next_task(&mut self, dma: &mut impl DmaPort) -> Option<Task> {
+        if !self.issues() {
+            return None;
+        }
+        while let Some(qn) = self.ready.take() {
+            if self.sq[usize::from(qn)].is_runnable()
+                && self.fetch(qn, None, dma)
+                && let Some(task) = self.hand_out(qn)
+            {
+                return Some(task);
+            }
+        }
+        None
+    }
+
+    /// Reads the oldest entry of a queue into its buffer; false if that stalled or failed.
+    fn fetch(&mut self, qn: u16, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> bool {
+        let sq = &mut self.sq[usize::from(qn)];
+        if sq.stage == Stage::Fetched {
+            return true;
+        }
+        let Some((at, len)) = sq.head_entry() else { return false };
+        let mut bytes = [0; SQE_WORDS * 4];
+        let result = self.access(verdict).read(dma, at, &mut bytes[..len]);
+        let sq = &mut self.sq[usize::from(qn)];
+        match result {
+            Ok(()) => {
+                for (word, chunk) in sq.sqe.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    *word = u32::from_le_bytes(*chunk);
+                }
+                sq.stage = Stage::Fetched;
+                true
+            }
+            Err(DmaError::Stalled(tag)) => {
+                bump(&mut self.counters.stalls);
+                sq.stage = Stage::Fetch(tag);
+                false
+            }
+            Err(DmaError::Abort) => {
+                self.read_refused(dma);
+                self.halt_queue(qn, AeqeType::CQE_ERROR, dma);
+                false
+            }
+        }
+    }
+
+    fn hand_out(&mut self, qn: u16) -> Option<Task> {
+        let stream = self.config.stream;
+        let sq = &mut self.sq[usize::from(qn)];
+        let sq_index = sq.ring()?.head();
+        let fields = *sq.fields()?;
+        sq.stage = Stage::Idle;
+        sq.outstanding += 1;
+        bump(&mut sq.fetched_count);
+        bump(&mut self.hardware.sent);
+        let pasid = SubstreamId(fields.pasid.into());
+        Some(Task {
+            qn,
+            sq_index,
+            alg_type: fields.alg_type,
+            stream,
+            substream: fields.pasid_enable.then_some(pasid),
+            pasid,
+            generation: sq.generation(),
+            sqe: sq.sqe,
+        })
+    }
+
+    /// Takes back a finished task: writes the entry, then its completion, then event and interrupt if armed.
+    ///
+    /// # Errors
+    /// [`DmaError::Abort`] if the bus refused the entry or the completion; the queue is then halted and the error reported.
+    /// A stall is not an error: see [`Completion::Parked`].
+    pub fn complete(&mut self, task: &Task, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
+        let Some(sq) = self.sq.get_mut(usize::from(task.qn)) else { return Ok(Completion::Dropped) };
+        sq.outstanding = sq.outstanding.saturating_sub(1);
+        bump(&mut self.hardware.finished);
+        let alive = sq.generation() == task.generation && matches!(sq.state(), QueueState::Running | QueueState::Stopping);
+        if !alive {
+            bump(&mut self.counters.results_dropped);
+            let runnable = sq.is_runnable();
+            self.ready.set(task.qn, runnable);
+            self.poll_stop();
+            return Ok(Completion::Dropped);
+        }
+        sq.sqe = task.sqe;
+        self.write_entry(task.qn, None, dma)
+    }
+
+    fn write_entry(&mut self, qn: u16, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
+        let sq = &self.sq[usize::from(qn)];
+        let Some((at, len)) = sq.head_entry() else { return Ok(Completion::Dropped) };
+        let mut bytes = [0; SQE_WORDS * 4];
+        for (chunk, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&sq.sqe) {
+            *chunk = word.to_le_bytes();
+        }
+        match self.access(verdict).write(dma, at, &bytes[..len]) {
+            Ok(()) => {
+                bump(&mut self.hardware.written_back);
+                self.write_completion(qn, None, dma)
+            }
+            Err(DmaError::Stalled(tag)) => {
+                bump(&mut self.counters.stalls);
+                self.sq[usize::from(qn)].stage = Stage::WriteBack(tag);
+                Ok(Completion::Parked)
+            }
+            Err(DmaError::Abort) => self.completion_refused(qn, dma),
+        }
+    }
+
+    fn write_completion(&mut self, qn: u16, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
+        let sq = &self.sq[usize::from(qn)];
+        let (Some(ring), Some(fields)) = (sq.ring(), sq.fields()) else { return Ok(Completion::Dropped) };
+        let (sq_head, cqn) = (ring.head(), fields.cqn);
+        let cq = self.cq.get(usize::from(cqn)).filter(|_| cqn < self.queue_count());
+        let Some((cq, (at, phase))) = cq.and_then(|cq| cq.tail_slot().map(|slot| (cq, slot))) else {
+            self.raise(RAS::CQ_VF_INVALID::SET.value, dma);
+            bump(&mut self.hardware.cqe_errors);
+            self.halt_queue(qn, AeqeType::CQE_ERROR, dma);
+            return Ok(Completion::Dropped);
+        };
+        if cq.ring().is_some_and(|ring| ring.is_full()) {
+            self.halt_queue(qn, AeqeType::CQ_OVERFLOW, dma);
+            return Ok(Completion::Dropped);
+        }
+        let mut bytes = [0; CQE_BYTES];
+        for (chunk, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(Cqe { sq_head, sq_num: qn, phase }.encode()) {
+            *chunk = word.to_le_bytes();
+        }
+        match self.access(verdict).write(dma, at, &bytes) {
+            Ok(()) => {
+                self.finish(qn, cqn, dma);
+                Ok(Completion::Delivered)
+            }
+            Err(DmaError::Stalled(tag)) => {
+                bump(&mut self.counters.stalls);
+                self.sq[usize::from(qn)].stage = Stage::Complete(tag);
+                Ok(Completion::Parked)
+            }
+            Err(DmaError::Abort) => {
+                bump(&mut self.hardware.cqe_errors);
+                self.completion_refused(qn, dma)
+            }
+        }
+    }
+
+    fn completion_refused(&mut self, qn: u16, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
+        self.write_refused(dma);
+        self.halt_queue(qn, AeqeType::CQE_ERROR, dma);
+        Err(DmaError::Abort)
+    }
+
+    /// The completion is in memory: advances the rings, raises the event, looks at what waits for the queue.
+    fn finish(&mut self, qn: u16, cqn: u16, dma: &mut impl DmaPort) {
+        let sq = &mut self.sq[usize::from(qn)];
+        sq.stage = Stage::Idle;
+        if let Some(ring) = sq.ring_mut() {
+            ring.pop();
+        }
+        let runnable = sq.is_runnable();
+        self.ready.set(qn, runnable);
+        bump(&mut self.hardware.cqes);
+        let cq = &mut self.cq[usize::from(cqn)];
+        bump(&mut cq.written_count);
+        if let Some(ring) = cq.ring_mut() {
+            ring.push();
+        }
+        if cq.armed {
+            cq.armed = false;
+            self.raise_event(cqn, dma);
+        }
+        self.poll_stop();
+    }
+
+    /// Goes on with a queue whose own access had stalled.
+    pub(crate) fn resume_queue(&mut self, qn: u16, verdict: Verdict, dma: &mut impl DmaPort) {
+        let sq = &mut self.sq[usize::from(qn)];
+        let stage = core::mem::replace(&mut sq.stage, Stage::Idle);
+        // An abort is reported by what these calls do to the queue; there is no caller to tell.
+        match stage {
+            Stage::Fetch(_) => {
+                let fetched = self.fetch(qn, Some(verdict), dma);
+                self.ready.set(qn, fetched);
+            }
+            Stage::WriteBack(_) => {
+                let _ = self.write_entry(qn, Some(verdict), dma);
+            }
+            Stage::Complete(_) => {
+                let _ = self.write_completion(qn, Some(verdict), dma);
+            }
+            Stage::Idle | Stage::Fetched => sq.stage = stage,
+        }
+        self.poll_stop();
+    }
+}
