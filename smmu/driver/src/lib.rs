@@ -17,6 +17,8 @@ mod init;
 mod port;
 #[cfg(test)]
 mod script;
+#[cfg(test)]
+mod sequence_tests;
 mod space;
 mod stream;
 mod stream_table;
