@@ -5,9 +5,11 @@
 pub mod checksum;
 mod constants;
 mod deflate;
+pub mod gzip;
 mod image;
 mod inflate;
 mod status;
+pub mod zlib;
 
 pub use deflate::{DEFLATE_STATE_BYTES_MAX, Deflate, DeflateError, FinalBlock, Flush, Level, Params, deflate_bound};
 pub use inflate::{INFLATE_STATE_BYTES, Inflate, InflateError};

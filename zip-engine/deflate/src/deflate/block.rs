@@ -79,8 +79,9 @@ impl BlockEncoder {
         let mut distance = [0u32; DISTANCE_SYMBOLS];
         let extra = count_symbols(matcher, &mut litlen, &mut distance);
 
-        build_lengths(&litlen[..LITLEN_USED], CODEWORD_BITS_MAX, &mut self.litlen_lengths[..LITLEN_USED]);
-        build_lengths(&distance[..DISTANCE_USED], CODEWORD_BITS_MAX, &mut self.distance_lengths[..DISTANCE_USED]);
+        // The symbols that never occur are counted 0 times, so they lose the lengths that the fixed codes gave them.
+        build_lengths(&litlen, CODEWORD_BITS_MAX, &mut self.litlen_lengths);
+        build_lengths(&distance, CODEWORD_BITS_MAX, &mut self.distance_lengths);
         let hlit = self.litlen_lengths[..LITLEN_USED].iter().rposition(|&length| length != 0).map_or(257, |last| last + 1);
         let hdist = self.distance_lengths[..DISTANCE_USED].iter().rposition(|&length| length != 0).map_or(1, |last| last + 1);
         let mut header = HeaderCode::new();
