@@ -1,3 +1,30 @@
-//! firmware
+//! The image's glue: rooms of memory, heap, log, panic and the two entries. It knows every level and does none of their work.
+//!
+//! A program links this crate, names its kernel with [`kernel_entry!`] and is complete. `main.rs` beside it starts the kernel with the apps;
+//! the on-target tests start it with their own main.
+#![cfg(target_os = "none")]
 #![no_std]
-#![forbid(unsafe_code)]
+
+mod entry;
+mod heap;
+mod level;
+mod log;
+mod panic;
+mod rooms;
+
+pub use hal::Pa;
+pub use level::{Level, level};
+pub use rooms::{el1_heap, el1_room, shared_room};
+
+/// Names the function that EL1 starts with: `fn(Pa) -> !`, given the device tree's address, MMU off, one core, on the boot stack.
+#[macro_export]
+macro_rules! kernel_entry {
+    ($path:path) => {
+        /// EL1's first Rust function.
+        #[unsafe(export_name = "firmware_kernel_entry")]
+        pub fn __firmware_kernel_entry(dtb: $crate::Pa) -> ! {
+            let entry: fn($crate::Pa) -> ! = $path;
+            entry(dtb)
+        }
+    };
+}

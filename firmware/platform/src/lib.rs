@@ -4,6 +4,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod trace;
+pub mod vendor;
+
 /// QEMU virt's RAM.
 pub const RAM_BASE: u64 = 0x4000_0000;
 /// Length of RAM in bytes (`-m 1024`).
@@ -69,3 +72,5 @@ pub const GICD_BASE: u64 = 0x0800_0000;
 pub const GICR_BASE: u64 = 0x080a_0000;
 /// QEMU virt's PL011.
 pub const UART_BASE: u64 = 0x0900_0000;
+/// The SGI that wakes a parked engine core.
+pub const ENGINE_SGI: u8 = 15;

@@ -6,7 +6,7 @@
 pub fn walk(fp: usize, stack: core::ops::Range<usize>, mut each: impl FnMut(usize)) {
     let mut fp = fp;
     for _ in 0..32 {
-        if fp % 16 != 0 || fp < stack.start || fp.checked_add(16).is_none_or(|end| end > stack.end) {
+        if !fp.is_multiple_of(16) || fp < stack.start || fp.checked_add(16).is_none_or(|end| end > stack.end) {
             return;
         }
         // SAFETY: the record lies inside the caller's stack range, aligned; its words are plain integers.

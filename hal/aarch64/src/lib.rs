@@ -27,6 +27,6 @@ pub mod vectors;
 
 pub use barrier::SystemBarriers;
 pub use context::ContextFrame;
-pub use lock::{SpinLock, YieldRelax};
+pub use lock::{SpinGuard, SpinLock, YieldRelax};
 pub use mmio::MmioWindow;
 pub use timer::GenericTimer;

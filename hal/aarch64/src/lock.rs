@@ -17,3 +17,6 @@ impl spin::RelaxStrategy for YieldRelax {
 
 /// A test-and-set lock. It does not mask interrupts: a lock shared with a handler is taken with them masked.
 pub type SpinLock<T> = spin::mutex::SpinMutex<T, YieldRelax>;
+
+/// What holding a [`SpinLock`] looks like.
+pub type SpinGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T, YieldRelax>;

@@ -18,7 +18,7 @@ pub struct HostError {
 }
 
 fn host_error(error: &semihosting::io::Error) -> HostError {
-    HostError { errno: error.raw_os_error().map_or(0, |e| e as i32) }
+    HostError { errno: error.raw_os_error().map_or(0, |e| e) }
 }
 
 /// How a host file is opened.

@@ -1,0 +1,192 @@
+//! The access trace: what EL2 keeps at [`TRACE_BASE`](crate::TRACE_BASE), little-endian, for a reader on the host.
+//!
+//! A header page, then records of [`RECORD_BYTES`] from [`RECORDS_OFFSET`] on, oldest first. When the area is full further records are counted
+//! as lost; hash and counters go on. A reader may look at any time: the count of records is stored after the record.
+
+/// First eight bytes of the header: "SOCTRACE".
+pub const MAGIC: u64 = u64::from_le_bytes(*b"SOCTRACE");
+/// Version of this layout.
+pub const VERSION: u64 = 1;
+/// Where records begin, from the start of the area.
+pub const RECORDS_OFFSET: usize = 0x1000;
+/// Length of a record.
+pub const RECORD_BYTES: usize = 32;
+/// Start value of the running hash: the FNV-1a 64-bit offset basis.
+pub const HASH_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+/// Multiplier of the running hash: the FNV-1a 64-bit prime. The hash folds whole 64-bit words: `h = (h ^ word) * prime`, for the words
+/// meta, address and value of every trapped access in turn.
+pub const HASH_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// Index of each 64-bit word of the header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum HeaderWord {
+    /// [`MAGIC`].
+    Magic = 0,
+    /// [`VERSION`].
+    Version = 1,
+    /// Records that fit.
+    Capacity = 2,
+    /// Records written.
+    Written = 3,
+    /// Records lost since the area was full.
+    Lost = 4,
+    /// Running hash of every trapped access.
+    Hash = 5,
+    /// First counter; see [`Counter`].
+    Counters = 8,
+}
+
+/// What EL2 counts. The number is the counter's index and its name in [`vendor`](crate::vendor) calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Counter {
+    /// Trapped accesses of the aperture.
+    Accesses = 0,
+    /// Of those: SMMU registers.
+    SmmuAccesses = 1,
+    /// Of those: configuration space.
+    ConfigAccesses = 2,
+    /// Of those: the function's BARs.
+    BarAccesses = 3,
+    /// Of those: the MSI frame and holes of the aperture.
+    OtherAccesses = 4,
+    /// Accesses answered by an external abort.
+    Aborts = 5,
+    /// Requests started by the engine.
+    Jobs = 6,
+    /// Requests ended.
+    JobsDone = 7,
+    /// Stalls that parked a request or a queue.
+    Stalls = 8,
+    /// Stalls resumed by software.
+    Resumes = 9,
+    /// Messages delivered as interrupts.
+    Messages = 10,
+    /// Engine cores woken.
+    Kicks = 11,
+    /// Requests whose queue was gone when they ended.
+    Dropped = 12,
+}
+
+/// Number of counters.
+pub const COUNTERS: usize = 13;
+
+impl Counter {
+    /// All counters with the names that a report uses.
+    pub const ALL: [(Self, &'static str); COUNTERS] = [
+        (Self::Accesses, "accesses"),
+        (Self::SmmuAccesses, "smmu-accesses"),
+        (Self::ConfigAccesses, "config-accesses"),
+        (Self::BarAccesses, "bar-accesses"),
+        (Self::OtherAccesses, "other-accesses"),
+        (Self::Aborts, "aborts"),
+        (Self::Jobs, "jobs"),
+        (Self::JobsDone, "jobs-done"),
+        (Self::Stalls, "stalls"),
+        (Self::Resumes, "resumes"),
+        (Self::Messages, "messages"),
+        (Self::Kicks, "kicks"),
+        (Self::Dropped, "dropped"),
+    ];
+}
+
+/// What a record tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// A trapped load: address, value returned.
+    Load = 1,
+    /// A trapped store: address, value.
+    Store = 2,
+    /// A trapped 16-byte store: address, low value, high value in `extra`.
+    StorePair = 3,
+    /// An access ended by an external abort: address, ESR_EL2.
+    Abort = 4,
+    /// A line's edge: INTID in `address`.
+    Line = 5,
+    /// A message: INTID in `address`.
+    Message = 6,
+    /// A request taken by the engine: queue in `address`, slot in `value`, slot of the ring in `extra`.
+    Job = 7,
+    /// A request ended: queue in `address`, slot in `value`.
+    JobDone = 8,
+    /// A request or queue waits: StreamID in `address`, STAG in `value`.
+    Stall = 9,
+    /// Software resumed a stall: StreamID in `address`, STAG in `value`, verdict in `extra` (0 retry, 1 abort, 2 read zero, write ignore).
+    Resume = 10,
+    /// A core was started: core in `address`, entry in `value`.
+    CoreOn = 11,
+    /// A command of the SMMU's queue: its two words in `value` and `extra`.
+    SmmuCommand = 12,
+}
+
+impl Kind {
+    /// Decodes a record's kind byte.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Load,
+            2 => Self::Store,
+            3 => Self::StorePair,
+            4 => Self::Abort,
+            5 => Self::Line,
+            6 => Self::Message,
+            7 => Self::Job,
+            8 => Self::JobDone,
+            9 => Self::Stall,
+            10 => Self::Resume,
+            11 => Self::CoreOn,
+            12 => Self::SmmuCommand,
+            _ => return None,
+        })
+    }
+}
+
+/// One record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Meta word: kind in bits 7:0, width of an access in bytes in 15:8, exception level of its maker in 23:16, core in 31:24.
+    pub meta: u64,
+    /// Address or subject, by kind.
+    pub address: u64,
+    /// Value, by kind.
+    pub value: u64,
+    /// More, by kind.
+    pub extra: u64,
+}
+
+impl Record {
+    /// Packs a meta word.
+    #[inline(always)]
+    pub const fn meta(kind: Kind, bytes: u8, level: u8, core: u8) -> u64 {
+        kind as u64 | (bytes as u64) << 8 | (level as u64) << 16 | (core as u64) << 24
+    }
+
+    /// The record's kind; `None` if unknown.
+    pub const fn kind(&self) -> Option<Kind> {
+        Kind::from_byte(self.meta as u8)
+    }
+    /// Width of the access in bytes.
+    pub const fn bytes(&self) -> u8 {
+        (self.meta >> 8) as u8
+    }
+    /// Exception level that made the access.
+    pub const fn level(&self) -> u8 {
+        (self.meta >> 16) as u8
+    }
+    /// Core that made it.
+    pub const fn core(&self) -> u8 {
+        (self.meta >> 24) as u8
+    }
+
+    /// Decodes a record as it lies in memory.
+    pub const fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Self {
+        let mut words = [0_u64; 4];
+        let mut i = 0;
+        while i < RECORD_BYTES {
+            words[i / 8] |= (bytes[i] as u64) << (8 * (i % 8));
+            i += 1;
+        }
+        Self { meta: words[0], address: words[1], value: words[2], extra: words[3] }
+    }
+}

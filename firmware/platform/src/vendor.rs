@@ -1,0 +1,20 @@
+//! Calls of tests, benches and the tour to the silicon: SMC calling convention, conduit HVC, vendor-specific hypervisor service range, 64-bit
+//! fast calls (Arm DEN 0028). x0 = function, x1 and x2 = arguments; x0 returns 0 or [`NOT_SUPPORTED`], x1 the result.
+//!
+//! They are refused for a foreign payload. The kernel must not need any of them: without the EL2 row there is nobody to answer.
+
+/// Returns a [`Counter`](crate::trace::Counter), named by x1.
+pub const COUNTER: u64 = 0xc600_0000;
+/// Returns the running hash of the access trace.
+pub const TRACE_HASH: u64 = 0xc600_0001;
+/// Sets the SMMU model's TLB policy: x1 = 0 always miss, 1 sticky, 2 random with seed x2, 3 prefetch.
+pub const SET_TLB_POLICY: u64 = 0xc600_0002;
+/// x1 = 0 lets the engine take no request (doorbells are recorded only), 1 lets it go on.
+pub const SET_ENGINE: u64 = 0xc600_0003;
+/// Returns image figures: x1 = 0 bytes of EL2's room, 1 bytes of EL2's heap in use.
+pub const MEMORY: u64 = 0xc600_0004;
+
+/// x0 of an unknown or refused call.
+pub const NOT_SUPPORTED: u64 = u64::MAX;
+/// x0 of a call with an argument out of range.
+pub const INVALID: u64 = u64::MAX - 2;

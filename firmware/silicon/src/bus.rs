@@ -1,0 +1,145 @@
+//! Who answers at which address of the aperture.
+
+use firmware_platform::trace::Counter;
+use firmware_platform::{
+    ACCELERATOR_RID, ECAM_BASE, ECAM_BYTES, MSI_FRAME_BASE, MSI_FRAME_BYTES, PCI_MEM32_BASE, PCI_MEM32_BUS, PCI_MEM32_BYTES,
+    PCI_MEM64_BASE, PCI_MEM64_BYTES, SMMU_BASE, SMMU_BYTES,
+};
+use qm_model::Bar;
+
+use crate::dma::TranslatedDma;
+use crate::lines::{self, SmmuLines};
+use crate::state::Silicon;
+
+/// First and past-the-last BAR2 offset of the zip engine's own registers; everything else of BAR2 is the queue manager's.
+const ZIP_REGISTERS: core::ops::Range<u64> = 0x30_1000..0x30_a000;
+/// BAR2 offset of the mailbox's 16-byte store.
+const MAILBOX: u64 = 0x300;
+
+/// An address of the aperture, decoded.
+enum Target {
+    Smmu(u64),
+    Config(u64),
+    Pci(u64),
+    MsiFrame(u64),
+    Nothing,
+}
+
+#[inline(always)]
+fn decode(ipa: u64) -> Target {
+    // The doorbells first: BAR4 lies in the 64-bit window.
+    if ipa.wrapping_sub(PCI_MEM64_BASE) < PCI_MEM64_BYTES {
+        Target::Pci(ipa)
+    } else if ipa.wrapping_sub(PCI_MEM32_BASE) < PCI_MEM32_BYTES {
+        Target::Pci(ipa - PCI_MEM32_BASE + PCI_MEM32_BUS)
+    } else if ipa.wrapping_sub(SMMU_BASE) < SMMU_BYTES {
+        Target::Smmu(ipa - SMMU_BASE)
+    } else if ipa.wrapping_sub(ECAM_BASE) < ECAM_BYTES {
+        Target::Config(ipa - ECAM_BASE)
+    } else if ipa.wrapping_sub(MSI_FRAME_BASE) < MSI_FRAME_BYTES {
+        Target::MsiFrame(ipa - MSI_FRAME_BASE)
+    } else {
+        Target::Nothing
+    }
+}
+
+/// The counter of the block at an address.
+#[inline(always)]
+pub fn block_of(ipa: u64) -> Counter {
+    match decode(ipa) {
+        Target::Pci(_) => Counter::BarAccesses,
+        Target::Smmu(_) => Counter::SmmuAccesses,
+        Target::Config(_) => Counter::ConfigAccesses,
+        Target::MsiFrame(_) | Target::Nothing => Counter::OtherAccesses,
+    }
+}
+
+/// Answers a load of 1, 2, 4 or 8 bytes. What nobody decodes reads as ones on PCI and as zero elsewhere.
+pub fn read(silicon: &mut Silicon, ipa: u64, bytes: u8) -> u64 {
+    match decode(ipa) {
+        Target::Smmu(offset) => silicon.smmu.mmio_read(offset, bytes),
+        Target::Config(offset) => config_read(silicon, offset, bytes),
+        Target::Pci(address) => match silicon.qm.decode(address) {
+            Some((Bar::Bar2, offset)) if ZIP_REGISTERS.contains(&offset) => silicon.zip.mmio_read(offset, bytes),
+            Some((bar, offset)) => silicon.qm.mmio_read(bar, offset, bytes),
+            None => u64::MAX,
+        },
+        Target::MsiFrame(offset) => lines::frame_read(offset),
+        Target::Nothing => 0,
+    }
+}
+
+/// Takes a store of 1, 2, 4 or 8 bytes; true if the engine may have work now.
+#[inline]
+pub fn write(silicon: &mut Silicon, ipa: u64, bytes: u8, value: u64) -> bool {
+    match decode(ipa) {
+        Target::Pci(address) => {
+            let Some((bar, offset)) = silicon.qm.decode(address) else { return false };
+            if bar == Bar::Bar2 && ZIP_REGISTERS.contains(&offset) {
+                silicon.zip.mmio_write(offset, bytes, value);
+                return false;
+            }
+            let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory };
+            silicon.qm.mmio_write(bar, offset, bytes, value, &mut dma);
+            silicon.engine_is_on && silicon.qm.has_task()
+        }
+        Target::Smmu(offset) => {
+            silicon.smmu.mmio_write(offset, bytes, value, &mut silicon.memory, &mut SmmuLines);
+            silicon.collect_resumed()
+        }
+        Target::Config(offset) => {
+            config_write(silicon, offset, bytes, value);
+            false
+        }
+        Target::MsiFrame(offset) => {
+            // A store of a CPU is a message like any other; a wrong number is dropped, as by a frame that has no such interrupt.
+            if offset == lines::MSI_SETSPI && bytes == 4 {
+                let _ = lines::pend_msi(value as u32);
+            }
+            false
+        }
+        Target::Nothing => false,
+    }
+}
+
+/// Takes a 16-byte store, which only the mailbox does; true if the engine may have work now.
+pub fn write128(silicon: &mut Silicon, ipa: u64, low: u64, high: u64) -> Option<bool> {
+    let Target::Pci(address) = decode(ipa) else { return None };
+    let (Bar::Bar2, MAILBOX) = silicon.qm.decode(address)? else { return None };
+    let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory };
+    silicon.qm.mmio_write128(MAILBOX, low, high, &mut dma);
+    Some(silicon.engine_is_on && silicon.qm.has_task())
+}
+
+/// The function that an ECAM offset addresses, and the offset in its configuration space.
+const fn function_of(offset: u64) -> (u32, u16) {
+    ((offset >> 12) as u32, (offset & 0xfff) as u16)
+}
+
+fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
+    let (rid, register) = function_of(offset);
+    // An 8-byte access is two of 4, as a host bridge makes it.
+    let read = |register: u16, bytes: u8| -> u64 {
+        if rid == ACCELERATOR_RID { u64::from(silicon.qm.config_read(register, bytes)) } else { u64::from(u32::MAX) }
+    };
+    match bytes {
+        8 => read(register, 4) | read(register + 4, 4) << 32,
+        4 => read(register, 4),
+        narrow => read(register, narrow) & ((1 << (8 * u64::from(narrow))) - 1),
+    }
+}
+
+fn config_write(silicon: &mut Silicon, offset: u64, bytes: u8, value: u64) {
+    let (rid, register) = function_of(offset);
+    if rid != ACCELERATOR_RID {
+        return;
+    }
+    let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory };
+    match bytes {
+        8 => {
+            silicon.qm.config_write(register, 4, value as u32, &mut dma);
+            silicon.qm.config_write(register + 4, 4, (value >> 32) as u32, &mut dma);
+        }
+        narrow => silicon.qm.config_write(register, narrow, value as u32, &mut dma),
+    }
+}

@@ -1,0 +1,121 @@
+//! Guest memory as the models' physical memory: the only file that touches it.
+//!
+//! Invariant: an access ends inside RAM below the image or inside EL1's room, at EL2's alias. Everything else (EL2's room, the trace, code, devices)
+//! is refused, whatever a descriptor says. The bytes belong to no Rust object of EL2 and may change under us: nothing is read twice.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use firmware_platform::{DTB_BASE, IMAGE_BASE, RAM_BASE};
+use hal::{BusError, Pa, PhysMemory};
+
+use crate::lines;
+use crate::memory::GUEST_ALIAS;
+
+/// A device tree is taken up to this length.
+const TREE_BYTES_MAX: usize = 0x10_0000;
+
+/// The payload's memory.
+#[derive(Clone, Debug)]
+pub struct GuestMemory {
+    el1_room: Range<usize>,
+    shared: Range<usize>,
+}
+
+impl GuestMemory {
+    /// Memory of this machine, given the image's rooms.
+    pub const fn new(el1_room: Range<usize>, shared: Range<usize>) -> Self {
+        Self { el1_room, shared }
+    }
+
+    /// EL2's pointer to `len_bytes` bytes at `at`, if all of them are the payload's.
+    #[inline]
+    fn pointer(&self, at: Pa, len_bytes: usize) -> Result<*mut u8, BusError> {
+        let start = at.0 as usize;
+        let end = start.checked_add(len_bytes).ok_or(BusError)?;
+        let is_ram = start >= RAM_BASE as usize && end <= IMAGE_BASE as usize;
+        if is_ram || (start >= self.el1_room.start && end <= self.el1_room.end) {
+            return Ok(core::ptr::with_exposed_provenance_mut(start + GUEST_ALIAS));
+        }
+        Err(BusError)
+    }
+
+    #[inline]
+    fn word(&self, at: Pa) -> Result<&AtomicU64, BusError> {
+        if !at.is_aligned(8) {
+            return Err(BusError);
+        }
+        let pointer = self.pointer(at, 8)?;
+        // SAFETY: eight aligned bytes of mapped memory that is never unmapped; only accessed as memory, by atomics here.
+        Ok(unsafe { AtomicU64::from_ptr(pointer.cast()) })
+    }
+
+    /// Reads an instruction word: from guest memory, or from the shared room if the kernel is ours.
+    ///
+    /// # Errors
+    /// [`BusError`] if the address is neither.
+    pub fn fetch(&self, at: Pa) -> Result<u32, BusError> {
+        if !at.is_aligned(4) {
+            return Err(BusError);
+        }
+        let pointer = if self.shared.contains(&(at.0 as usize)) {
+            core::ptr::with_exposed_provenance::<u32>(at.0 as usize)
+        } else {
+            self.pointer(at, 4)?.cast_const().cast()
+        };
+        // SAFETY: four aligned bytes of mapped memory.
+        Ok(unsafe { pointer.read_volatile() })
+    }
+}
+
+impl PhysMemory for GuestMemory {
+    fn read(&mut self, at: Pa, out: &mut [u8]) -> Result<(), BusError> {
+        let from = self.pointer(at, out.len())?;
+        // SAFETY: the source is mapped for that length and is no Rust object; a concurrent store of the payload can only change the bytes got.
+        unsafe { core::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) };
+        Ok(())
+    }
+
+    fn write(&mut self, at: Pa, data: &[u8]) -> Result<(), BusError> {
+        if let Ok(word) = <[u8; 4]>::try_from(data)
+            && lines::is_msi_doorbell(at)
+        {
+            return lines::pend_msi(u32::from_le_bytes(word));
+        }
+        let to = self.pointer(at, data.len())?;
+        // SAFETY: as for reads.
+        unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
+        Ok(())
+    }
+
+    fn read64(&mut self, at: Pa) -> Result<u64, BusError> {
+        Ok(self.word(at)?.load(Ordering::Acquire))
+    }
+
+    fn write64(&mut self, at: Pa, value: u64) -> Result<(), BusError> {
+        self.word(at)?.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    fn compare_exchange64(&mut self, at: Pa, current: u64, new: u64) -> Result<u64, BusError> {
+        Ok(match self.word(at)?.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(found) | Err(found) => found,
+        })
+    }
+}
+
+/// The flattened device tree where the runner put it, if its header is one. Called before any payload runs.
+pub fn device_tree() -> Option<&'static [u8]> {
+    let start = core::ptr::with_exposed_provenance::<u8>(DTB_BASE as usize + GUEST_ALIAS);
+    // SAFETY: guest RAM is mapped at the alias; nobody else runs yet, so the bytes do not change while the slice is used.
+    let header = unsafe { core::slice::from_raw_parts(start, 8) };
+    if header[..4] != [0xd0, 0x0d, 0xfe, 0xed] {
+        return None;
+    }
+    let len = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    if len > TREE_BYTES_MAX {
+        return None;
+    }
+    // SAFETY: as above; the tree's area is inside RAM by its bounded length.
+    Some(unsafe { core::slice::from_raw_parts(start, len) })
+}

@@ -1,0 +1,111 @@
+//! Everything that the silicon is, behind one lock.
+
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use hal::StreamId;
+use hal_aarch64::{SpinGuard, SpinLock, sysreg};
+use qm_model::{QmConfig, QmModel};
+use qm_spec::QmVersion;
+use smmu_model::{Policy, Profile, SmmuModel};
+use zip_model::ZipCore;
+use zip_spec::Capabilities;
+
+use crate::Image;
+use crate::dma::TranslatedDma;
+use crate::engine::Scheduler;
+use crate::guest::GuestMemory;
+use crate::options::{Options, TlbPolicy};
+
+/// PCI device id of the zip engine's physical function.
+const ZIP_PF: u16 = 0xa250;
+
+/// The models and what binds them.
+pub struct Silicon {
+    /// The SMMU in front of the accelerator.
+    pub smmu: SmmuModel,
+    /// The accelerator's queue manager and PCI function.
+    pub qm: QmModel,
+    /// The accelerator's engine registers.
+    pub zip: ZipCore,
+    /// The payload's memory.
+    pub memory: GuestMemory,
+    /// Job slots and engine cores.
+    pub scheduler: Scheduler,
+    /// False: requests stay in their queues.
+    pub engine_is_on: bool,
+}
+
+const fn qm(version: QmVersion) -> QmModel {
+    QmModel::new(QmConfig::new(version, StreamId(firmware_platform::ACCELERATOR_RID), ZIP_PF))
+}
+
+#[unsafe(link_section = ".data.el2")]
+static SILICON: SpinLock<Silicon> = SpinLock::new(Silicon {
+    smmu: SmmuModel::new(Profile::STALL_S1),
+    qm: qm(QmVersion::V3),
+    zip: ZipCore::new(Capabilities::V3),
+    memory: GuestMemory::new(0..0, 0..0),
+    scheduler: Scheduler::new(),
+    engine_is_on: true,
+});
+
+#[unsafe(link_section = ".bss.el2")]
+static HOST_CORES: AtomicUsize = AtomicUsize::new(0);
+#[unsafe(link_section = ".bss.el2")]
+static ENGINE_CORES: AtomicUsize = AtomicUsize::new(0);
+#[unsafe(link_section = ".bss.el2")]
+static EL2_ROOM_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the big lock. EL2 takes no interrupts on host cores and traps do not nest, so the holder always gets on.
+#[inline(always)]
+pub fn lock() -> SpinGuard<'static, Silicon> {
+    SILICON.lock()
+}
+
+/// This core's number.
+#[inline(always)]
+pub fn core_index() -> u8 {
+    sysreg::affinity() as u8
+}
+
+/// Cores that the payload may start.
+pub fn host_cores() -> usize {
+    HOST_CORES.load(Ordering::Relaxed)
+}
+
+/// Cores that run the engine.
+pub fn engine_cores() -> usize {
+    ENGINE_CORES.load(Ordering::Relaxed)
+}
+
+/// Length of EL2's room.
+pub fn el2_room_bytes() -> u64 {
+    EL2_ROOM_BYTES.load(Ordering::Relaxed)
+}
+
+/// Builds the part that the options ask for. Called once, before any payload.
+pub fn configure(image: &Image, options: &Options) {
+    HOST_CORES.store(options.host_cores, Ordering::Relaxed);
+    ENGINE_CORES.store(options.engine_cores, Ordering::Relaxed);
+    EL2_ROOM_BYTES.store(image.el2_room.len() as u64, Ordering::Relaxed);
+    let mut silicon = lock();
+    silicon.memory = GuestMemory::new(image.el1_room.clone(), image.shared.clone());
+    if options.revision == 0x21 {
+        silicon.qm = const { qm(QmVersion::V2) };
+        silicon.zip = ZipCore::new(Capabilities::V2);
+    }
+    silicon.smmu = SmmuModel::new(options.smmu_profile.with_oas(hal_aarch64::mmu::pa_range() as u32));
+    silicon.smmu.set_policy(match options.tlb_policy {
+        TlbPolicy::AlwaysMiss => Policy::AlwaysMiss,
+        TlbPolicy::Sticky => Policy::Sticky,
+        TlbPolicy::Random => Policy::Random { seed: 1 },
+        TlbPolicy::Prefetch => Policy::Prefetch,
+    });
+}
+
+impl Silicon {
+    /// The function's way to memory, for a caller that holds the lock.
+    pub fn dma(&mut self) -> TranslatedDma<'_> {
+        TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory }
+    }
+}

@@ -1,0 +1,94 @@
+//! The access trace, written where `firmware_platform::trace` says.
+//!
+//! Every call is made under the big lock, which orders the records; the words are atomics only so that a slip of that rule is no undefined
+//! behaviour.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use firmware_platform::trace::{
+    COUNTERS, Counter, HASH_BASIS, HASH_PRIME, HeaderWord, Kind, MAGIC, RECORD_BYTES, RECORDS_OFFSET, Record, VERSION,
+};
+use firmware_platform::{TRACE_BASE, TRACE_BYTES};
+
+/// The header as EL2 holds it.
+type Header = [AtomicU64; HeaderWord::Counters as usize + COUNTERS];
+
+#[unsafe(link_section = ".bss.el2")]
+static KEEPS_RECORDS: AtomicBool = AtomicBool::new(false);
+
+#[inline(always)]
+fn header() -> &'static Header {
+    // SAFETY: the trace area is mapped read-write for EL2 only, for ever, and lies outside the image; this file is the only one to touch it.
+    unsafe { &*core::ptr::with_exposed_provenance::<Header>(TRACE_BASE as usize) }
+}
+
+/// Counts one.
+#[inline(always)]
+pub fn count(counter: Counter) {
+    let word = &header()[HeaderWord::Counters as usize + counter as usize];
+    word.store(word.load(Relaxed) + 1, Relaxed);
+}
+
+/// Writes an empty header; records are kept if asked for.
+pub fn begin(keeps_records: bool) {
+    KEEPS_RECORDS.store(keeps_records, Relaxed);
+    for word in header() {
+        word.store(0, Relaxed);
+    }
+    let set = |word: HeaderWord, value: u64| header()[word as usize].store(value, Relaxed);
+    set(HeaderWord::Version, VERSION);
+    set(HeaderWord::Capacity, ((TRACE_BYTES as usize - RECORDS_OFFSET) / RECORD_BYTES) as u64);
+    set(HeaderWord::Hash, HASH_BASIS);
+    set(HeaderWord::Magic, MAGIC);
+}
+
+/// Notes a trapped access: hash, counters, and a record if kept.
+#[inline(always)]
+pub fn access(block: Counter, record: Record) {
+    let word = &header()[HeaderWord::Hash as usize];
+    let mut hash = word.load(Relaxed);
+    for part in [record.meta, record.address, record.value] {
+        hash = (hash ^ part).wrapping_mul(HASH_PRIME);
+    }
+    word.store(hash, Relaxed);
+    count(Counter::Accesses);
+    count(block);
+    if KEEPS_RECORDS.load(Relaxed) {
+        append(record);
+    }
+}
+
+/// Counts something and records it if records are kept.
+pub fn note(counter: Option<Counter>, kind: Kind, address: u64, value: u64, extra: u64) {
+    if let Some(counter) = counter {
+        count(counter);
+    }
+    if KEEPS_RECORDS.load(Relaxed) {
+        append(Record { meta: Record::meta(kind, 0, 2, crate::state::core_index()), address, value, extra });
+    }
+}
+
+/// Reads a counter by its number.
+pub fn counter(index: u64) -> Option<u64> {
+    let index = usize::try_from(index).ok().filter(|i| *i < COUNTERS)?;
+    Some(header()[HeaderWord::Counters as usize + index].load(Relaxed))
+}
+
+/// The running hash.
+pub fn hash() -> u64 {
+    header()[HeaderWord::Hash as usize].load(Relaxed)
+}
+
+#[cold]
+fn append(record: Record) {
+    let at = header()[HeaderWord::Written as usize].load(Relaxed);
+    if at >= header()[HeaderWord::Capacity as usize].load(Relaxed) {
+        let lost = &header()[HeaderWord::Lost as usize];
+        lost.store(lost.load(Relaxed) + 1, Relaxed);
+        return;
+    }
+    let to = core::ptr::with_exposed_provenance_mut::<[u64; 4]>(TRACE_BASE as usize + RECORDS_OFFSET + at as usize * RECORD_BYTES);
+    // SAFETY: `at` is below the capacity, so the record lies in the trace area.
+    unsafe { to.write_volatile([record.meta, record.address, record.value, record.extra]) };
+    header()[HeaderWord::Written as usize].store(at + 1, Relaxed);
+}

@@ -1,0 +1,28 @@
+//! Everything that comes up from below: the dispatch on the exception class.
+
+use hal::{Esr, ExceptionClass};
+use hal_aarch64::context::TrapFrame;
+
+use crate::{abort, inject, smc, vendor};
+
+/// A synchronous exception of EL1 or EL0.
+#[unsafe(no_mangle)]
+extern "C" fn el2_trap(frame: &mut TrapFrame, esr: u64, far: u64, hpfar: u64) {
+    let esr = Esr(esr);
+    match esr.class() {
+        ExceptionClass::DATA_ABORT_LOWER => abort::data_abort(frame, esr, far, hpfar),
+        ExceptionClass::SMC => smc::call(frame),
+        ExceptionClass::HVC => vendor::call(frame),
+        ExceptionClass::INSTRUCTION_ABORT_LOWER => inject::external_instruction_abort(frame, far),
+        // WFI and WFE are not trapped; any other class is an instruction that this part does not have.
+        _ => inject::undefined(frame),
+    }
+}
+
+/// Anything else at EL2: a broken invariant of ours.
+#[unsafe(no_mangle)]
+extern "C" fn el2_unexpected(frame: &mut TrapFrame, source: u64) -> ! {
+    let esr = hal_aarch64::read_sysreg!("esr_el2");
+    let far = hal_aarch64::read_sysreg!("far_el2");
+    panic!("exception at EL2: vector {source}, esr {esr:#x}, far {far:#x}, elr {:#x}, lr {:#x}", frame.elr, frame.x[30]);
+}
