@@ -1,0 +1,191 @@
+//! Consuming commands (IHI 0070 chapter 4, 3.5.1, 7.1).
+
+use hal::{IrqLines, Pa, PhysMemory, Requester, StallTag, StreamId, SubstreamId, Verdict};
+use smmu_spec::command::{Command, Operation, ResumeAction, SyncSignal};
+use smmu_spec::irq;
+use smmu_spec::queue::CMD_BYTES;
+use smmu_spec::regs::{CR0, GERROR, SMMU_CMDQ_PROD, cerror};
+
+use crate::invalidate::{ByAddress, Illegal};
+use crate::model::SmmuModel;
+use crate::profile::StallModel;
+use crate::registers::MsiConfig;
+use crate::tlb::Owner;
+use crate::trace::Trace;
+use crate::violation::Violation;
+
+/// STRW codes of the stream worlds that Non-secure commands name.
+const NS_EL1: u8 = 0;
+const NS_EL2: u8 = 2;
+
+impl SmmuModel {
+    /// Executes commands until the queue is empty or stops.
+    pub(crate) fn run_commands(&mut self, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) {
+        loop {
+            let stopped = !CR0::CMDQEN.is_set(self.regs.cr0ack) || self.regs.is_error_active(GERROR::CMDQ_ERR::SET.value);
+            let (prod, cons) = self.regs.cmdq_indices();
+            if stopped || prod.is_empty(cons) {
+                return;
+            }
+            if prod.used_since(cons).is_none() {
+                self.log(Violation::IndicesApart { offset: SMMU_CMDQ_PROD.offset() });
+                return;
+            }
+            // Read anew every time: software may have repaired the slot of a command that was refused.
+            let at = self.regs.cmdq_address() + u64::from(cons.index()) * CMD_BYTES;
+            let words = mem.read64(Pa(at)).and_then(|dw0| Ok([dw0, mem.read64(Pa(at + 8))?]));
+            let error = match words {
+                Err(_) => cerror::ABT,
+                Ok(words) => match self.execute(Command(words), mem, irq) {
+                    Ok(()) => cerror::NONE,
+                    Err(Illegal) => cerror::ILL,
+                },
+            };
+            if error != cerror::NONE {
+                self.regs.set_cmdq_error(error);
+                self.trace.push(Trace::CommandError { cerror: error, index: cons.index() });
+                self.raise_error(GERROR::CMDQ_ERR::SET.value, mem, irq);
+                return;
+            }
+            self.regs.set_cmdq_cons(cons.next());
+            self.counters.commands += 1;
+            self.trace.push(Trace::Command(Command(words.unwrap_or_default())));
+            if let Ok(words) = words
+                && let Operation::Sync(signal) = Command(words).decode()
+            {
+                self.signal_sync(signal, mem, irq);
+            }
+        }
+    }
+
+    fn execute(&mut self, command: Command, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<(), Illegal> {
+        use Operation as O;
+        if command.is_secure() {
+            return Err(Illegal);
+        }
+        let f = self.features;
+        let need = |feature: bool| if feature { Ok(()) } else { Err(Illegal) };
+        let may_stall = f.stall_model != StallModel::TerminateOnly;
+        match command.decode() {
+            O::PrefetchConfig { stream, substream } => self.prefetch(stream, substream, None, mem),
+            O::PrefetchAddr { stream, substream, address, .. } => self.prefetch(stream, substream, Some(address), mem),
+            O::CfgiSte { stream, leaf } => {
+                self.invalidate_ste(stream, leaf);
+                self.invalidated_since_sync = true;
+            }
+            O::CfgiSteRange { stream, range } => {
+                self.invalidate_ste_range(stream, range);
+                self.invalidated_since_sync = true;
+            }
+            O::CfgiCd { stream, substream, leaf } => {
+                need(f.s1p)?;
+                self.invalidate_cd(stream, substream, leaf);
+                self.invalidated_since_sync = true;
+            }
+            O::CfgiCdAll { stream } => {
+                need(f.s1p)?;
+                self.invalidate_cd_all(stream);
+                self.invalidated_since_sync = true;
+            }
+            O::TlbiNhAll { vmid } => {
+                need(f.s1p)?;
+                self.invalidate_owner(NS_EL1, vmid, Owner::All, command);
+            }
+            O::TlbiNhAsid { vmid, asid } => {
+                need(f.s1p)?;
+                self.invalidate_owner(NS_EL1, vmid, Owner::Asid(asid), command);
+            }
+            O::TlbiNhVa { vmid, asid, range } => {
+                need(f.s1p)?;
+                self.invalidate_range(&ByAddress { world: NS_EL1, vmid, owner: Owner::AsidOrGlobal(asid), range }, command)?;
+            }
+            O::TlbiNhVaa { vmid, range } => {
+                need(f.s1p)?;
+                self.invalidate_range(&ByAddress { world: NS_EL1, vmid, owner: Owner::All, range }, command)?;
+            }
+            O::TlbiEl2All => {
+                need(f.hyp)?;
+                self.invalidate_owner(NS_EL2, 0, Owner::All, command);
+            }
+            // Without E2H the EL2 world has no ASID: all its entries carry 0.
+            O::TlbiEl2Asid { .. } => need(f.hyp)?,
+            O::TlbiEl2Va { range, .. } | O::TlbiEl2Vaa { range } => {
+                need(f.hyp)?;
+                self.invalidate_range(&ByAddress { world: NS_EL2, vmid: 0, owner: Owner::All, range }, command)?;
+            }
+            O::TlbiS12Vmall { vmid } => {
+                need(f.s2p)?;
+                self.invalidate_owner(NS_EL1, vmid, Owner::All, command);
+            }
+            O::TlbiS2Ipa { .. } => need(f.s2p)?,
+            O::TlbiNsnhAll => self.invalidate_nsnh_all(),
+            // No profile offers ATS or PRI.
+            O::AtcInv { .. } => need(f.ats)?,
+            O::PriResp { .. } => need(f.pri)?,
+            O::Resume { stream, stag, action } => {
+                need(may_stall)?;
+                self.resume(StallTag { stream, stag }, action);
+            }
+            O::StallTerm { stream } => {
+                need(may_stall)?;
+                self.stalls.resolve_all(Verdict::Abort, |tag| tag.stream == stream);
+                self.stalls.wake_held();
+            }
+            O::Sync(SyncSignal::Reserved) | O::Other(_) => return Err(Illegal),
+            O::Sync(_) => self.complete_before_sync(mem, irq),
+        }
+        Ok(())
+    }
+
+    fn prefetch(&mut self, stream: StreamId, substream: Option<SubstreamId>, address: Option<u64>, mem: &mut impl PhysMemory) {
+        if !CR0::SMMUEN.is_set(self.regs.cr0ack) || !self.retention.caches() {
+            return;
+        }
+        let who = Requester { stream, substream, privileged: false };
+        match address {
+            Some(address) => self.prefetch_address(who, address, mem),
+            None => self.prefetch_configuration(who, mem),
+        }
+    }
+
+    fn invalidate_nsnh_all(&mut self) {
+        use crate::tlb::Scope;
+        self.tlb.invalidate(&Scope { world: NS_EL1, vmid: None, owner: Owner::All, addresses: None });
+        self.invalidated_since_sync = true;
+    }
+
+    fn resume(&mut self, tag: StallTag, action: ResumeAction) {
+        let verdict = match action {
+            ResumeAction::Retry => Verdict::Retry,
+            ResumeAction::ReadZeroWriteIgnore if !self.features.term_model => Verdict::ReadZeroWriteIgnore,
+            ResumeAction::Abort | ResumeAction::ReadZeroWriteIgnore => Verdict::Abort,
+        };
+        if !self.stalls.resolve(tag, verdict) {
+            self.log(Violation::UnknownStall(tag));
+        }
+    }
+
+    /// What must be done before CMD_SYNC completes. All earlier commands are: the model executes in order.
+    fn complete_before_sync(&mut self, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) {
+        self.flush_stall_records(mem, irq);
+        if core::mem::take(&mut self.invalidated_since_sync) {
+            // A record that found no room may tell of configuration that is gone: drop it, the transaction is translated again.
+            self.stalls.retry_waiting();
+        }
+    }
+
+    /// Signals completion, after CMDQ_CONS has passed the command.
+    fn signal_sync(&mut self, signal: SyncSignal, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) {
+        match signal {
+            SyncSignal::Irq { address, data, .. } => {
+                self.send_msi(MsiConfig { address, data, control: 0 }, GERROR::MSI_CMDQ_ABT_ERR::SET.value, mem, irq);
+                irq.pulse(irq::CMDQ_SYNC);
+            }
+            SyncSignal::Sev if self.features.sev => {
+                self.counters.sev += 1;
+                self.sev_pending = true;
+            }
+            SyncSignal::Sev | SyncSignal::None | SyncSignal::Reserved => {}
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Finding the STE and the CD of a transaction, through the configuration caches (IHI 0070 3.3, 5.1 to 5.4).
+
+use hal::{BusError, Pa, PhysMemory, Requester, StreamId, SubstreamId};
+use smmu_spec::cd::{CD_BYTES, L1CD, L1CD_BYTES};
+use smmu_spec::event::{EventId, EventRecord};
+use smmu_spec::regs::{CR2, STRTAB_BASE, STRTAB_BASE_CFG};
+use smmu_spec::ste::{L1STD, L1STD_BYTES, SPAN_MAX, STE_BYTES, effective_split};
+
+use crate::cache::Cache;
+use crate::context::Context;
+use crate::model::SmmuModel;
+use crate::stream::{CdTable, DefaultSubstream, Overrides, Stage1Config, SteAction};
+use crate::violation::Violation;
+
+/// The caches. Keys: L1STD StreamID >> SPLIT; STE StreamID; L1CD and CD StreamID << 20 | index.
+pub(crate) struct ConfigurationCaches {
+    pub l1std: Cache<u64, 64>,
+    pub ste: Cache<SteAction, 64>,
+    pub l1cd: Cache<u64, 64>,
+    /// `None`: the CD is ILLEGAL.
+    pub cd: Cache<Option<Context>, 128>,
+}
+
+impl ConfigurationCaches {
+    pub const fn new() -> Self {
+        Self { l1std: Cache::new(), ste: Cache::new(), l1cd: Cache::new(), cd: Cache::new() }
+    }
+}
+
+/// Why a transaction ends before any translation, always by an abort.
+pub(crate) enum Refusal {
+    /// Without a record.
+    Silent,
+    /// With this record, if the queue takes it.
+    Record(EventRecord),
+}
+
+/// How a transaction goes on.
+pub(crate) enum Route {
+    /// Untranslated.
+    Bypass(Overrides),
+    /// Through this CD.
+    Stage1(Context, Overrides),
+}
+
+enum SteFault {
+    BadStreamId,
+    Fetch(u64),
+}
+
+enum CdFault {
+    BadSubstream,
+    Fetch(u64),
+    Illegal,
+}
+
+const fn cd_key(stream: StreamId, index: u32) -> u64 {
+    (stream.0 as u64) << 20 | index as u64
+}
+
+impl SmmuModel {
+    /// Steps 1 to 7 of a translation: from requester to context, in the architecture's order of checks.
+    pub(crate) fn route(&mut self, who: Requester, mem: &mut impl PhysMemory) -> Result<Route, Refusal> {
+        let record = |id| EventRecord::new(id, who.stream).with_substream(who.substream);
+        let ste = self.ste(who.stream, mem).map_err(|fault| match fault {
+            SteFault::BadStreamId if CR2::RECINVSID.is_set(self.regs.cr2) => Refusal::Record(record(EventId::C_BAD_STREAMID)),
+            SteFault::BadStreamId => Refusal::Silent,
+            SteFault::Fetch(at) => Refusal::Record(record(EventId::F_STE_FETCH).with_fetch_address(self.within_oas(at))),
+        })?;
+        let bad_substream = |ssid| Refusal::Record(EventRecord::new(EventId::C_BAD_SUBSTREAMID, who.stream).with_bad_substream(ssid));
+        let disabled = || Refusal::Record(EventRecord::new(EventId::F_STREAM_DISABLED, who.stream));
+        let (config, index) = match (ste, who.substream) {
+            (SteAction::Illegal, _) => return Err(Refusal::Record(record(EventId::C_BAD_STE))),
+            (SteAction::Abort, _) => return Err(Refusal::Silent),
+            (SteAction::Bypass(_), Some(ssid)) => return Err(bad_substream(ssid)),
+            (SteAction::Bypass(overrides), None) => return Ok(Route::Bypass(overrides)),
+            (SteAction::Stage1(config), Some(ssid)) => {
+                if config.cd_max == 0 || ssid.0 >> config.cd_max != 0 {
+                    return Err(bad_substream(ssid));
+                }
+                if config.default_substream == DefaultSubstream::Ssid0 && ssid.0 == 0 {
+                    return Err(disabled());
+                }
+                (config, ssid.0)
+            }
+            (SteAction::Stage1(config), None) if config.cd_max > 0 => match config.default_substream {
+                DefaultSubstream::Terminate => return Err(disabled()),
+                DefaultSubstream::Bypass => return Ok(Route::Bypass(config.overrides)),
+                DefaultSubstream::Ssid0 => (config, 0),
+            },
+            (SteAction::Stage1(config), None) => (config, 0),
+        };
+        let context = self.cd(who.stream, &config, index, mem).map_err(|fault| match fault {
+            CdFault::BadSubstream => bad_substream(SubstreamId(index)),
+            CdFault::Fetch(at) => Refusal::Record(record(EventId::F_CD_FETCH).with_fetch_address(self.within_oas(at))),
+            CdFault::Illegal => Refusal::Record(record(EventId::C_BAD_CD)),
+        })?;
+        if self.retention.prefetches() {
+            self.prefetch_neighbours(who.stream, &config, index, mem);
+        }
+        Ok(Route::Stage1(context, config.overrides))
+    }
+
+    /// Fetches configuration as a hint: nothing is recorded.
+    pub(crate) fn prefetch_configuration(&mut self, who: Requester, mem: &mut impl PhysMemory) {
+        if self.retention.caches() {
+            let _ = self.route(who, mem);
+        }
+    }
+
+    fn prefetch_neighbours(&mut self, stream: StreamId, config: &Stage1Config, index: u32, mem: &mut impl PhysMemory) {
+        let _ = self.ste(StreamId(stream.0.wrapping_add(1)), mem);
+        if (index + 1) >> config.cd_max == 0 {
+            let _ = self.cd(stream, config, index + 1, mem);
+        }
+    }
+
+    fn within_oas(&self, address: u64) -> u64 {
+        address & ((1 << self.features.oas_bits) - 1)
+    }
+
+    fn fetch(&mut self, at: u64, mem: &mut impl PhysMemory) -> Result<u64, BusError> {
+        if self.features.beyond_oas(at) { Err(BusError) } else { mem.read64(Pa(at)) }
+    }
+
+    fn fetch_words(&mut self, at: u64, mem: &mut impl PhysMemory) -> Result<[u64; 4], BusError> {
+        let mut words = [0; 4];
+        for (i, word) in words.iter_mut().enumerate() {
+            *word = self.fetch(at + 8 * i as u64, mem)?;
+        }
+        Ok(words)
+    }
+
+    fn ste(&mut self, stream: StreamId, mem: &mut impl PhysMemory) -> Result<SteAction, SteFault> {
+        let key = u64::from(stream.0);
+        if let Some(found) = self.caches.ste.get(key) {
+            if !self.retention.forgets() {
+                return Ok(found);
+            }
+            self.caches.ste.remove(key);
+        }
+        let at = self.ste_address(stream, mem)?;
+        self.counters.ste_fetches += 1;
+        let words = self.fetch_words(at, mem).map_err(|_| SteFault::Fetch(at))?;
+        let action = SteAction::decode(&words, &self.features);
+        if self.retention.caches() {
+            self.caches.ste.insert(key, action);
+        }
+        Ok(action)
+    }
+
+    fn ste_address(&mut self, stream: StreamId, mem: &mut impl PhysMemory) -> Result<u64, SteFault> {
+        let cfg = self.regs.strtab_base_cfg;
+        let log2 = STRTAB_BASE_CFG::LOG2SIZE.read(cfg).min(self.features.sid_bits);
+        let sid = u64::from(stream.0);
+        if sid >> log2 != 0 {
+            return Err(SteFault::BadStreamId);
+        }
+        let base = STRTAB_BASE::ADDR.read(self.regs.strtab_base) << 6;
+        if STRTAB_BASE_CFG::FMT.read(cfg) != 1 {
+            return Ok((base & !((STE_BYTES << log2) - 1)) + sid * STE_BYTES);
+        }
+        let split = effective_split(STRTAB_BASE_CFG::SPLIT.read(cfg));
+        let table_bytes = (L1STD_BYTES << log2.saturating_sub(split)).max(64);
+        let index = sid >> split;
+        let descriptor = match self.caches.l1std.get(index) {
+            Some(found) if !self.retention.forgets() => found,
+            _ => {
+                let at = (base & !(table_bytes - 1)) + index * L1STD_BYTES;
+                let fetched = self.fetch(at, mem).map_err(|_| SteFault::Fetch(at))?;
+                if self.retention.caches() {
+                    self.caches.l1std.insert(index, fetched);
+                }
+                fetched
+            }
+        };
+        let span = L1STD::SPAN.read(descriptor);
+        if span == 0 || span > SPAN_MAX || span > u64::from(split) + 1 {
+            return Err(SteFault::BadStreamId);
+        }
+        let (entries, offset) = (1_u64 << (span - 1), sid & ((1 << split) - 1));
+        if offset >= entries {
+            return Err(SteFault::BadStreamId);
+        }
+        let array = L1STD::L2PTR.read(descriptor) << 6;
+        Ok((array & !(entries * STE_BYTES - 1)) + offset * STE_BYTES)
+    }
+
+    fn cd(&mut self, stream: StreamId, config: &Stage1Config, index: u32, mem: &mut impl PhysMemory) -> Result<Context, CdFault> {
+        let key = cd_key(stream, index);
+        if let Some(found) = self.caches.cd.get(key) {
+            if !self.retention.forgets() {
+                return found.ok_or(CdFault::Illegal);
+            }
+            self.caches.cd.remove(key);
+        }
+        let at = self.cd_address(stream, config, index, mem)?;
+        self.counters.cd_fetches += 1;
+        let words = self.fetch_words(at, mem).map_err(|_| CdFault::Fetch(at))?;
+        let context = Context::decode(&words, config, &self.features);
+        if self.retention.caches() {
+            self.check_asid(key, context.as_ref());
+            self.caches.cd.insert(key, context);
+        }
+        context.ok_or(CdFault::Illegal)
+    }
+
+    fn cd_address(&mut self, stream: StreamId, config: &Stage1Config, index: u32, mem: &mut impl PhysMemory) -> Result<u64, CdFault> {
+        let base = config.context_ptr;
+        let CdTable::TwoLevel(split) = config.table else {
+            return Ok((base & !((CD_BYTES << config.cd_max) - 1)) + u64::from(index) * CD_BYTES);
+        };
+        let table_bytes = (L1CD_BYTES << config.cd_max.saturating_sub(split)).max(64);
+        let key = cd_key(stream, index >> split);
+        let descriptor = match self.caches.l1cd.get(key) {
+            Some(found) if !self.retention.forgets() => found,
+            _ => {
+                let at = (base & !(table_bytes - 1)) + u64::from(index >> split) * L1CD_BYTES;
+                let fetched = self.fetch(at, mem).map_err(|_| CdFault::Fetch(at))?;
+                if self.retention.caches() {
+                    self.caches.l1cd.insert(key, fetched);
+                }
+                fetched
+            }
+        };
+        let table = L1CD::L2PTR.read(descriptor) << 12;
+        if !L1CD::V.is_set(descriptor) || self.features.beyond_oas(table) {
+            return Err(CdFault::BadSubstream);
+        }
+        let in_table = u64::from(index & ((1 << split) - 1));
+        Ok((table & !((CD_BYTES << split) - 1)) + in_table * CD_BYTES)
+    }
+
+    /// Logs two live CDs of one owner with different tables.
+    fn check_asid(&mut self, key: u64, new: Option<&Context>) {
+        let Some(new) = new.filter(|c| !c.halves[0].walks_disabled) else { return };
+        let clashes = self
+            .caches
+            .cd
+            .values()
+            .filter(|(k, _)| *k != key)
+            .filter_map(|(_, c)| c.as_ref())
+            .any(|old| old.tag == new.tag && !old.halves[0].walks_disabled && old.halves[0].table != new.halves[0].table);
+        if clashes {
+            self.log(Violation::AsidClash { asid: new.tag.asid() });
+        }
+    }
+}

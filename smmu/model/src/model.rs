@@ -1,0 +1,175 @@
+//! The model as a value, and what can be asked of it beside registers and translations.
+
+use hal::{StallTag, Verdict};
+use heapless::Deque;
+
+use crate::configuration::ConfigurationCaches;
+use crate::policy::{Policy, Retention};
+use crate::profile::{Features, Profile};
+use crate::registers::Registers;
+use crate::stalls::Stalls;
+use crate::tlb::Tlb;
+use crate::trace::{Trace, Tracing};
+use crate::translate::{RESOLVED, Resolved};
+use crate::violation::Violation;
+
+/// What happened so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Transactions presented.
+    pub translations: u64,
+    /// Of these, served or denied by a TLB entry.
+    pub tlb_hits: u64,
+    /// Translation table walks, speculative ones included.
+    pub walks: u64,
+    /// Stream table entries read from memory.
+    pub ste_fetches: u64,
+    /// Context descriptors read from memory.
+    pub cd_fetches: u64,
+    /// Commands executed.
+    pub commands: u64,
+    /// Records written.
+    pub events: u64,
+    /// Records lost.
+    pub events_lost: u64,
+    /// Transactions stalled under a tag of their own.
+    pub stalls: u64,
+    /// CMD_SYNCs that asked for an event to waiting CPUs.
+    pub sev: u64,
+    /// Rules broken by software.
+    pub violations: u64,
+}
+
+/// The latest 64 steps, if wanted.
+pub(crate) struct TraceRing {
+    ring: Deque<Trace, 64>,
+    tracing: Tracing,
+}
+
+impl TraceRing {
+    #[inline]
+    pub fn push(&mut self, step: Trace) {
+        if self.tracing == Tracing::On {
+            self.push_now(step);
+        }
+    }
+
+    #[inline(never)]
+    fn push_now(&mut self, step: Trace) {
+        if self.ring.is_full() {
+            self.ring.pop_front();
+        }
+        let _ = self.ring.push_back(step);
+    }
+}
+
+/// An SMMUv3 instance. About 200 KiB: it is meant for a static or the heap, not for the stack.
+pub struct SmmuModel {
+    pub(crate) profile: Profile,
+    pub(crate) features: Features,
+    pub(crate) regs: Registers,
+    pub(crate) caches: ConfigurationCaches,
+    pub(crate) tlb: Tlb,
+    pub(crate) resolved: [Resolved; RESOLVED],
+    /// Resolved contexts of another generation are void. Never 0.
+    pub(crate) generation: u64,
+    pub(crate) retention: Retention,
+    pub(crate) stalls: Stalls,
+    pub(crate) counters: Counters,
+    pub(crate) trace: TraceRing,
+    violations: Deque<Violation, 32>,
+    pub(crate) ack_delay: u32,
+    /// An invalidation was executed since the last CMD_SYNC.
+    pub(crate) invalidated_since_sync: bool,
+    pub(crate) sev_pending: bool,
+}
+
+impl SmmuModel {
+    /// Makes an instance in its reset state: disabled, aborting all traffic, [`Policy::Sticky`], no acknowledgement delay.
+    pub const fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            features: Features::of(&profile.ids),
+            regs: Registers::new(),
+            caches: ConfigurationCaches::new(),
+            tlb: Tlb::new(),
+            resolved: [const { Resolved::EMPTY }; RESOLVED],
+            generation: 1,
+            retention: Retention::new(Policy::Sticky),
+            stalls: Stalls::new(),
+            counters: Counters {
+                translations: 0,
+                tlb_hits: 0,
+                walks: 0,
+                ste_fetches: 0,
+                cd_fetches: 0,
+                commands: 0,
+                events: 0,
+                events_lost: 0,
+                stalls: 0,
+                sev: 0,
+                violations: 0,
+            },
+            trace: TraceRing { ring: Deque::new(), tracing: Tracing::Off },
+            violations: Deque::new(),
+            ack_delay: 0,
+            invalidated_since_sync: false,
+            sev_pending: false,
+        }
+    }
+
+    /// What the instance advertises.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Chooses what the caches do of their own accord. They start empty again.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.retention = Retention::new(policy);
+        self.tlb.clear();
+        self.invalidate_ste_range(hal::StreamId(0), 31);
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Policy {
+        self.retention.policy
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The next stalled transaction that the device may go on with, and how. To be drained after every register write.
+    pub fn take_resumed(&mut self) -> Option<(StallTag, Verdict)> {
+        self.stalls.take_resumed()
+    }
+
+    /// True once after a CMD_SYNC asked for an event to waiting CPUs.
+    pub fn take_sev(&mut self) -> bool {
+        core::mem::take(&mut self.sev_pending)
+    }
+
+    /// The oldest broken rule not yet taken. The latest 32 are kept.
+    pub fn take_violation(&mut self) -> Option<Violation> {
+        self.violations.pop_front()
+    }
+
+    /// Starts or stops keeping steps.
+    pub fn set_tracing(&mut self, tracing: Tracing) {
+        self.trace.tracing = tracing;
+    }
+
+    /// The oldest step not yet taken.
+    pub fn take_trace(&mut self) -> Option<Trace> {
+        self.trace.ring.pop_front()
+    }
+
+    pub(crate) fn log(&mut self, violation: Violation) {
+        self.counters.violations += 1;
+        if self.violations.is_full() {
+            self.violations.pop_front();
+        }
+        let _ = self.violations.push_back(violation);
+    }
+}

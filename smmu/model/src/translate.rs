@@ -1,0 +1,201 @@
+//! Translating one transaction (IHI 0070 3.4, 15 as condensed: the order of checks).
+
+use hal::{AccessKind, Iova, IrqLines, Pa, PhysMemory, Requester, StallTag};
+use smmu_spec::event::{EventId, EventRecord, FaultClass};
+use smmu_spec::regs::{CR0, GBPA};
+
+use crate::configuration::{Refusal, Route};
+use crate::context::Context;
+use crate::model::SmmuModel;
+use crate::stage1::{Stage1Fault, locate, serves};
+use crate::stalls::{Admission, Key};
+use crate::stream::Overrides;
+use crate::trace::Trace;
+
+/// One access of a device to one address. Accesses that cross 4 KiB are split by the caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transaction {
+    /// Who accesses.
+    pub who: Requester,
+    /// Where, before translation.
+    pub iova: Iova,
+    /// What for.
+    pub kind: AccessKind,
+}
+
+/// Where a transaction goes. Valid to the end of the 4 KiB page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Translated {
+    /// Physical address.
+    pub pa: Pa,
+    /// Memory attributes as a MAIR byte; 0xff (write-back) for untranslated traffic.
+    pub attributes: u8,
+    /// Shareability code as in a descriptor.
+    pub shareability: u8,
+}
+
+/// How a transaction ends that has no address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// With an abort.
+    Abort,
+    /// As if done: a read returns zero, a write is dropped.
+    ReadZeroWriteIgnore,
+    /// Not yet: repeat it once [`SmmuModel::take_resumed`] has given the tag.
+    Stalled(StallTag),
+}
+
+/// A requester's context as far as the caches know it: what makes a TLB hit cheap. Dropped by any configuration command.
+pub(crate) struct Resolved {
+    key: u64,
+    generation: u64,
+    context: Option<Context>,
+}
+
+impl Resolved {
+    pub const EMPTY: Self = Self { key: 0, generation: 0, context: None };
+}
+
+/// Number of resolved contexts.
+pub(crate) const RESOLVED: usize = 256;
+
+/// Identifies a requester; `None` if its SubstreamID has more than 20 bits.
+#[inline]
+fn resolved_key(who: &Requester) -> Option<(u64, usize)> {
+    let low = match who.substream {
+        None => 1,
+        Some(ssid) if ssid.0 >> 20 == 0 => u64::from(ssid.0) + 2,
+        Some(_) => return None,
+    };
+    let key = u64::from(who.stream.0) << 32 | low;
+    Some((key, (low ^ u64::from(who.stream.0).wrapping_mul(0x25)) as usize & (RESOLVED - 1)))
+}
+
+impl SmmuModel {
+    /// Translates one access.
+    ///
+    /// # Errors
+    /// See [`Fault`]; what software is to know was recorded.
+    #[inline]
+    pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        self.counters.translations += 1;
+        if let Some((key, slot)) = resolved_key(&tx.who) {
+            let slot = &self.resolved[slot];
+            if slot.key == key
+                && slot.generation == self.generation
+                && let Some(context) = &slot.context
+                && let Some((_, address)) = locate(context, &tx)
+                && let Some(entry) = self.tlb.lookup(context.tag, address)
+                && serves(entry, &tx)
+            {
+                self.counters.tlb_hits += 1;
+                return Ok(Translated::from_entry(entry, address));
+            }
+        }
+        self.translate_in_full(tx, mem, irq)
+    }
+
+    #[inline(never)]
+    fn translate_in_full(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        if !CR0::SMMUEN.is_set(self.regs.cr0ack) {
+            let refused = GBPA::ABORT.is_set(self.regs.gbpa) || self.features.beyond_oas(tx.iova.0);
+            return if refused { Err(Fault::Abort) } else { Ok(untranslated(tx.iova)) };
+        }
+        match self.route(tx.who, mem) {
+            Err(Refusal::Silent) => Err(Fault::Abort),
+            Err(Refusal::Record(record)) => {
+                self.record_event(record, mem, irq);
+                Err(Fault::Abort)
+            }
+            Ok(Route::Bypass(overrides)) => {
+                if self.features.beyond_oas(tx.iova.0) {
+                    let record = client_record(EventId::F_ADDR_SIZE, &overridden(tx, overrides)).with_class(FaultClass::In);
+                    self.record_event(record, mem, irq);
+                    return Err(Fault::Abort);
+                }
+                Ok(untranslated(tx.iova))
+            }
+            Ok(Route::Stage1(context, overrides)) => {
+                if self.retention.is_steady()
+                    && overrides == Overrides::default()
+                    && let Some((key, slot)) = resolved_key(&tx.who)
+                {
+                    self.resolved[slot] = Resolved { key, generation: self.generation, context: Some(context) };
+                }
+                let tx = overridden(tx, overrides);
+                self.stage1(&tx, &context, mem).map_err(|fault| self.end(&tx, &context, fault, mem, irq))
+            }
+        }
+    }
+
+    /// Fetches a translation as a hint, for CMD_PREFETCH_ADDR.
+    pub(crate) fn prefetch_address(&mut self, who: Requester, address: u64, mem: &mut impl PhysMemory) {
+        if let Ok(Route::Stage1(context, _)) = self.route(who, mem) {
+            let tx = Transaction { who, iova: Iova(address), kind: AccessKind::Read };
+            self.prefetch_page(&tx, &context, address, mem);
+        }
+    }
+
+    /// Ends a transaction that stage 1 faulted, as CD.{S, R, A} say.
+    fn end(
+        &mut self,
+        tx: &Transaction,
+        context: &Context,
+        fault: Stage1Fault,
+        mem: &mut impl PhysMemory,
+        irq: &mut impl IrqLines,
+    ) -> Fault {
+        let id = match fault {
+            Stage1Fault::WalkAbort(at) => {
+                let record = client_record(EventId::F_WALK_EABT, tx).with_class(FaultClass::Tt).with_fetch_address(at);
+                self.record_event(record, mem, irq);
+                return Fault::Abort;
+            }
+            Stage1Fault::Governed(id) => id,
+        };
+        let record = client_record(id, tx).with_class(FaultClass::In);
+        if context.stall {
+            return self.stall(tx, record, mem, irq);
+        }
+        if context.record {
+            self.record_event(record, mem, irq);
+        }
+        if context.abort { Fault::Abort } else { Fault::ReadZeroWriteIgnore }
+    }
+
+    fn stall(&mut self, tx: &Transaction, record: EventRecord, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Fault {
+        let key = Key { who: tx.who, page: tx.iova.0 >> 12, kind: tx.kind };
+        match self.stalls.admit(key, self.features.stall_max, |stag| record.with_stall(stag)) {
+            Admission::Admitted(tag) => {
+                self.counters.stalls += 1;
+                self.trace.push(Trace::Stalled(tag));
+                self.flush_stall_records(mem, irq);
+                Fault::Stalled(tag)
+            }
+            Admission::Held(tag) => Fault::Stalled(tag),
+            Admission::Refused => Fault::Abort,
+        }
+    }
+}
+
+fn untranslated(iova: Iova) -> Translated {
+    Translated { pa: Pa(iova.0), attributes: 0xff, shareability: 3 }
+}
+
+fn overridden(tx: Transaction, overrides: Overrides) -> Transaction {
+    let privileged = overrides.privileged.unwrap_or(tx.who.privileged);
+    // Instruction and data are exchanged for reads only.
+    let kind = match (tx.kind, overrides.instruction) {
+        (AccessKind::Write, _) | (_, None) => tx.kind,
+        (_, Some(true)) => AccessKind::Execute,
+        (_, Some(false)) => AccessKind::Read,
+    };
+    Transaction { who: Requester { privileged, ..tx.who }, kind, ..tx }
+}
+
+fn client_record(id: EventId, tx: &Transaction) -> EventRecord {
+    EventRecord::new(id, tx.who.stream)
+        .with_substream(tx.who.substream)
+        .with_access(tx.kind != AccessKind::Write, tx.kind == AccessKind::Execute, tx.who.privileged)
+        .with_input_address(tx.iova.0)
+}

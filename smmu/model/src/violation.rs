@@ -1,0 +1,94 @@
+//! What software did against the architecture's rules.
+
+use hal::StallTag;
+
+/// One broken rule. The model then does what the architecture permits and is least helpful.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Violation {
+    /// An access of a width or alignment that the register does not support. Answered RAZ/WI.
+    AccessShape {
+        /// Offset in the register region.
+        offset: u64,
+        /// Width in bytes.
+        bytes: u8,
+    },
+    /// A register was written while its guard forbids it. The write was ignored.
+    GuardedWrite {
+        /// Offset of the register.
+        offset: u64,
+    },
+    /// A field was written again before its previous write was acknowledged.
+    UpdateInProgress {
+        /// Offset of the register.
+        offset: u64,
+    },
+    /// GBPA was written without Update = 1. The write was ignored.
+    GbpaWithoutUpdate,
+    /// GERRORN toggled errors that are not active. Those bits were ignored.
+    InactiveErrorAcknowledged {
+        /// The bits.
+        bits: u32,
+    },
+    /// A base address is not aligned to its table or queue. Low bits act as 0.
+    MisalignedBase {
+        /// Offset of the register.
+        offset: u64,
+    },
+    /// Producer and consumer are further apart than the queue is long. Nothing is processed.
+    IndicesApart {
+        /// Offset of the index register that was written.
+        offset: u64,
+    },
+    /// CMD_RESUME named no recorded stall. Ignored.
+    UnknownStall(StallTag),
+    /// SMMUEN was cleared while transactions were stalled. They were aborted.
+    DisabledWithStalls {
+        /// How many.
+        count: u32,
+    },
+    /// A TLB invalidation carried a VMID or ASID that the implementation does not have. It did nothing.
+    UnimplementedTag {
+        /// Word 0 of the command.
+        command: u64,
+    },
+    /// A range invalidation's address is not aligned to its granule or level. It did nothing.
+    MisalignedRange {
+        /// Word 1 of the command.
+        command: u64,
+    },
+    /// A single-address invalidation (TG = 0) carried NUM, SCALE or TTL. They were ignored.
+    RangeFieldsWithoutGranule {
+        /// Word 0 of the command.
+        command: u64,
+    },
+    /// Two cached Context descriptors use one ASID for different TTB0 tables.
+    AsidClash {
+        /// The ASID.
+        asid: u16,
+    },
+}
+
+impl Violation {
+    /// The rule, with its place in IHI 0070.
+    pub const fn clause(&self) -> &'static str {
+        match self {
+            Self::AccessShape { .. } => {
+                "6.2: registers are accessed by aligned 32-bit accesses, 64-bit registers also by aligned 64-bit accesses"
+            }
+            Self::GuardedWrite { .. } => {
+                "6.3: the register is writable only while the feature that uses it is disabled and acknowledged so"
+            }
+            Self::UpdateInProgress { .. } => "6.3: a field must not be written again before its previous update has completed",
+            Self::GbpaWithoutUpdate => "6.3, SMMU_GBPA: a write takes effect only with Update = 1",
+            Self::InactiveErrorAcknowledged { .. } => "6.3, SMMU_GERRORN: only bits of active errors may be toggled",
+            Self::MisalignedBase { .. } => "6.3: a base address is aligned to the larger of its minimum and the table's or queue's size",
+            Self::IndicesApart { .. } => "3.5.1: producer and consumer are at most the queue's length apart",
+            Self::UnknownStall(_) => "4.6, CMD_RESUME: one response for each recorded stall, after its record was read",
+            Self::DisabledWithStalls { .. } => "6.3, SMMU_CR0.SMMUEN: clearing it terminates stalled transactions",
+            Self::UnimplementedTag { .. } => "4.4: VMID is RES0 without stage 2, ASID bits 15:8 are RES0 without IDR0.ASID16",
+            Self::MisalignedRange { .. } => "4.4.1: the address of a range is aligned to its granule, and with TTL to the level's block",
+            Self::RangeFieldsWithoutGranule { .. } => "4.4.1: NUM, SCALE and TTL are 0 while TG = 0",
+            Self::AsidClash { .. } => "5.4: all Context descriptors of one VMID and ASID describe one address space",
+        }
+    }
+}
