@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use deflate::{Framing, Inflate, InflateError, Progress, Status as CodecStatus};
+use deflate::{Deflate, FinalBlock, Flush, Framing, Inflate, InflateError, Params, Status as CodecStatus};
 use zip_spec::{
     CTX_DW0, CTX_DW1, CTX_DW2, Container, ContextState, ContextWords, Status, crc32_from_gzip_register, gzip_register_from_crc32,
     stream_context,
@@ -24,6 +24,7 @@ pub struct EngineMemory {
     pub(crate) output: [u8; STAGE_BYTES],
     pub(crate) context: [u8; CONTEXT_BYTES],
     inflate: Inflate,
+    deflate: Deflate,
 }
 
 impl fmt::Debug for EngineMemory {
@@ -56,13 +57,23 @@ pub(crate) struct CodecProgress {
 impl EngineMemory {
     /// Memory of an idle slot.
     pub const fn new() -> Self {
-        Self { input: [0; STAGE_BYTES], output: [0; STAGE_BYTES], context: [0; CONTEXT_BYTES], inflate: Inflate::new() }
+        Self {
+            input: [0; STAGE_BYTES],
+            output: [0; STAGE_BYTES],
+            context: [0; CONTEXT_BYTES],
+            inflate: Inflate::new(),
+            deflate: Deflate::new(),
+        }
     }
 
     /// Puts the codec before a new stream.
     pub(crate) fn reset_codec(&mut self, direction: Direction, plan: &Plan) {
         match direction {
-            Direction::Compress => {}
+            Direction::Compress => {
+                // An open stream must be suspendable at any output boundary, so its BFINAL goes on a block of its own.
+                let final_block = if plan.stream.is_some() { FinalBlock::Empty } else { FinalBlock::Data };
+                self.deflate.reset(Params { window_bytes: plan.window_bytes, final_block, ..Params::new(framing(plan.container)) });
+            }
             Direction::Decompress => self.inflate.reset(framing(plan.container)),
         }
     }
@@ -77,11 +88,14 @@ impl EngineMemory {
         let header = Header::read(&self.context, direction, plan.container).ok_or(BadContext)?;
         let image = &self.context[Extent::image(header.image_bytes).range()];
         let window = &self.context[Extent::window(header.window_bytes).range()];
+        let (check, isize) = codec_check(plan);
         match direction {
-            Direction::Compress => return Err(BadContext),
+            Direction::Compress => {
+                self.deflate.import(image, window).map_err(|_| BadContext)?;
+                self.deflate.set_check(check, isize);
+            }
             Direction::Decompress => {
                 self.inflate.import(image, window).map_err(|_| BadContext)?;
-                let (check, isize) = codec_check(plan);
                 self.inflate.set_check(check, isize);
             }
         }
@@ -91,7 +105,7 @@ impl EngineMemory {
     /// Bytes that the codec has taken since its stream began.
     pub(crate) fn total_in(&self, direction: Direction) -> u64 {
         match direction {
-            Direction::Compress => 0,
+            Direction::Compress => self.deflate.total_in(),
             Direction::Decompress => self.inflate.total_in(),
         }
     }
@@ -106,14 +120,26 @@ impl EngineMemory {
         is_all_in: bool,
     ) -> CodecProgress {
         let (input, output) = (&self.input[from], &mut self.output[into]);
-        let _ = (plan, is_all_in);
         match direction {
             Direction::Compress => {
-                CodecProgress { consumed: 0, produced: 0, stop: CodecStop::Failed { status: Status::BAD_REQUEST_TYPE, offset: 0 } }
+                let flush = match (is_all_in, plan.is_last) {
+                    (false, _) => Flush::None,
+                    (true, false) => Flush::Sync,
+                    (true, true) => Flush::Finish,
+                };
+                let progress = self.deflate.step(input, output, flush);
+                let stop = match progress.status {
+                    CodecStatus::NeedInput => CodecStop::NeedInput,
+                    CodecStatus::NeedOutput => CodecStop::NeedOutput,
+                    CodecStatus::Done => CodecStop::Done,
+                    // The step does not offer what the stopped one before it was promised.
+                    CodecStatus::Error(_) => CodecStop::Failed { status: Status::BAD_CONTEXT, offset: self.deflate.total_in() },
+                };
+                CodecProgress { consumed: progress.consumed, produced: progress.produced, stop }
             }
             Direction::Decompress => {
-                let Progress { consumed, produced, status } = self.inflate.step(input, output);
-                let stop = match status {
+                let progress = self.inflate.step(input, output);
+                let stop = match progress.status {
                     CodecStatus::NeedInput => CodecStop::NeedInput,
                     CodecStatus::NeedOutput => CodecStop::NeedOutput,
                     CodecStatus::Done => CodecStop::Done,
@@ -122,8 +148,16 @@ impl EngineMemory {
                         offset: self.inflate.error_offset().unwrap_or(self.inflate.total_in()),
                     },
                 };
-                CodecProgress { consumed, produced, stop }
+                CodecProgress { consumed: progress.consumed, produced: progress.produced, stop }
             }
+        }
+    }
+
+    /// Brings the codec to where it can be laid down; returns how many of the input bytes it had taken must be offered again.
+    pub(crate) fn suspend_codec(&mut self, direction: Direction) -> Result<usize, Status> {
+        match direction {
+            Direction::Compress => self.deflate.suspend().map_err(|_| Status::BAD_CONTEXT),
+            Direction::Decompress => Ok(0),
         }
     }
 
@@ -131,7 +165,10 @@ impl EngineMemory {
     pub(crate) fn export_codec(&mut self, direction: Direction, plan: &Plan, is_full: bool) -> Result<([Extent; 3], ContextWords), Status> {
         let image = &mut self.context[Extent::image(crate::context::IMAGE_BYTES).range()];
         let (image_bytes, window_bytes) = match direction {
-            Direction::Compress => return Err(Status::BAD_CONTEXT),
+            Direction::Compress => {
+                let image_bytes = self.deflate.export_state(image).map_err(|_| Status::BAD_CONTEXT)?;
+                (image_bytes, self.deflate.window().len())
+            }
             Direction::Decompress => {
                 let image_bytes = self.inflate.export_state(image).map_err(|_| Status::BAD_CONTEXT)?;
                 (image_bytes, self.inflate.window_len())
@@ -141,7 +178,10 @@ impl EngineMemory {
         self.context[stream_context::WINDOW + window_bytes..tail].fill(0);
         let window = &mut self.context[Extent::window(window_bytes).range()];
         let (tail_bits, tail_count) = match direction {
-            Direction::Compress => (0, 0),
+            Direction::Compress => {
+                self.deflate.export_window(window).map_err(|_| Status::BAD_CONTEXT)?;
+                (0, 0)
+            }
             Direction::Decompress => {
                 self.inflate.export_window(window).map_err(|_| Status::BAD_CONTEXT)?;
                 self.inflate.tail_bits()
@@ -151,7 +191,7 @@ impl EngineMemory {
         Header { image_bytes, window_bytes }.write(&mut self.context, direction, plan.container);
 
         let state = match direction {
-            Direction::Decompress if is_full => ContextState::OUTPUT_FULL,
+            _ if is_full => ContextState::OUTPUT_FULL,
             Direction::Decompress if self.inflate.is_between_blocks() => ContextState::BLOCK_NOT_STARTED,
             _ => ContextState::NONE,
         };
@@ -175,7 +215,7 @@ impl EngineMemory {
     /// Running checksum and size as the entry carries them: dw31 and dw30.
     pub(crate) fn check_words(&self, direction: Direction, container: Container) -> (u32, u32) {
         let (check, isize) = match direction {
-            Direction::Compress => (0, 0),
+            Direction::Compress => (self.deflate.check(), self.deflate.isize()),
             Direction::Decompress => (self.inflate.check(), self.inflate.isize()),
         };
         match container {

@@ -435,6 +435,8 @@ impl Job {
         if self.ending == Some(Ending::StreamEnd) {
             self.extents = engine.forget_stream();
         } else {
+            let given_back = engine.suspend_codec(self.direction).map_err(Break::Fail)?;
+            self.consumed = self.consumed.saturating_sub(given_back as u32);
             let (extents, words) = engine.export_codec(self.direction, plan, is_full).map_err(Break::Fail)?;
             (self.extents, self.words) = (extents, words);
         }
