@@ -3,6 +3,7 @@
 use super::complaint::{Complaint, Outcome};
 use super::machine::{Blob, ConsolePort, Line, Machine, find_program, find_qemu};
 use super::ram::GuestRam;
+use super::trace;
 use super::tree::{self, Boot};
 use std::io::Read;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -33,6 +34,8 @@ pub struct Launch<'a> {
     pub semihosting: Option<&'a [String]>,
     /// Time limit.
     pub limit: Option<Duration>,
+    /// File for what the silicon recorded.
+    pub trace: Option<&'a Path>,
 }
 
 /// How a run ended.
@@ -131,6 +134,9 @@ pub fn run(launch: &Launch<'_>, watcher: &mut dyn Watcher) -> Outcome<Ending> {
     }
     drain(&receiver, watcher);
     watcher.tick(&ram, child.id());
+    if let Some(path) = launch.trace {
+        trace::write(&ram, path)?;
+    }
     if interrupted.load(Ordering::Relaxed) {
         return Ok(Ending::Interrupted);
     }

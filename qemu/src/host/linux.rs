@@ -50,6 +50,7 @@ pub fn run(image: &Image, options: &Options, linux: &Linux) -> Outcome<Ending> {
         blobs: &blobs,
         semihosting: None,
         limit: options.limit(LIMIT_SECONDS),
+        trace: options.trace.as_deref(),
     };
     run_emulator(&launch, &mut Silent)
 }

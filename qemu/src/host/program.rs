@@ -22,6 +22,7 @@ pub fn run(image: &Image, options: &Options) -> Outcome<Ending> {
         blobs: &[],
         semihosting: Some(&[]),
         limit: options.limit(LIMIT_SECONDS),
+        trace: options.trace.as_deref(),
     };
     let style = Style {
         detail: if options.verbose { Detail::Verbose } else { Detail::Normal },

@@ -94,8 +94,7 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
                 "icount" => machine.icount_shift = Some(0),
                 "rev21" => machine.revision = Revision::V2,
                 "rev30" => machine.revision = Revision::V3,
-                "miss" => machine.tlb_policy = "always-miss".to_owned(),
-                "random" | "prefetch" => machine.tlb_policy = word.to_owned(),
+                "miss" | "random" | "prefetch" => machine.tlb_policy = word.to_owned(),
                 _ => {
                     let cores = word.split_once('p').and_then(|(host, engine)| Some((host.parse().ok()?, engine.parse().ok()?)));
                     let Some((host @ 1..=8, engine @ 0..=8)) = cores else {
@@ -113,7 +112,8 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
 fn run_one(image: &Image, test: &TestCase, machine: &Machine, limit: Duration, live: bool) -> Result<(), Failed> {
     let arguments = ["run_addr".to_owned(), test.entry.to_string()];
     let boot = Boot { bootargs: "app=test".to_owned(), ..Boot::default() };
-    let launch = Launch { machine, image: image.path(), boot: &boot, blobs: &[], semihosting: Some(&arguments), limit: Some(limit) };
+    let launch =
+        Launch { machine, image: image.path(), boot: &boot, blobs: &[], semihosting: Some(&arguments), limit: Some(limit), trace: None };
     let style = Style { detail: Detail::Verbose, colour: false, hold_console: machine.icount_shift.is_some() };
     let out: Box<dyn Write> = if live { Box::new(std::io::stdout()) } else { Box::new(SharedText::default()) };
     let text = SharedText::default();

@@ -48,6 +48,7 @@ pub fn run(image: &Image, options: &Options, zip: &Zip) -> Outcome<Ending> {
         blobs: &[],
         semihosting: Some(&[]),
         limit: options.limit(LIMIT_SECONDS),
+        trace: options.trace.as_deref(),
     };
     let style = Style {
         detail: if options.verbose { Detail::Verbose } else { Detail::Quiet },

@@ -1,0 +1,118 @@
+//! The silicon's trace as text: one line per record, registers and commands by the names that the specs give them.
+
+use super::complaint::{Complaint, Outcome};
+use super::ram::GuestRam;
+use super::registers::Names;
+use firmware_platform::trace::{Counter, HeaderWord, Kind, MAGIC, RECORD_BYTES, RECORDS_OFFSET, Record, VERSION};
+use firmware_platform::{TRACE_BASE, TRACE_BYTES};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Writes what the silicon recorded to a file.
+///
+/// # Errors
+/// The image left no trace, or one of another layout; the file cannot be written.
+pub fn write(ram: &GuestRam, path: &Path) -> Outcome<()> {
+    let header = Header::read(ram)?;
+    let failed = |error: std::io::Error| Complaint::io(format!("cannot write {}", path.display()), &error);
+    let mut out = BufWriter::new(std::fs::File::create(path).map_err(failed)?);
+    let mut names = Names::default();
+    let mut bytes = vec![0; header.records as usize * RECORD_BYTES];
+    ram.read(TRACE_BASE + RECORDS_OFFSET as u64, &mut bytes)?;
+    for (index, record) in bytes.chunks_exact(RECORD_BYTES).enumerate() {
+        let Ok(bytes) = record.try_into() else { continue };
+        writeln!(out, "{index:>7} {}", line(&Record::from_bytes(bytes), &mut names)).map_err(failed)?;
+    }
+    for (counter, name) in Counter::ALL {
+        writeln!(out, "# {name} {}", header.words[HeaderWord::Counters as usize + counter as usize]).map_err(failed)?;
+    }
+    writeln!(out, "# hash {:#018x}, {} records, {} lost", header.word(HeaderWord::Hash), header.records, header.word(HeaderWord::Lost))
+        .map_err(failed)?;
+    out.flush().map_err(failed)
+}
+
+struct Header {
+    words: Vec<u64>,
+    records: u64,
+}
+
+impl Header {
+    fn read(ram: &GuestRam) -> Outcome<Self> {
+        let mut bytes = vec![0; RECORDS_OFFSET];
+        ram.read(TRACE_BASE, &mut bytes)?;
+        let words = bytes.chunks_exact(8).map(|word| word.try_into().map(u64::from_le_bytes).unwrap_or_default()).collect();
+        let mut header = Self { words, records: 0 };
+        if header.word(HeaderWord::Magic) != MAGIC {
+            return Err(Complaint::new("the silicon left no trace: the image has no EL2 row here, or did not get that far"));
+        }
+        if header.word(HeaderWord::Version) != VERSION {
+            return Err(Complaint::new(format!("the trace has layout {}, the runner knows {VERSION}", header.word(HeaderWord::Version))));
+        }
+        // The counts come from the guest: more than fits is not believed.
+        let fit = (TRACE_BYTES as usize - RECORDS_OFFSET) / RECORD_BYTES;
+        header.records = header.word(HeaderWord::Written).min(fit as u64);
+        Ok(header)
+    }
+
+    fn word(&self, word: HeaderWord) -> u64 {
+        self.words[word as usize]
+    }
+}
+
+/// Spells one record.
+fn line(record: &Record, names: &mut Names) -> String {
+    let Record { address, value, extra, .. } = *record;
+    let digits = usize::from(record.bytes()) * 2 + 2;
+    let what = match record.kind() {
+        Some(Kind::Load) => format!("load   {} -> {value:#0digits$x}", names.of(address)),
+        Some(Kind::Store) => {
+            let text = format!("store  {} <- {value:#0digits$x}", names.of(address));
+            names.follow(address, value);
+            text
+        }
+        Some(Kind::StorePair) => format!("store  {} <- {value:#018x} {extra:#018x}", names.of(address)),
+        Some(Kind::Abort) => format!("abort  {} syndrome {value:#x}", names.of(address)),
+        Some(Kind::Line) => format!("line   INTID {address}"),
+        Some(Kind::Message) => format!("msi    INTID {address}"),
+        Some(Kind::Job) => format!("job    queue {address} slot {extra}"),
+        Some(Kind::JobDone) => format!("done   queue {address}"),
+        Some(Kind::Stall) => format!("stall  stream {address:#x} tag {value:#x}"),
+        Some(Kind::Resume) => {
+            let verdict = ["retry", "abort", "read zero, write ignore"].get(extra as usize).unwrap_or(&"?");
+            format!("resume stream {address:#x} tag {value:#x}: {verdict}")
+        }
+        Some(Kind::CoreOn) => format!("core   {address} on at {value:#x}"),
+        Some(Kind::SmmuCommand) => format!("smmu   {:?}", smmu_spec::command::Command([value, extra]).decode()),
+        None => format!("record of unknown kind: {record:x?}"),
+    };
+    format!("core {} EL{} {what}", record.core(), record.level())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(kind: Kind, bytes: u8, words: [u64; 3]) -> String {
+        let record = Record { meta: Record::meta(kind, bytes, 1, 0), address: words[0], value: words[1], extra: words[2] };
+        line(&record, &mut Names::default())
+    }
+
+    #[test]
+    fn accesses_are_named() {
+        assert_eq!(text(Kind::Store, 4, [0x20_0000_0020, 0xd, 0]), "core 0 EL1 store  smmu SMMU_CR0 <- 0x0000000d");
+        assert_eq!(text(Kind::Load, 4, [0x20_1000_8000, 0xa250_19e5, 0]), "core 0 EL1 load   config 00:01.0+0x0 -> 0xa25019e5");
+    }
+
+    #[test]
+    fn commands_are_decoded() {
+        // CMD_SYNC: opcode 0x46 in bits 7:0 (IHI 0070, 4.7.3).
+        assert!(text(Kind::SmmuCommand, 0, [0, 0x46, 0]).contains("Sync"));
+        assert!(text(Kind::Resume, 0, [8, 3, 1]).ends_with("stream 0x8 tag 0x3: abort"));
+    }
+
+    #[test]
+    fn memory_without_a_trace_is_refused() {
+        let ram = GuestRam::new().expect("a memfd");
+        assert!(Header::read(&ram).is_err());
+    }
+}
