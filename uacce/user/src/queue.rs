@@ -1,0 +1,317 @@
+//! A hardware queue of this process: request, send, receive, wait, flush, release.
+//!
+//! Sending and receiving touch mapped memory only. The doorbell index is the ring position and the phase bit tells new from old; they
+//! are the only synchronisation with the device. Everything that the device or the kernel writes is read once and checked.
+
+use hal::Region;
+use qm_spec::{Arm, Cqe, Doorbell, DusLayout};
+use uacce_abi::{Command, Errno, Fd, NodeIndex, PAGE_BYTES, PollFd};
+use zip_spec::{SQE_BYTES, Sqe};
+
+use crate::node::{Match, find_node};
+use crate::{QueueFormat, SharedRegion, System, Wanted, WdError};
+
+/// How long [`wd_recv_sync`] sleeps before it looks at the ring by itself: the kernel's own cursor may have run ahead of the user's.
+const POLL_SLICE_NANOSECONDS: u64 = 50_000_000;
+
+/// How a wait for a completion is spent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CompletionWait {
+    /// Looks at the ring before the first sleep.
+    pub spins: u32,
+    /// Longest sleep, all slices together.
+    pub timeout_nanoseconds: u64,
+}
+
+impl CompletionWait {
+    /// Spins a while, then sleeps up to 60 seconds.
+    pub const PATIENT: Self = Self { spins: 2_000, timeout_nanoseconds: 60_000_000_000 };
+}
+
+/// A started queue. Dropping it gives it back.
+pub struct WdQueue<'s, S: System> {
+    system: &'s S,
+    fd: Fd,
+    format: QueueFormat,
+    dus: S::Region,
+    mmio: S::Region,
+    layout: DusLayout,
+    /// Doorbell words with index 0.
+    sq_doorbell: u64,
+    cq_doorbell: u64,
+    cq_doorbell_arm: u64,
+    sq_depth: u32,
+    cq_depth: u32,
+    sq_tail: u32,
+    cq_head: u32,
+    /// Dword 3 of a valid completion has this in its phase bit.
+    phase: u32,
+    in_flight: u32,
+    number: u16,
+}
+
+/// Phase bit of dword 3 of a completion (C.4).
+const PHASE: u32 = qm_spec::CQE_W3::PHASE.mask << qm_spec::CQE_W3::PHASE.shift;
+/// Index field of a doorbell.
+const INDEX_SHIFT: u32 = 32;
+
+/// Requests a queue: opens the first matching node that has an instance left, sets the direction, maps both regions, starts it.
+///
+/// # Errors
+/// `NoDevice`, `NoSva`, `NoInstance`, `BadLayout`, `Kernel`.
+pub fn wd_request_queue<'s, S: System>(system: &'s S, wanted: &Wanted<'_>) -> Result<WdQueue<'s, S>, WdError> {
+    let mut reason = WdError::NoDevice;
+    let mut from = NodeIndex(0);
+    while let Some(found) = find_node(system, wanted, from, &mut reason)? {
+        match system.open_node(found.node) {
+            Ok(fd) => return set_up(system, fd, &found, wanted),
+            // Somebody was faster, or the device went away between the two calls: look further.
+            Err(Errno::EBUSY) => reason = WdError::NoInstance,
+            Err(Errno::ENODEV) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        from = NodeIndex(found.node.0 + 1);
+    }
+    Err(reason)
+}
+
+/// Gives a queue back. What is in flight is abandoned; the kernel waits until the device has let go of the rings.
+///
+/// # Errors
+/// `Kernel`: the handle is gone all the same.
+pub fn wd_release_queue<S: System>(mut queue: WdQueue<'_, S>) -> Result<(), WdError> {
+    queue.close()
+}
+
+/// Submits a request; it is copied into the ring. One store traps into nothing but the device.
+///
+/// # Errors
+/// `Busy` if the ring is full, `Stopped` if the queue takes no more.
+pub fn wd_send<S: System>(queue: &mut WdQueue<'_, S>, sqe: &Sqe) -> Result<(), WdError> {
+    queue.send(sqe)
+}
+
+/// Receives the oldest completion, if there is one: copies the finished entry and returns its ring slot.
+///
+/// # Errors
+/// `Again` if nothing is there, `Stopped`, `BadCompletion`.
+pub fn wd_recv<S: System>(queue: &mut WdQueue<'_, S>, into: &mut Sqe) -> Result<(), WdError> {
+    queue.receive(into)
+}
+
+/// Receives a completion, sleeping in the kernel until there is one.
+///
+/// # Errors
+/// `TimedOut`, `Stopped`, `BadCompletion`, `Kernel`.
+pub fn wd_recv_sync<S: System>(queue: &mut WdQueue<'_, S>, into: &mut Sqe, wait: CompletionWait) -> Result<(), WdError> {
+    queue.receive_sync(into, wait)
+}
+
+/// Drains the queue: receives every request in flight and hands each to `sink`. Afterwards nothing is in flight.
+///
+/// # Errors
+/// As [`wd_recv_sync`], per request; those not handed out are still in flight.
+pub fn wd_flush<S: System>(queue: &mut WdQueue<'_, S>, wait: CompletionWait, mut sink: impl FnMut(&Sqe)) -> Result<(), WdError> {
+    let mut sqe = Sqe::ZERO;
+    while queue.in_flight > 0 {
+        queue.receive_sync(&mut sqe, wait)?;
+        sink(&sqe);
+    }
+    Ok(())
+}
+
+/// From an open handle to a started queue; closes the handle on failure.
+fn set_up<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &Wanted<'_>) -> Result<WdQueue<'s, S>, WdError> {
+    let result = map_and_start(system, fd, found, wanted);
+    if result.is_err() {
+        // The first error is the one to report.
+        let _ = system.close(fd);
+    }
+    result
+}
+
+fn map_and_start<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &Wanted<'_>) -> Result<WdQueue<'s, S>, WdError> {
+    let number = system.set_qp_context(fd, wanted.direction as u16)?;
+    let info = system.set_qp_info(fd)?;
+    let layout = DusLayout::new(info.sqe_size as usize, usize::from(info.sq_depth), usize::from(info.cq_depth), PAGE_BYTES as usize);
+    let format = found.format;
+    let is_sound = info.sqe_size as usize == SQE_BYTES
+        && info.sq_depth >= 2
+        && info.cq_depth >= 2
+        && layout.len_bytes() as u64 == found.dus_bytes
+        && found.mmio_bytes >= format.doorbell_offset as u64 + 8;
+    if !is_sound {
+        return Err(WdError::BadLayout {
+            sqe_bytes: info.sqe_size,
+            sq_depth: info.sq_depth,
+            cq_depth: info.cq_depth,
+            region_bytes: found.dus_bytes,
+        });
+    }
+    let dus = system.map_region(fd, Region::Dus, found.dus_bytes)?;
+    let mmio = system.map_region(fd, Region::Mmio, found.mmio_bytes)?;
+    system.ioctl(fd, Command::START_Q)?;
+    Ok(WdQueue {
+        system,
+        fd,
+        format,
+        dus: system.region(dus, found.dus_bytes as usize),
+        mmio: system.region(mmio, found.mmio_bytes as usize),
+        layout,
+        sq_doorbell: Doorbell::sq(number, 0).encode(format.doorbell),
+        cq_doorbell: Doorbell::cq(number, 0, Arm::No).encode(format.doorbell),
+        cq_doorbell_arm: Doorbell::cq(number, 0, Arm::NextEvent).encode(format.doorbell),
+        sq_depth: info.sq_depth.into(),
+        cq_depth: info.cq_depth.into(),
+        sq_tail: 0,
+        cq_head: 0,
+        phase: PHASE,
+        in_flight: 0,
+        number,
+    })
+}
+
+impl<S: System> WdQueue<'_, S> {
+    /// Requests sent and not yet received.
+    pub const fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// The queue's format.
+    pub const fn format(&self) -> &QueueFormat {
+        &self.format
+    }
+
+    /// The queue's number in its function.
+    pub const fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Most requests that can be in flight.
+    pub const fn capacity(&self) -> u32 {
+        self.sq_depth - 1
+    }
+
+    pub(crate) fn system(&self) -> &S {
+        self.system
+    }
+
+    /// See [`wd_send`].
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`.
+    #[inline]
+    pub fn send(&mut self, sqe: &Sqe) -> Result<(), WdError> {
+        if self.in_flight == self.sq_depth - 1 {
+            return Err(WdError::Busy);
+        }
+        let words = core::array::from_fn(|i| sqe.pair(2 * i));
+        self.dus.write_entry(self.sq_tail as usize * SQE_BYTES, &words);
+        // Read late, so that a queue that was stopped meanwhile is not rung.
+        if self.dus.read32(self.layout.tx_stop_offset()) != 0 {
+            return Err(WdError::Stopped);
+        }
+        let next = self.sq_tail + 1;
+        self.sq_tail = if next == self.sq_depth { 0 } else { next };
+        self.in_flight += 1;
+        // The entry, and the data it points to, before the doorbell.
+        self.system.dma_wmb();
+        self.mmio.write64(self.format.doorbell_offset, self.sq_doorbell | u64::from(self.sq_tail) << INDEX_SHIFT);
+        Ok(())
+    }
+
+    /// See [`wd_recv`].
+    ///
+    /// # Errors
+    /// `Again`, `Stopped`, `BadCompletion`.
+    #[inline]
+    pub fn receive(&mut self, into: &mut Sqe) -> Result<(), WdError> {
+        let rx_stop = self.layout.rx_stop_offset();
+        if self.dus.read32(rx_stop) != 0 {
+            return Err(WdError::Stopped);
+        }
+        let cqe = self.layout.cq_offset() + self.cq_head as usize * qm_spec::CQE_BYTES;
+        let dw3 = self.dus.read32(cqe + 12);
+        if (dw3 ^ self.phase) & PHASE != 0 {
+            return Err(WdError::Again);
+        }
+        // Nothing of the completion, of the entry or of the data is older than the phase bit.
+        self.system.dma_rmb();
+        let completion = Cqe::decode(self.dus.read32(cqe + 8), dw3);
+        if u32::from(completion.sq_head) >= self.sq_depth || completion.sq_num != self.number || self.in_flight == 0 {
+            return Err(WdError::BadCompletion { sq_head: completion.sq_head, sq_num: completion.sq_num });
+        }
+        let mut words = [0; 16];
+        self.dus.read_entry(usize::from(completion.sq_head) * SQE_BYTES, &mut words);
+        for (i, word) in words.into_iter().enumerate() {
+            into.set_pair(2 * i, word);
+        }
+        // A reset may have come between the first look and here: the copy cannot be trusted then.
+        if self.dus.read32(rx_stop) != 0 {
+            return Err(WdError::Stopped);
+        }
+        let next = self.cq_head + 1;
+        if next == self.cq_depth {
+            self.cq_head = 0;
+            self.phase ^= PHASE;
+        } else {
+            self.cq_head = next;
+        }
+        self.in_flight -= 1;
+        self.mmio.write64(self.format.doorbell_offset, self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
+        Ok(())
+    }
+
+    /// See [`wd_recv_sync`].
+    ///
+    /// # Errors
+    /// `TimedOut`, `Stopped`, `BadCompletion`, `Kernel`.
+    pub fn receive_sync(&mut self, into: &mut Sqe, wait: CompletionWait) -> Result<(), WdError> {
+        for _ in 0..wait.spins {
+            match self.receive(into) {
+                Err(WdError::Again) => self.system.relax(),
+                other => return other,
+            }
+        }
+        let mut left = wait.timeout_nanoseconds;
+        loop {
+            // Armed first, looked at second: a completion in between is either seen here or raises the event.
+            self.mmio.write64(self.format.doorbell_offset, self.cq_doorbell_arm | u64::from(self.cq_head) << INDEX_SHIFT);
+            match self.receive(into) {
+                Err(WdError::Again) => {}
+                other => return other,
+            }
+            if left == 0 {
+                return Err(WdError::TimedOut);
+            }
+            let slice = left.min(POLL_SLICE_NANOSECONDS);
+            left -= slice;
+            let mut entries = [PollFd::new(self.fd)];
+            self.system.poll(&mut entries, slice)?;
+            if entries[0].revents & (PollFd::ERR | PollFd::NVAL) != 0 {
+                // What is complete already may still be taken, unless the stop word says otherwise.
+                return match self.receive(into) {
+                    Err(WdError::Again) => Err(WdError::Stopped),
+                    other => other,
+                };
+            }
+        }
+    }
+
+    fn close(&mut self) -> Result<(), WdError> {
+        if self.fd.0 < 0 {
+            return Ok(());
+        }
+        let put = self.system.ioctl(self.fd, Command::PUT_Q);
+        let closed = self.system.close(self.fd);
+        self.fd = Fd(-1);
+        Ok(put.and(closed)?)
+    }
+}
+
+impl<S: System> Drop for WdQueue<'_, S> {
+    fn drop(&mut self) {
+        // A refusal leaves nothing to do here: the kernel takes every handle back when the process ends.
+        let _ = self.close();
+    }
+}
