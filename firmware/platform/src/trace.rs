@@ -33,6 +33,8 @@ pub enum HeaderWord {
     Lost = 4,
     /// Running hash of every trapped access.
     Hash = 5,
+    /// Trace level: records are kept if not 0.
+    Level = 6,
     /// First counter; see [`Counter`].
     Counters = 8,
 }
@@ -41,32 +43,32 @@ pub enum HeaderWord {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Counter {
-    /// Trapped accesses of the aperture.
-    Accesses = 0,
-    /// Of those: SMMU registers.
-    SmmuAccesses = 1,
-    /// Of those: configuration space.
-    ConfigAccesses = 2,
-    /// Of those: the function's BARs.
-    BarAccesses = 3,
-    /// Of those: the MSI frame and holes of the aperture.
-    OtherAccesses = 4,
+    /// Trapped accesses of SMMU registers.
+    SmmuAccesses = 0,
+    /// Trapped accesses of configuration space.
+    ConfigAccesses = 1,
+    /// Trapped accesses of PCI memory: the function's BARs.
+    BarAccesses = 2,
+    /// Trapped accesses of the MSI frame and of holes of the aperture.
+    OtherAccesses = 3,
     /// Accesses answered by an external abort.
-    Aborts = 5,
+    Aborts = 4,
     /// Requests started by the engine.
-    Jobs = 6,
+    Jobs = 5,
     /// Requests ended.
-    JobsDone = 7,
-    /// Stalls that parked a request or a queue.
-    Stalls = 8,
-    /// Stalls resumed by software.
-    Resumes = 9,
+    JobsDone = 6,
+    /// Stalls that parked a request.
+    Stalls = 7,
+    /// Stalls resumed by software, those of the queue manager's own accesses included.
+    Resumes = 8,
     /// Messages delivered as interrupts.
-    Messages = 10,
+    Messages = 9,
     /// Engine cores woken.
-    Kicks = 11,
+    Kicks = 10,
     /// Requests whose queue was gone when they ended.
-    Dropped = 12,
+    Dropped = 11,
+    /// Accesses that no register of the block answers: reads gave 0, writes were ignored.
+    Unknown = 12,
 }
 
 /// Number of counters.
@@ -75,7 +77,6 @@ pub const COUNTERS: usize = 13;
 impl Counter {
     /// All counters with the names that a report uses.
     pub const ALL: [(Self, &'static str); COUNTERS] = [
-        (Self::Accesses, "accesses"),
         (Self::SmmuAccesses, "smmu-accesses"),
         (Self::ConfigAccesses, "config-accesses"),
         (Self::BarAccesses, "bar-accesses"),
@@ -88,6 +89,7 @@ impl Counter {
         (Self::Messages, "messages"),
         (Self::Kicks, "kicks"),
         (Self::Dropped, "dropped"),
+        (Self::Unknown, "unknown"),
     ];
 }
 

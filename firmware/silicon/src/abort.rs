@@ -1,34 +1,71 @@
 //! A load or store that stage 2 did not let through: decode it, let the bus answer, finish the instruction.
 
 use firmware_platform::trace::{Counter, Kind, Record};
-use firmware_platform::{ECAM_BASE, PCI_MEM64_BASE, PCI_MEM64_BYTES};
-use hal::{Access, DataAbort, Esr, LoadStore, Pa, StorePair, Va};
+use firmware_platform::{PCI_MEM64_BASE, PCI_MEM64_BYTES, SMMU_BASE};
+use hal::{Access, DataAbort, Esr, LoadStore, StorePair, Va};
 use hal_aarch64::context::TrapFrame;
 use hal_aarch64::{at, read_sysreg};
 
-use crate::bus;
-use crate::inject;
+use crate::bus::Target;
 use crate::state::{self, Silicon};
 use crate::trace;
+use crate::{engine, inject};
 
 /// First address of the aperture: it holds every modelled block.
 const APERTURE_BASE: u64 = 0x20_0000_0000;
 /// Past the last address of the aperture.
 const APERTURE_END: u64 = PCI_MEM64_BASE + PCI_MEM64_BYTES;
-const _: () = assert!(APERTURE_BASE <= ECAM_BASE && ECAM_BASE < APERTURE_END);
+const _: () = assert!(APERTURE_BASE <= SMMU_BASE && SMMU_BASE < APERTURE_END);
 
-/// Answers a data abort of a lower level.
-#[inline]
-pub fn data_abort(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
+/// What [`is_plain`] looks at: EC, ISV, FnV, CM, S1PTW, and DFSC without its level.
+const PLAIN_MASK: u64 = (0x3f << 26) | (1 << 24) | (1 << 10) | (1 << 8) | (1 << 7) | 0x3c;
+/// A data abort of a lower level, with syndrome and valid address, no maintenance, not on a walk, translation fault.
+const PLAIN: u64 = (0x24 << 26) | (1 << 24) | 0x04;
+
+/// True for a load or store of one general-purpose register to where stage 2 maps nothing: nearly every trap.
+#[inline(always)]
+pub const fn is_plain(esr: Esr) -> bool {
+    esr.0 & PLAIN_MASK == PLAIN
+}
+
+/// The faulting intermediate physical address.
+#[inline(always)]
+const fn ipa_of(far: u64, hpfar: u64) -> u64 {
+    ((hpfar & 0x0000_0fff_ffff_fff0) << 8) | (far & 0xfff)
+}
+
+/// Answers a plain load or store. Doorbells, stores to the 64-bit window, have a way of their own that is kept short.
+#[inline(always)]
+pub fn plain(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
     let abort = esr.data_abort();
-    let ipa = ((hpfar & 0x0000_0fff_ffff_fff0) << 8) | (far & 0xfff);
-    let is_ours = (APERTURE_BASE..APERTURE_END).contains(&ipa) && !abort.is_far_invalid() && !abort.is_stage1_walk();
-    if !is_ours || !abort.status().is_translation() {
-        return refuse(frame, abort, esr, far, ipa);
+    let ipa = ipa_of(far, hpfar);
+    let Some(form) = abort.syndrome() else { return };
+    if abort.access() == Access::Write && ipa.wrapping_sub(PCI_MEM64_BASE) < PCI_MEM64_BYTES {
+        return store(frame, form, ipa, Target::Pci(ipa));
     }
-    match abort.syndrome() {
-        Some(form) => single(frame, abort.access(), form, ipa),
-        None => pair(frame, abort, esr, far, ipa),
+    plain_elsewhere(frame, esr, form, far, ipa);
+}
+
+#[inline(never)]
+fn plain_elsewhere(frame: &mut TrapFrame, esr: Esr, form: LoadStore, far: u64, ipa: u64) {
+    if !(APERTURE_BASE..APERTURE_END).contains(&ipa) {
+        return refuse(frame, esr, far, ipa);
+    }
+    match esr.data_abort().access() {
+        Access::Write => store(frame, form, ipa, Target::of(ipa)),
+        Access::Read => load(frame, form, ipa, Target::of(ipa)),
+    }
+}
+
+/// Answers any other data abort of a lower level.
+#[cold]
+pub fn other(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
+    let abort = esr.data_abort();
+    let ipa = ipa_of(far, hpfar);
+    let is_answerable =
+        abort.status().is_translation() && !abort.is_far_invalid() && !abort.is_stage1_walk() && !abort.is_cache_maintenance();
+    if !(is_answerable && (APERTURE_BASE..APERTURE_END).contains(&ipa) && pair(frame, abort, far, ipa)) {
+        refuse(frame, esr, far, ipa);
     }
 }
 
@@ -38,57 +75,54 @@ fn level(frame: &TrapFrame) -> u8 {
     ((frame.spsr >> 2) & 3) as u8
 }
 
-#[inline]
-fn single(frame: &mut TrapFrame, access: Access, form: LoadStore, ipa: u64) {
-    let core = state::core_index();
-    let level = level(frame);
-    let mut silicon = state::lock();
-    match access {
-        Access::Write => {
-            let value = form.store_value(frame.reg(form.register));
-            let block = bus::block_of(ipa);
-            trace::access(block, Record { meta: Record::meta(Kind::Store, form.bytes, level, core), address: ipa, value, extra: 0 });
-            let work = bus::write(&mut silicon, ipa, form.bytes, value);
-            frame.elr += 4;
-            drop(silicon);
-            if work {
-                crate::engine::work_arrived();
-            }
-        }
-        Access::Read => {
-            let raw = bus::read(&mut silicon, ipa, form.bytes);
-            let value = form.load_value(raw);
-            let block = bus::block_of(ipa);
-            trace::access(block, Record { meta: Record::meta(Kind::Load, form.bytes, level, core), address: ipa, value, extra: 0 });
-            frame.set_reg(form.register, value);
-            frame.elr += 4;
-        }
+#[inline(always)]
+fn store(frame: &mut TrapFrame, form: LoadStore, ipa: u64, target: Target) {
+    let meta = Record::meta(Kind::Store, form.bytes, level(frame), state::core_index());
+    let value = form.store_value(frame.reg(form.register));
+    frame.elr += 4;
+    let work = {
+        let mut silicon = state::lock();
+        trace::access(target.block(), meta, ipa, value, 0);
+        silicon.write(target, form.bytes, value)
+    };
+    if work {
+        engine::work_arrived();
     }
 }
 
-/// An access without a syndrome. One is legal: the 16-byte store to the mailbox.
-#[cold]
-fn pair(frame: &mut TrapFrame, abort: DataAbort, esr: Esr, far: u64, ipa: u64) {
-    let mut silicon = state::lock();
-    let Some((low, high)) = fetch_pair(&mut silicon, frame, abort, far) else {
-        drop(silicon);
-        return refuse(frame, abort, esr, far, ipa);
+fn load(frame: &mut TrapFrame, form: LoadStore, ipa: u64, target: Target) {
+    let meta = Record::meta(Kind::Load, form.bytes, level(frame), state::core_index());
+    let value = {
+        let mut silicon = state::lock();
+        let value = form.load_value(silicon.read(target, form.bytes));
+        trace::access(target.block(), meta, ipa, value, 0);
+        value
     };
-    let meta = Record::meta(Kind::StorePair, 16, level(frame), state::core_index());
-    let Some(work) = bus::write128(&mut silicon, ipa, low, high) else {
-        drop(silicon);
-        return refuse(frame, abort, esr, far, ipa);
-    };
-    trace::access(bus::block_of(ipa), Record { meta, address: ipa, value: low, extra: high });
+    frame.set_reg(form.register, value);
     frame.elr += 4;
-    drop(silicon);
+}
+
+/// An access without a syndrome. One is legal: the 16-byte store to the mailbox. False for any other.
+fn pair(frame: &mut TrapFrame, abort: DataAbort, far: u64, ipa: u64) -> bool {
+    let target = Target::of(ipa);
+    let outcome = {
+        let mut silicon = state::lock();
+        fetch_pair(&silicon, frame, abort, far).and_then(|(low, high)| {
+            let meta = Record::meta(Kind::StorePair, 16, level(frame), state::core_index());
+            trace::access(target.block(), meta, ipa, low, high);
+            silicon.write_pair(target, low, high)
+        })
+    };
+    let Some(work) = outcome else { return false };
+    frame.elr += 4;
     if work {
-        crate::engine::work_arrived();
+        engine::work_arrived();
     }
+    true
 }
 
 /// Fetches and decodes the instruction: its two values if it is a store pair to exactly the faulting address.
-fn fetch_pair(silicon: &mut Silicon, frame: &TrapFrame, abort: DataAbort, far: u64) -> Option<(u64, u64)> {
+fn fetch_pair(silicon: &Silicon, frame: &TrapFrame, abort: DataAbort, far: u64) -> Option<(u64, u64)> {
     if abort.access() != Access::Write {
         return None;
     }
@@ -110,11 +144,11 @@ fn fetch_pair(silicon: &mut Silicon, frame: &TrapFrame, abort: DataAbort, far: u
 
 /// Nothing answers: the access ends in an external abort, and in the trace.
 #[cold]
-fn refuse(frame: &mut TrapFrame, abort: DataAbort, esr: Esr, far: u64, ipa: u64) {
+fn refuse(frame: &mut TrapFrame, esr: Esr, far: u64, ipa: u64) {
     {
         let _order = state::lock();
         trace::note(Some(Counter::Aborts), Kind::Abort, ipa, esr.0, frame.elr);
     }
-    defmt::warn!("no answer at {=u64:#x} for pc {=u64:#x} (esr {=u64:#x})", Pa(ipa).0, frame.elr, esr.0);
-    inject::external_data_abort(frame, far, abort.access());
+    defmt::warn!("no answer at {=u64:#x} for pc {=u64:#x} (esr {=u64:#x})", ipa, frame.elr, esr.0);
+    inject::external_data_abort(frame, far, esr.data_abort().access());
 }

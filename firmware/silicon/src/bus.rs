@@ -10,6 +10,7 @@ use qm_model::Bar;
 use crate::dma::TranslatedDma;
 use crate::lines::{self, SmmuLines};
 use crate::state::Silicon;
+use crate::trace;
 
 /// First and past-the-last BAR2 offset of the zip engine's own registers; everything else of BAR2 is the queue manager's.
 const ZIP_REGISTERS: core::ops::Range<u64> = 0x30_1000..0x30_a000;
@@ -17,98 +18,115 @@ const ZIP_REGISTERS: core::ops::Range<u64> = 0x30_1000..0x30_a000;
 const MAILBOX: u64 = 0x300;
 
 /// An address of the aperture, decoded.
-enum Target {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// Offset in the SMMU's pages.
     Smmu(u64),
+    /// Offset in the ECAM.
     Config(u64),
+    /// PCI memory address, through one of the bridge's windows.
     Pci(u64),
+    /// Offset in the MSI frame.
     MsiFrame(u64),
+    /// Nobody's.
     Nothing,
 }
 
-#[inline(always)]
-fn decode(ipa: u64) -> Target {
-    // The doorbells first: BAR4 lies in the 64-bit window.
-    if ipa.wrapping_sub(PCI_MEM64_BASE) < PCI_MEM64_BYTES {
-        Target::Pci(ipa)
-    } else if ipa.wrapping_sub(PCI_MEM32_BASE) < PCI_MEM32_BYTES {
-        Target::Pci(ipa - PCI_MEM32_BASE + PCI_MEM32_BUS)
-    } else if ipa.wrapping_sub(SMMU_BASE) < SMMU_BYTES {
-        Target::Smmu(ipa - SMMU_BASE)
-    } else if ipa.wrapping_sub(ECAM_BASE) < ECAM_BYTES {
-        Target::Config(ipa - ECAM_BASE)
-    } else if ipa.wrapping_sub(MSI_FRAME_BASE) < MSI_FRAME_BYTES {
-        Target::MsiFrame(ipa - MSI_FRAME_BASE)
-    } else {
-        Target::Nothing
+impl Target {
+    /// Decodes an address. Doorbells come first: BAR4 lies in the 64-bit window.
+    #[inline(always)]
+    pub fn of(ipa: u64) -> Self {
+        if ipa.wrapping_sub(PCI_MEM64_BASE) < PCI_MEM64_BYTES {
+            Self::Pci(ipa)
+        } else if ipa.wrapping_sub(PCI_MEM32_BASE) < PCI_MEM32_BYTES {
+            Self::Pci(ipa - PCI_MEM32_BASE + PCI_MEM32_BUS)
+        } else if ipa.wrapping_sub(SMMU_BASE) < SMMU_BYTES {
+            Self::Smmu(ipa - SMMU_BASE)
+        } else if ipa.wrapping_sub(ECAM_BASE) < ECAM_BYTES {
+            Self::Config(ipa - ECAM_BASE)
+        } else if ipa.wrapping_sub(MSI_FRAME_BASE) < MSI_FRAME_BYTES {
+            Self::MsiFrame(ipa - MSI_FRAME_BASE)
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// The counter of its block.
+    #[inline(always)]
+    pub const fn block(self) -> Counter {
+        match self {
+            Self::Pci(_) => Counter::BarAccesses,
+            Self::Smmu(_) => Counter::SmmuAccesses,
+            Self::Config(_) => Counter::ConfigAccesses,
+            Self::MsiFrame(_) | Self::Nothing => Counter::OtherAccesses,
+        }
     }
 }
 
-/// The counter of the block at an address.
-#[inline(always)]
-pub fn block_of(ipa: u64) -> Counter {
-    match decode(ipa) {
-        Target::Pci(_) => Counter::BarAccesses,
-        Target::Smmu(_) => Counter::SmmuAccesses,
-        Target::Config(_) => Counter::ConfigAccesses,
-        Target::MsiFrame(_) | Target::Nothing => Counter::OtherAccesses,
-    }
-}
-
-/// Answers a load of 1, 2, 4 or 8 bytes. What nobody decodes reads as ones on PCI and as zero elsewhere.
-pub fn read(silicon: &mut Silicon, ipa: u64, bytes: u8) -> u64 {
-    match decode(ipa) {
-        Target::Smmu(offset) => silicon.smmu.mmio_read(offset, bytes),
-        Target::Config(offset) => config_read(silicon, offset, bytes),
-        Target::Pci(address) => match silicon.qm.decode(address) {
-            Some((Bar::Bar2, offset)) if ZIP_REGISTERS.contains(&offset) => silicon.zip.mmio_read(offset, bytes),
-            Some((bar, offset)) => silicon.qm.mmio_read(bar, offset, bytes),
-            None => u64::MAX,
-        },
-        Target::MsiFrame(offset) => lines::frame_read(offset),
-        Target::Nothing => 0,
-    }
-}
-
-/// Takes a store of 1, 2, 4 or 8 bytes; true if the engine may have work now.
-#[inline]
-pub fn write(silicon: &mut Silicon, ipa: u64, bytes: u8, value: u64) -> bool {
-    match decode(ipa) {
-        Target::Pci(address) => {
-            let Some((bar, offset)) = silicon.qm.decode(address) else { return false };
-            if bar == Bar::Bar2 && ZIP_REGISTERS.contains(&offset) {
-                silicon.zip.mmio_write(offset, bytes, value);
-                return false;
+impl Silicon {
+    /// Answers a load of 1, 2, 4 or 8 bytes. What nobody decodes reads as ones on PCI and as zero elsewhere.
+    #[inline]
+    pub fn read(&mut self, target: Target, bytes: u8) -> u64 {
+        match target {
+            Target::Smmu(offset) => self.smmu.mmio_read(offset, bytes),
+            Target::Config(offset) => config_read(self, offset, bytes),
+            Target::Pci(address) => match self.qm.decode(address) {
+                Some((Bar::Bar2, offset)) if ZIP_REGISTERS.contains(&offset) => self.zip.mmio_read(offset, bytes),
+                Some((bar, offset)) => self.qm.mmio_read(bar, offset, bytes),
+                None => u64::MAX,
+            },
+            Target::MsiFrame(offset) => lines::frame_read(offset),
+            Target::Nothing => {
+                trace::count(Counter::Unknown);
+                0
             }
-            let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory };
-            silicon.qm.mmio_write(bar, offset, bytes, value, &mut dma);
-            silicon.engine_is_on && silicon.qm.has_task()
         }
-        Target::Smmu(offset) => {
-            silicon.smmu.mmio_write(offset, bytes, value, &mut silicon.memory, &mut SmmuLines);
-            silicon.collect_resumed()
-        }
-        Target::Config(offset) => {
-            config_write(silicon, offset, bytes, value);
-            false
-        }
-        Target::MsiFrame(offset) => {
-            // A store of a CPU is a message like any other; a wrong number is dropped, as by a frame that has no such interrupt.
-            if offset == lines::MSI_SETSPI && bytes == 4 {
-                let _ = lines::pend_msi(value as u32);
-            }
-            false
-        }
-        Target::Nothing => false,
     }
-}
 
-/// Takes a 16-byte store, which only the mailbox does; true if the engine may have work now.
-pub fn write128(silicon: &mut Silicon, ipa: u64, low: u64, high: u64) -> Option<bool> {
-    let Target::Pci(address) = decode(ipa) else { return None };
-    let (Bar::Bar2, MAILBOX) = silicon.qm.decode(address)? else { return None };
-    let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory };
-    silicon.qm.mmio_write128(MAILBOX, low, high, &mut dma);
-    Some(silicon.engine_is_on && silicon.qm.has_task())
+    /// Takes a store of 1, 2, 4 or 8 bytes; true if the engine may have work now.
+    #[inline]
+    pub fn write(&mut self, target: Target, bytes: u8, value: u64) -> bool {
+        match target {
+            Target::Pci(address) => {
+                let Some((bar, offset)) = self.qm.decode(address) else { return false };
+                if bar == Bar::Bar2 && ZIP_REGISTERS.contains(&offset) {
+                    self.zip.mmio_write(offset, bytes, value);
+                    return false;
+                }
+                let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+                self.qm.mmio_write(bar, offset, bytes, value, &mut dma);
+                self.engine_is_on && self.qm.has_task()
+            }
+            Target::Smmu(offset) => {
+                self.smmu.mmio_write(offset, bytes, value, &mut self.memory, &mut SmmuLines);
+                self.collect_resumed()
+            }
+            Target::Config(offset) => {
+                config_write(self, offset, bytes, value);
+                false
+            }
+            Target::MsiFrame(offset) => {
+                // A store of a CPU is a message like any other; a wrong number is dropped, as by a frame that has no such interrupt.
+                if offset == lines::MSI_SETSPI && bytes == 4 {
+                    let _ = lines::pend_msi(value as u32);
+                }
+                false
+            }
+            Target::Nothing => {
+                trace::count(Counter::Unknown);
+                false
+            }
+        }
+    }
+
+    /// Takes a 16-byte store, which only the mailbox does; true if the engine may have work now, `None` if it is not the mailbox.
+    pub fn write_pair(&mut self, target: Target, low: u64, high: u64) -> Option<bool> {
+        let Target::Pci(address) = target else { return None };
+        let (Bar::Bar2, MAILBOX) = self.qm.decode(address)? else { return None };
+        let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+        self.qm.mmio_write128(MAILBOX, low, high, &mut dma);
+        Some(self.engine_is_on && self.qm.has_task())
+    }
 }
 
 /// The function that an ECAM offset addresses, and the offset in its configuration space.

@@ -31,20 +31,19 @@ pub static IS_FOREIGN: AtomicBool = AtomicBool::new(false);
 /// Answers an SMC and steps over it.
 pub fn call(frame: &mut TrapFrame) {
     frame.elr += 4;
+    let x = frame.arguments();
     // A function identifier is 32 bits wide.
-    let function = frame.x[0] & 0xffff_ffff;
+    let function = x[0] & 0xffff_ffff;
     if CPU_ON.contains(&function) {
-        frame.x[0] = cpu_on(function, frame.x[1], frame.x[2], frame.x[3]);
+        x[0] = cpu_on(function, x[1], x[2], x[3]);
         return;
     }
-    if AFFINITY_INFO.contains(&function) && host_core(frame.x[1]).is_none() {
-        frame.x[0] = INVALID_PARAMETERS;
+    if AFFINITY_INFO.contains(&function) && host_core(x[1]).is_none() {
+        x[0] = INVALID_PARAMETERS;
         return;
     }
-    let mut args = [0; 8];
-    args.copy_from_slice(&frame.x[..8]);
-    args[0] = function;
-    frame.x[..4].copy_from_slice(&forward_smc(args));
+    let results = forward_smc([function, x[1], x[2], x[3], x[4], x[5], x[6], x[7]]);
+    x[..4].copy_from_slice(&results);
 }
 
 /// The host core with this affinity. Cores are numbered by Aff0 on this machine.

@@ -46,7 +46,7 @@ pub fn primary(image: Image) -> ! {
         smc::IS_FOREIGN.store(true, Ordering::Relaxed);
     }
     state::configure(&image, &options);
-    trace::begin(options.trace_level > 0);
+    trace::begin(options.trace_level);
     defmt::info!(
         "silicon: revision {=u8:#x}, {=usize} host and {=usize} engine cores",
         options.revision,

@@ -3,7 +3,7 @@
 //! Every call is made under the big lock, which orders the records; the words are atomics only so that a slip of that rule is no undefined
 //! behaviour.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use firmware_platform::trace::{
     COUNTERS, Counter, HASH_BASIS, HASH_PRIME, HeaderWord, Kind, MAGIC, RECORD_BYTES, RECORDS_OFFSET, Record, VERSION,
@@ -13,8 +13,11 @@ use firmware_platform::{TRACE_BASE, TRACE_BYTES};
 /// The header as EL2 holds it.
 type Header = [AtomicU64; HeaderWord::Counters as usize + COUNTERS];
 
-#[unsafe(link_section = ".bss.el2")]
-static KEEPS_RECORDS: AtomicBool = AtomicBool::new(false);
+/// True if records are kept.
+#[inline(always)]
+fn keeps_records() -> bool {
+    header()[HeaderWord::Level as usize].load(Relaxed) != 0
+}
 
 #[inline(always)]
 fn header() -> &'static Header {
@@ -29,9 +32,8 @@ pub fn count(counter: Counter) {
     word.store(word.load(Relaxed) + 1, Relaxed);
 }
 
-/// Writes an empty header; records are kept if asked for.
-pub fn begin(keeps_records: bool) {
-    KEEPS_RECORDS.store(keeps_records, Relaxed);
+/// Writes an empty header; records are kept from level 1 on.
+pub fn begin(level: u32) {
     for word in header() {
         word.store(0, Relaxed);
     }
@@ -39,22 +41,22 @@ pub fn begin(keeps_records: bool) {
     set(HeaderWord::Version, VERSION);
     set(HeaderWord::Capacity, ((TRACE_BYTES as usize - RECORDS_OFFSET) / RECORD_BYTES) as u64);
     set(HeaderWord::Hash, HASH_BASIS);
+    set(HeaderWord::Level, u64::from(level));
     set(HeaderWord::Magic, MAGIC);
 }
 
-/// Notes a trapped access: hash, counters, and a record if kept.
+/// Notes a trapped access: hash, counter, and a record if kept. `meta` is [`Record::meta`].
 #[inline(always)]
-pub fn access(block: Counter, record: Record) {
+pub fn access(block: Counter, meta: u64, address: u64, value: u64, extra: u64) {
     let word = &header()[HeaderWord::Hash as usize];
     let mut hash = word.load(Relaxed);
-    for part in [record.meta, record.address, record.value] {
+    for part in [meta, address, value] {
         hash = (hash ^ part).wrapping_mul(HASH_PRIME);
     }
     word.store(hash, Relaxed);
-    count(Counter::Accesses);
     count(block);
-    if KEEPS_RECORDS.load(Relaxed) {
-        append(record);
+    if keeps_records() {
+        append(meta, address, value, extra);
     }
 }
 
@@ -63,8 +65,8 @@ pub fn note(counter: Option<Counter>, kind: Kind, address: u64, value: u64, extr
     if let Some(counter) = counter {
         count(counter);
     }
-    if KEEPS_RECORDS.load(Relaxed) {
-        append(Record { meta: Record::meta(kind, 0, 2, crate::state::core_index()), address, value, extra });
+    if keeps_records() {
+        append(Record::meta(kind, 0, 2, crate::state::core_index()), address, value, extra);
     }
 }
 
@@ -80,7 +82,7 @@ pub fn hash() -> u64 {
 }
 
 #[cold]
-fn append(record: Record) {
+fn append(meta: u64, address: u64, value: u64, extra: u64) {
     let at = header()[HeaderWord::Written as usize].load(Relaxed);
     if at >= header()[HeaderWord::Capacity as usize].load(Relaxed) {
         let lost = &header()[HeaderWord::Lost as usize];
@@ -89,6 +91,6 @@ fn append(record: Record) {
     }
     let to = core::ptr::with_exposed_provenance_mut::<[u64; 4]>(TRACE_BASE as usize + RECORDS_OFFSET + at as usize * RECORD_BYTES);
     // SAFETY: `at` is below the capacity, so the record lies in the trace area.
-    unsafe { to.write_volatile([record.meta, record.address, record.value, record.extra]) };
+    unsafe { to.write_volatile([meta, address, value, extra]) };
     header()[HeaderWord::Written as usize].store(at + 1, Relaxed);
 }

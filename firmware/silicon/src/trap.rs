@@ -9,8 +9,11 @@ use crate::{abort, inject, smc, vendor};
 #[unsafe(no_mangle)]
 extern "C" fn el2_trap(frame: &mut TrapFrame, esr: u64, far: u64, hpfar: u64) {
     let esr = Esr(esr);
+    if abort::is_plain(esr) {
+        return abort::plain(frame, esr, far, hpfar);
+    }
     match esr.class() {
-        ExceptionClass::DATA_ABORT_LOWER => abort::data_abort(frame, esr, far, hpfar),
+        ExceptionClass::DATA_ABORT_LOWER => abort::other(frame, esr, far, hpfar),
         ExceptionClass::SMC => smc::call(frame),
         ExceptionClass::HVC => vendor::call(frame),
         ExceptionClass::INSTRUCTION_ABORT_LOWER => inject::external_instruction_abort(frame, far),
@@ -24,5 +27,5 @@ extern "C" fn el2_trap(frame: &mut TrapFrame, esr: u64, far: u64, hpfar: u64) {
 extern "C" fn el2_unexpected(frame: &mut TrapFrame, source: u64) -> ! {
     let esr = hal_aarch64::read_sysreg!("esr_el2");
     let far = hal_aarch64::read_sysreg!("far_el2");
-    panic!("exception at EL2: vector {source}, esr {esr:#x}, far {far:#x}, elr {:#x}, lr {:#x}", frame.elr, frame.x[30]);
+    panic!("exception at EL2: vector {source}, esr {esr:#x}, far {far:#x}, elr {:#x}, lr {:#x}", frame.elr, frame.reg(30));
 }

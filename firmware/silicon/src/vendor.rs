@@ -10,14 +10,11 @@ use crate::{smc, state, trace};
 
 /// Answers an HVC; ELR is past it already.
 pub fn call(frame: &mut TrapFrame) {
-    let result =
-        if smc::IS_FOREIGN.load(Ordering::Relaxed) { Err(vendor::NOT_SUPPORTED) } else { answer(frame.x[0], frame.x[1], frame.x[2]) };
+    let x = frame.arguments();
+    let result = if smc::IS_FOREIGN.load(Ordering::Relaxed) { Err(vendor::NOT_SUPPORTED) } else { answer(x[0], x[1], x[2]) };
     match result {
-        Ok(value) => {
-            frame.x[0] = 0;
-            frame.x[1] = value;
-        }
-        Err(status) => frame.x[0] = status,
+        Ok(value) => (x[0], x[1]) = (0, value),
+        Err(status) => x[0] = status,
     }
 }
 

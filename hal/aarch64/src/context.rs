@@ -84,28 +84,32 @@ pub unsafe fn enter_el0(frame: &ContextFrame, stack_top: usize) -> ! {
 #[derive(Debug)]
 #[repr(C, align(16))]
 pub struct TrapFrame {
-    /// x0 to x30 of the interrupted level.
-    pub x: [u64; 31],
+    /// x0 to x30 of the interrupted level, then zero: what register 31 of a load or store reads as.
+    x: [u64; 32],
     /// ELR_EL2: where the exception return goes.
     pub elr: u64,
     /// SPSR_EL2: the state it returns to.
     pub spsr: u64,
 }
 
-const _: () = assert!(offset_of!(TrapFrame, elr) == 248 && offset_of!(TrapFrame, spsr) == 256 && size_of::<TrapFrame>() == 272);
+const _: () = assert!(offset_of!(TrapFrame, elr) == 256 && offset_of!(TrapFrame, spsr) == 264 && size_of::<TrapFrame>() == 272);
 
 impl TrapFrame {
-    /// Register `index` of a data abort's SRT field: 31 reads as zero.
+    /// Register `index` of an instruction's 5-bit field: 31 reads as zero.
     #[inline(always)]
     pub fn reg(&self, index: u8) -> u64 {
-        self.x.get(usize::from(index)).copied().unwrap_or(0)
+        self.x[usize::from(index & 31)]
     }
     /// Writes register `index`; 31 is dropped.
     #[inline(always)]
     pub fn set_reg(&mut self, index: u8, value: u64) {
-        if let Some(x) = self.x.get_mut(usize::from(index)) {
-            *x = value;
+        if index & 31 != 31 {
+            self.x[usize::from(index & 31)] = value;
         }
+    }
+    /// x0 to x7: the arguments of a call.
+    pub fn arguments(&mut self) -> &mut [u64; 8] {
+        self.x.first_chunk_mut().expect("32 registers hold 8")
     }
 }
 
@@ -158,7 +162,7 @@ pub unsafe fn install_el2_core(core: *mut El2Core) {
 /// # Safety
 /// EL2's system registers are set up for a guest, TPIDR_EL2 holds this core's [`El2Core`], and nobody needs the content of this stack any more.
 pub unsafe fn enter_el1(entry: u64, spsr: u64, args: [u64; 4], stack_top: usize) -> ! {
-    let mut frame = TrapFrame { x: [0; 31], elr: entry, spsr };
+    let mut frame = TrapFrame { x: [0; 32], elr: entry, spsr };
     frame.x[..4].copy_from_slice(&args);
     let at = core::ptr::with_exposed_provenance_mut::<TrapFrame>(stack_top - size_of::<TrapFrame>());
     // SAFETY: the topmost bytes of this core's own stack; this function's frame lies far below or is not needed again after the copy.

@@ -226,10 +226,10 @@ el2_save_context:
     mrs x0, tpidr_el2
     ldr x1, [x0, #16]
     msr cptr_el2, x1
+    stp x30, xzr, [sp, #240]
     mrs x4, elr_el2
-    stp x30, x4, [sp, #240]
     mrs x5, spsr_el2
-    str x5, [sp, #256]
+    stp x4, x5, [sp, #256]
     mrs x1, esr_el2
     mrs x2, far_el2
     mrs x3, hpfar_el2
@@ -244,9 +244,9 @@ el2_restore_context:
     ldp x3, x4, [x2]
     cbnz x3, el2_restore_fp
     msr cptr_el2, x4
-1:  ldp x30, x4, [sp, #240]
+1:  ldr x30, [sp, #240]
+    ldp x4, x5, [sp, #256]
     msr elr_el2, x4
-    ldr x5, [sp, #256]
     msr spsr_el2, x5
     restore_gpr_0_to_29
     add sp, sp, #272
@@ -280,10 +280,10 @@ el2_save_fp:
 
 el2_save_unexpected:
     save_gpr_2_to_30
+    stp x30, xzr, [sp, #240]
     mrs x2, elr_el2
-    stp x30, x2, [sp, #240]
     mrs x3, spsr_el2
-    str x3, [sp, #256]
+    stp x2, x3, [sp, #256]
     // Whatever comes now may use FP; nothing returns from here.
     mrs x2, cptr_el2
     bic x2, x2, #0x400
