@@ -1,6 +1,6 @@
 //! Memory that a driver shares with its device.
 
-use crate::Iova;
+use crate::{Iova, Pa};
 
 /// A block of memory that both the CPU and a device see. Offsets are bytes, accesses are naturally aligned and single-copy atomic.
 ///
@@ -10,6 +10,11 @@ pub trait DmaBuffer {
     fn device_address(&self) -> Iova;
     /// Length in bytes.
     fn len_bytes(&self) -> usize;
+    /// The first byte's physical address if the block is physically contiguous: what a kernel maps into a process that shares the block.
+    /// `None` if the block cannot be shared.
+    fn physical_address(&self) -> Option<Pa> {
+        None
+    }
     /// Reads 8 bits.
     fn read8(&self, offset: usize) -> u8;
     /// Writes 8 bits.

@@ -1,3 +1,139 @@
-//! qm-driver
+//! Driver of the HiSilicon queue manager (QM), versions 2 and 3, for any engine behind it.
+//!
+//! [`Qm`] brings one physical function up, owns its queues and answers its interrupts. It knows registers through a
+//! [`RegisterWindow`](hal::RegisterWindow), memory through a [`DmaMapper`](hal::DmaMapper) and time through a [`Clock`](hal::Clock); it
+//! allocates nothing else and keeps no statics. The engine is a number of bytes per entry, an algorithm string and a count of algorithm
+//! types; its own registers are its own driver's, between [`Qm::initialise`] and [`Qm::start`].
+//!
+//! Everything that the device or a process writes is hostile: entries are read once, numbers are checked before they index anything. Memory
+//! that a command which timed out may still be using is never given back.
+//!
+//! Section letters in comments are those of the project's fact file on the QM.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod abnormal;
+mod bring_up;
+mod device;
+mod error;
+mod event;
+mod mailbox;
+mod parameters;
+mod queue;
+mod traffic;
+
+pub use abnormal::AbnormalReport;
+pub use bring_up::Capabilities;
+pub use device::{Lock, QmDevice};
+pub use error::{MailboxError, QmError};
+pub use event::{AsyncEvent, EventReport};
+pub use parameters::{Engine, Parameters, Timeouts};
+pub use queue::QpState;
+
+use hal::{Clock, DmaMapper, RegisterWindow};
+use qm_spec::{DusLayout, PhaseRing};
+
+use queue::Qp;
+
+/// Counters that a field engineer asks for. All wrap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Statistics {
+    /// Queues that could not be handed out.
+    pub create_qp_errors: u32,
+    /// Mailbox commands that failed or timed out.
+    pub mailbox_errors: u32,
+    /// Interrupts of the event queue.
+    pub eq_interrupts: u32,
+    /// Interrupts of the event queue that brought nothing.
+    pub spurious_eq_interrupts: u32,
+    /// Event entries that named no queue of ours, or one that is not started.
+    pub stray_events: u32,
+    /// Interrupts of the asynchronous event queue.
+    pub aeq_interrupts: u32,
+    /// Abnormal interrupts.
+    pub abnormal_interrupts: u32,
+}
+
+/// Where the function stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QmState {
+    /// Nothing was done yet, or everything was given back.
+    Down,
+    /// Registers are set up; the engine may be, too.
+    Initialised,
+    /// Queues can be used.
+    Started,
+}
+
+/// One physical function with up to `QUEUES` queues.
+pub struct Qm<W, C, M: DmaMapper, const QUEUES: usize = 64> {
+    registers: W,
+    doorbell_pages: Option<W>,
+    clock: C,
+    mapper: M,
+    parameters: Parameters,
+    state: QmState,
+    capabilities: Capabilities,
+    layout: DusLayout,
+    queue_count: u16,
+    function_memory: Option<M::Buffer>,
+    context: Option<M::Buffer>,
+    /// A mailbox command timed out and has not been seen to end: the device may still use what it named.
+    mailbox_owes: bool,
+    eq: Option<PhaseRing>,
+    aeq: Option<PhaseRing>,
+    queues: [Qp<M::Buffer>; QUEUES],
+    next_queue: u16,
+    statistics: Statistics,
+}
+
+impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M, QUEUES> {
+    /// Makes a driver that has touched nothing yet. `registers` is BAR2; `doorbell_pages` is BAR4 where the function has one.
+    pub fn new(parameters: Parameters, registers: W, doorbell_pages: Option<W>, clock: C, mapper: M) -> Self {
+        let capabilities = Capabilities::defaults(parameters.version);
+        Self {
+            layout: capabilities.layout(&parameters),
+            registers,
+            doorbell_pages,
+            clock,
+            mapper,
+            parameters,
+            state: QmState::Down,
+            capabilities,
+            queue_count: 0,
+            function_memory: None,
+            context: None,
+            mailbox_owes: false,
+            eq: None,
+            aeq: None,
+            queues: [const { Qp::new() }; QUEUES],
+            next_queue: 0,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Where the function stands.
+    pub const fn state(&self) -> QmState {
+        self.state
+    }
+    /// What the part said about itself; constants of the version before [`initialise`](Self::initialise).
+    pub const fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+    /// Counters.
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+    /// What the driver was made with.
+    pub const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+    /// Layout of every queue's shared block.
+    pub const fn dus_layout(&self) -> &DusLayout {
+        &self.layout
+    }
+    /// Queues of this function.
+    pub const fn queue_count(&self) -> u16 {
+        self.queue_count
+    }
+}

@@ -14,6 +14,7 @@ mod context;
 mod doorbell;
 mod dus;
 mod entry;
+pub mod ioctl;
 mod mailbox;
 pub mod pci;
 mod ras;
