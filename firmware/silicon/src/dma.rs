@@ -18,7 +18,6 @@ enum Piece {
 }
 
 /// DMA for a caller that holds the big lock already.
-#[derive(Debug)]
 pub struct TranslatedDma<'a> {
     /// The SMMU in front of the function.
     pub smmu: &'a mut SmmuModel,

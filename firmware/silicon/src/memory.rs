@@ -8,7 +8,7 @@ use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress, Stage2Attribut
 use aarch64_paging::idmap::IdTranslation;
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, Stage2};
 use firmware_platform::{GICD_BASE, IMAGE_BASE, RAM_BASE, TRACE_BASE, TRACE_BYTES, UART_BASE};
-use hal_aarch64::mmu;
+use hal_aarch64::{boot, mmu};
 
 use crate::Image;
 
@@ -16,6 +16,9 @@ use crate::Image;
 pub const GUEST_ALIAS: usize = 0x10_0000_0000;
 /// Virtual address bits of EL2.
 const EL2_VA_BITS: u64 = 39;
+
+/// Length of the hole below a stack.
+const GUARD_BYTES: usize = 0x1000;
 
 /// GIC distributor; the ITS behind it stays hidden: its tables are DMA that no stage 2 checks.
 const GICD: (usize, usize) = (GICD_BASE as usize, 0x0801_0000);
@@ -77,7 +80,14 @@ fn build_stage1(image: &Image) -> u64 {
         table.map_range(&region(start + alias, end + alias), PhysicalAddress(start), flags, Constraints::empty()).expect("EL2's own table");
     };
     map(image.shared.start, image.shared.end, 0, normal | El23Attributes::READ_ONLY);
-    map(image.el2_room.start, image.el2_room.end, 0, data);
+    // EL2's room, less a guard page below each stack: an overflow must not reach the statics.
+    let mut from = image.el2_room.start;
+    for core in 0..boot::MAX_CORES {
+        let guard = boot::el2_stack(core).start;
+        map(from, guard, 0, data);
+        from = guard + GUARD_BYTES;
+    }
+    map(from, image.el2_room.end, 0, data);
     map(TRACE_BASE as usize, (TRACE_BASE + TRACE_BYTES) as usize, 0, data);
     for (start, end) in [GICD, GICR, UART_AND_RTC] {
         map(start, end, 0, device);
