@@ -1,6 +1,7 @@
 //! Host test suites: the drivers against the models, the codec against outside judges, the house rules.
 //!
 //! One module per block; `support` is the machine they run on.
+#![forbid(unsafe_code)]
 
 #[cfg(test)]
 mod deflate_suite;
