@@ -1,3 +1,70 @@
-//! firmware-apps
-#![no_std]
-#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
+
+mod args;
+mod console;
+mod figures;
+#[cfg(target_os = "none")]
+mod svc;
+mod text;
+mod tour;
+mod zip;
+
+pub use args::{ArgumentError, Arguments, BadArgument};
+pub use console::Console;
+pub use tour::run_tour;
+pub use zip::run_zip;
+
+#[cfg(target_os = "none")]
+pub use programs::{PROGRAMS, Program, find_program};
+
+/// What an app needs beyond the queue library: memory of its own that comes into being as it is touched.
+pub trait AppSystem: uacce_user::System {
+    /// Takes fresh zeroed memory of at least `len_bytes`.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn take_memory(&self, len_bytes: usize) -> Result<&'static mut [u8], uacce_abi::Errno>;
+}
+
+#[cfg(target_os = "none")]
+mod programs {
+    use uacce_abi::Kernel;
+
+    use crate::svc::SvcSystem;
+
+    /// A program of the image. The kernel starts `entry` at EL0 on a fresh stack; it ends by the exit call.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Program {
+        /// Name that a spawn call or the command line uses.
+        pub name: &'static str,
+        /// First instruction.
+        pub entry: extern "C" fn() -> !,
+        /// Stack that it needs, in bytes.
+        pub stack_bytes: usize,
+    }
+
+    /// Every program of the image.
+    pub const PROGRAMS: &[Program] = &[
+        Program { name: "tour", entry: tour_main, stack_bytes: STACK_BYTES },
+        Program { name: "zip", entry: zip_main, stack_bytes: STACK_BYTES },
+    ];
+
+    const STACK_BYTES: usize = 32 << 10;
+
+    /// The program of this name.
+    pub fn find_program(name: &str) -> Option<&'static Program> {
+        PROGRAMS.iter().find(|program| program.name == name)
+    }
+
+    extern "C" fn tour_main() -> ! {
+        let system = SvcSystem;
+        system.exit(crate::run_tour(&system))
+    }
+
+    extern "C" fn zip_main() -> ! {
+        let system = SvcSystem;
+        system.exit(crate::run_zip(&system))
+    }
+}
