@@ -9,6 +9,7 @@ use qm_spec::QmVersion;
 use smmu_model::{Policy, Profile, SmmuModel};
 use zip_model::ZipCore;
 use zip_spec::Capabilities;
+use zip_spec::registers::CAPABILITY_WORDS;
 
 use crate::Image;
 use crate::dma::TranslatedDma;
@@ -35,8 +36,29 @@ pub struct Silicon {
     pub engine_is_on: bool,
 }
 
+/// Words of the capability area that follow the last named one: cores 4 and 5 have core 3's algorithms.
+const MORE_CORE_WORDS: usize = 2;
+
+/// The engine's words in the queue manager's capability area, as (offset, word).
+static ENGINE_CAPABILITIES: [(u16, u32); CAPABILITY_WORDS.len() + MORE_CORE_WORDS] = {
+    let mut words = [(0, 0); CAPABILITY_WORDS.len() + MORE_CORE_WORDS];
+    let last = CAPABILITY_WORDS[CAPABILITY_WORDS.len() - 1];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = if i < CAPABILITY_WORDS.len() {
+            (CAPABILITY_WORDS[i].offset as u16, CAPABILITY_WORDS[i].reset as u32)
+        } else {
+            (last.offset as u16 + 4 * (i + 1 - CAPABILITY_WORDS.len()) as u16, last.reset as u32)
+        };
+        i += 1;
+    }
+    words
+};
+
 const fn qm(version: QmVersion) -> QmModel {
-    QmModel::new(QmConfig::new(version, StreamId(firmware_platform::ACCELERATOR_RID), ZIP_PF))
+    let mut config = QmConfig::new(version, StreamId(firmware_platform::ACCELERATOR_RID), ZIP_PF);
+    config.engine_capabilities = &ENGINE_CAPABILITIES;
+    QmModel::new(config)
 }
 
 #[unsafe(link_section = ".data.el2")]
