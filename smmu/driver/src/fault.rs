@@ -99,6 +99,10 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// Notes a stall that somebody can answer, aborts one that nobody can.
     fn admit(&mut self, record: &EventRecord) -> Result<Option<Ticket>, SmmuError> {
         let Some(tag) = record.stall() else { return Ok(None) };
+        if !self.streams.iter().any(|s| s.id == tag.stream && !s.blocked) {
+            // CMD_STALL_TERM has ended it: an answer would come too late, or hit a successor.
+            return Ok(None);
+        }
         self.serial += 1;
         let ticket = Ticket { tag, serial: self.serial };
         if !self.has_owner(tag.stream, record.substream()) {

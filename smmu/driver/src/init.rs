@@ -166,6 +166,10 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// # Errors
     /// `Timeout`: the SMMU may still use its structures, which are then never freed.
     pub fn shutdown(mut self) -> Result<(), SmmuError> {
+        for at in 0..self.streams.len() {
+            // Stalls are ended by command; if that fails, switching off ends them just as well.
+            let _ = self.block(self.streams[at].id);
+        }
         self.halt()?;
         self.free();
         Ok(())

@@ -14,6 +14,8 @@ struct State {
     /// What decodes: base → length.
     ram: BTreeMap<u64, u64>,
     pages: BTreeMap<u64, Page>,
+    /// What only the CPU reaches: base → length.
+    hidden: BTreeMap<u64, u64>,
     /// Pages that a device wrote since the CPU's epoch began, as they were then.
     before: BTreeMap<u64, Page>,
     /// Device writes of 4 bytes to this range are recorded instead of stored: message-signalled interrupts.
@@ -40,6 +42,10 @@ impl State {
             }
         }
         true
+    }
+
+    fn device_reaches(&self, at: u64, len: usize) -> bool {
+        self.decodes(at, len) && !self.hidden.iter().any(|(base, bytes)| at < base + bytes && *base < at + len as u64)
     }
 
     fn read_pages(pages: &BTreeMap<u64, Page>, at: u64, out: &mut [u8]) {
@@ -111,6 +117,16 @@ impl HostMemory {
         let zeros = vec![0; len as usize];
         State::write_pages(&mut state.pages, base.0, &zeros, true);
         State::write_pages(&mut state.before, base.0, &zeros, true);
+    }
+
+    /// Makes device accesses to `[base, base + len_bytes)` fail while the CPU still reaches it, or lets them succeed again.
+    pub fn hide_from_devices(&self, base: Pa, len_bytes: u64, hidden: bool) {
+        let mut state = self.state.borrow_mut();
+        if hidden {
+            state.hidden.insert(base.0, len_bytes);
+        } else {
+            state.hidden.remove(&base.0);
+        }
     }
 
     /// Makes `[base, base + len_bytes)` a frame whose 4-byte device writes are recorded as message-signalled interrupts.
@@ -195,7 +211,7 @@ impl HostMemory {
             state.msis.push((at.0, word));
             return Ok(());
         }
-        if !state.decodes(at.0, data.len()) {
+        if !state.device_reaches(at.0, data.len()) {
             return Err(BusError);
         }
         state.device_writes += 1;
@@ -208,7 +224,7 @@ impl HostMemory {
 impl PhysMemory for HostMemory {
     fn read(&mut self, at: Pa, out: &mut [u8]) -> Result<(), BusError> {
         let mut state = self.state.borrow_mut();
-        if !state.decodes(at.0, out.len()) {
+        if !state.device_reaches(at.0, out.len()) {
             return Err(BusError);
         }
         state.device_reads += 1;

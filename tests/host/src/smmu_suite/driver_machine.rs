@@ -1,0 +1,337 @@
+//! The machine of the driver suites: the real driver, the real model, one memory between them, a device that does DMA, tables that a CPU builds.
+
+use hal::{AccessKind, Barriers, DmaBuffer, DmaMapper, Iova, Pa, PhysMemory, Requester, StallTag, StreamId, SubstreamId, Va, Verdict};
+use smmu_driver::{Config, Event, EventRecord, Granule, Smmu, SmmuError, TableDescription, TableMemory};
+use smmu_model::{Fault, Policy, Profile, SmmuModel, Transaction, Violation};
+
+use crate::support::{FakeClock, Faulty, HostBuffer, HostDma, HostMemory, IrqRecorder, MmioDevice, ModelWindow, StoreRelease};
+
+/// Where the driver's structures and the tables lie.
+const ARENA: (u64, u64) = (0x1000_0000, 0x1000_0000);
+/// Plain memory for data.
+pub const DATA: u64 = 0x4000_0000;
+const DATA_BYTES: u64 = 0x0400_0000;
+/// The accelerator's stream.
+pub const STREAM: StreamId = StreamId(8);
+
+/// The model with its machine.
+pub struct Device {
+    pub model: SmmuModel,
+    memory: HostMemory,
+    irq: IrqRecorder,
+    resumed: Vec<(StallTag, Verdict)>,
+    /// Transactions tried after every register write, and how often one got through.
+    intruder: Option<(Requester, u64, u32)>,
+}
+
+impl MmioDevice for Device {
+    fn mmio_read(&mut self, offset: u64, bytes: u8) -> u64 {
+        self.model.mmio_read(offset, bytes)
+    }
+
+    fn mmio_write(&mut self, offset: u64, bytes: u8, value: u64) {
+        self.model.mmio_write(offset, bytes, value, &mut self.memory, &mut self.irq);
+        while let Some(resumed) = self.model.take_resumed() {
+            self.resumed.push(resumed);
+        }
+        if let Some((who, iova, passed)) = self.intruder {
+            let got_through = self.translate(who, iova, AccessKind::Read).is_ok();
+            self.intruder = Some((who, iova, passed + u32::from(got_through)));
+        }
+    }
+}
+
+impl Device {
+    /// Makes a model that nobody has touched.
+    pub fn new(profile: Profile, policy: Policy, memory: &HostMemory, irq: &IrqRecorder) -> Self {
+        let mut model = SmmuModel::new(profile);
+        model.set_policy(policy);
+        Self { model, memory: memory.clone(), irq: irq.clone(), resumed: Vec::new(), intruder: None }
+    }
+
+    /// One address through the SMMU.
+    pub fn translate(&mut self, who: Requester, iova: u64, kind: AccessKind) -> Result<Pa, Fault> {
+        let tx = Transaction { who, iova: Iova(iova), kind };
+        self.model.translate(tx, &mut self.memory, &mut self.irq).map(|t| t.pa)
+    }
+}
+
+/// Registers as the driver of these suites sees them.
+pub type Window = Faulty<ModelWindow<Device>>;
+/// The driver of these suites.
+pub type Driver = Smmu<Window, FakeClock, HostDma>;
+
+/// Everything but the driver.
+#[derive(Clone)]
+pub struct Machine {
+    pub memory: HostMemory,
+    pub dma: HostDma,
+    pub clock: FakeClock,
+    pub irq: IrqRecorder,
+    pub model: ModelWindow<Device>,
+    pub window: Window,
+}
+
+/// All policies; the random one with three seeds.
+pub const POLICIES: [Policy; 6] = [
+    Policy::AlwaysMiss,
+    Policy::Sticky,
+    Policy::Prefetch,
+    Policy::Random { seed: 1 },
+    Policy::Random { seed: 2 },
+    Policy::Random { seed: 3 },
+];
+
+/// A configuration that suits the profile.
+pub fn config_for(profile: &Profile) -> Config {
+    let coherent = profile.ids.idr0 & 1 << 4 != 0;
+    Config { memory: if coherent { TableMemory::Cacheable } else { TableMemory::NonCacheable }, ..Config::default() }
+}
+
+impl Machine {
+    pub fn new(profile: Profile, policy: Policy) -> Self {
+        Self::with_stores(profile, policy, StoreRelease::AtBarrier)
+    }
+
+    /// A CPU whose stores also leave early and out of order.
+    pub fn with_early_stores(profile: Profile, policy: Policy, seed: u64) -> Self {
+        Self::with_stores(profile, policy, StoreRelease::Seeded(seed))
+    }
+
+    fn with_stores(profile: Profile, policy: Policy, release: StoreRelease) -> Self {
+        let memory = HostMemory::with_ram(&[(DATA, DATA_BYTES)]);
+        let irq = IrqRecorder::default();
+        let model = ModelWindow::new(Device::new(profile, policy, &memory, &irq));
+        Self {
+            dma: HostDma::with_release(&memory, Pa(ARENA.0), ARENA.1, release),
+            window: Faulty::new(model.clone()),
+            clock: FakeClock::new(),
+            memory,
+            irq,
+            model,
+        }
+    }
+
+    /// Brings the driver up.
+    pub fn start(&self, config: Config) -> Result<Driver, SmmuError> {
+        Smmu::init(self.window.clone(), self.clock.clone(), self.dma.clone(), config)
+    }
+
+    /// A device access of 8 bytes: translation, then memory.
+    pub fn read(&self, who: Requester, iova: u64) -> Result<u64, Fault> {
+        let pa = self.model.device().translate(who, iova, AccessKind::Read)?;
+        Ok(self.memory.clone().read64(pa).expect("the page is RAM"))
+    }
+
+    /// A device store of 8 bytes.
+    pub fn write(&self, who: Requester, iova: u64, value: u64) -> Result<(), Fault> {
+        let pa = self.model.device().translate(who, iova, AccessKind::Write)?;
+        self.memory.clone().write64(pa, value).expect("the page is RAM");
+        Ok(())
+    }
+
+    /// What became of stalled transactions since the last call.
+    pub fn take_resumed(&self) -> Vec<(StallTag, Verdict)> {
+        std::mem::take(&mut self.model.device().resumed)
+    }
+
+    /// From now on `who` reads `iova` after every register write.
+    pub fn set_intruder(&self, who: Requester, iova: u64) {
+        self.model.device().intruder = Some((who, iova, 0));
+    }
+
+    /// The intruder gives up.
+    pub fn drop_intruder(&self) {
+        self.model.device().intruder = None;
+    }
+
+    /// How often the intruder got through.
+    pub fn intrusions(&self) -> u32 {
+        self.model.device().intruder.map_or(0, |(_, _, passed)| passed)
+    }
+
+    /// The rules that the driver broke so far.
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut all = Vec::new();
+        while let Some(violation) = self.model.device().model.take_violation() {
+            all.push(violation);
+        }
+        all
+    }
+
+    /// Delivers the event interrupt and collects what the driver reports.
+    pub fn events(&self, driver: &mut Driver) -> Vec<Event> {
+        self.dma.take_interrupt();
+        std::iter::from_fn(|| driver.next_event().expect("events can be fetched")).collect()
+    }
+
+    /// As [`events`](Self::events), the records only.
+    pub fn records(&self, driver: &mut Driver) -> Vec<EventRecord> {
+        let record = |event| match event {
+            Event::Fault(fault) => fault.record,
+            Event::Other(record) => record,
+            Event::RecordsLost => panic!("records lost"),
+        };
+        self.events(driver).into_iter().map(record).collect()
+    }
+
+    /// A page of data, filled with `value`.
+    pub fn page(&self, number: u64, value: u64) -> u64 {
+        let pa = DATA + number * 0x1000;
+        for at in (0..0x1000).step_by(8) {
+            self.memory.poke64(Pa(pa + at), value);
+        }
+        pa
+    }
+}
+
+/// The device on behalf of a process.
+pub const fn user(substream: SubstreamId) -> Requester {
+    Requester { stream: STREAM, substream: Some(substream), privileged: false }
+}
+
+/// The device on its own behalf.
+pub const fn kernel() -> Requester {
+    Requester { stream: STREAM, substream: None, privileged: false }
+}
+
+/// What a mapping allows an unprivileged master to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Right {
+    ReadWrite,
+    ReadOnly,
+    /// Privileged masters only.
+    Nobody,
+}
+
+impl Right {
+    /// Bits of a page descriptor: valid, page, attribute 0, inner shareable, AF, nG, and AP.
+    const fn bits(self) -> u64 {
+        match self {
+            Self::ReadWrite => 0xf43,
+            Self::ReadOnly => 0xfc3,
+            Self::Nobody => 0xf03,
+        }
+    }
+}
+
+/// A process table of 4 KiB granule with 39 input bits, built by stores that wait for a barrier.
+pub struct Tables {
+    dma: HostDma,
+    pub asid: u16,
+    ips: u8,
+    root: HostBuffer,
+    /// Next-level tables by (level, prefix of the address).
+    below: Vec<((u32, u64), HostBuffer)>,
+}
+
+const T0SZ: u8 = 25;
+
+impl Tables {
+    /// Makes an empty table with an ASID of the driver.
+    pub fn new(machine: &Machine, driver: &mut Driver) -> Self {
+        let asid = driver.allocate_asid().expect("an ASID");
+        let root = machine.dma.alloc(4096, 4096).expect("memory");
+        machine.dma.dma_wmb();
+        Self { dma: machine.dma.clone(), asid, ips: driver.features().oas_code.min(5), root, below: Vec::new() }
+    }
+
+    /// For `attach` and `bind`.
+    pub fn description(&self) -> TableDescription {
+        let ttb0 = Pa(self.root.device_address().0);
+        TableDescription { ttb0, t0sz: T0SZ, granule: Granule::Kib4, ips: self.ips, mair: 0xff, asid: self.asid }
+    }
+
+    fn slot(va: u64, level: u32) -> usize {
+        ((va >> (12 + 9 * (3 - level)) & 0x1ff) * 8) as usize
+    }
+
+    fn table(&mut self, va: u64, level: u32) -> usize {
+        let key = (level, va >> (12 + 9 * (4 - level)));
+        if let Some(at) = self.below.iter().position(|(k, _)| *k == key) {
+            return at;
+        }
+        let parent = (level == 3).then(|| self.table(va, 2));
+        let table = self.dma.alloc(4096, 4096).expect("memory");
+        self.dma.dma_wmb();
+        let descriptor = table.device_address().0 | 3;
+        let place = Self::slot(va, level - 1);
+        match parent {
+            Some(parent) => self.below[parent].1.write64(place, descriptor),
+            None => self.root.write64(place, descriptor),
+        }
+        self.below.push((key, table));
+        self.below.len() - 1
+    }
+
+    /// Stores a descriptor; nothing is visible to the SMMU before a barrier.
+    pub fn store(&mut self, va: u64, descriptor: u64) {
+        let at = self.table(va, 3);
+        self.below[at].1.write64(Self::slot(va, 3), descriptor);
+    }
+
+    /// Maps a page that was not mapped: no invalidation needed.
+    pub fn map(&mut self, va: u64, pa: u64, right: Right) {
+        self.store(va, pa | right.bits());
+        self.dma.dma_wmb();
+    }
+
+    /// Lets the address's last-level table be the one of `other`.
+    pub fn steal_leaf_table(&mut self, other: &Self, va: u64) {
+        let key = |level: u32| (level, va >> (12 + 9 * (4 - level)));
+        let find = |tables: &Self, level| tables.below.iter().position(|(k, _)| *k == key(level)).expect("a table");
+        let pa = other.below[find(other, 3)].1.device_address().0;
+        let parent = find(self, 2);
+        self.below[parent].1.write64(Self::slot(va, 2), pa | 3);
+    }
+
+    /// Unmaps a page as it should be done: store, then the driver's barrier and invalidation.
+    pub fn unmap(&mut self, driver: &mut Driver, va: u64) {
+        self.store(va, 0);
+        driver.invalidate_range(self.asid, Va(va), 0x1000, smmu_driver::Leaf::Only).expect("invalidation completes");
+    }
+
+    /// Unmaps a page and forgets the invalidation.
+    pub fn unmap_and_forget(&mut self, va: u64) {
+        self.store(va, 0);
+        self.dma.dma_wmb();
+    }
+
+    /// Gives the memory back; the table must be unbound.
+    pub fn free(self) {
+        for (_, table) in self.below {
+            self.dma.free(table);
+        }
+        self.dma.free(self.root);
+    }
+}
+
+/// A machine with the stream attached to a kernel table.
+pub struct Attached {
+    pub machine: Machine,
+    pub driver: Driver,
+    pub kernel: Tables,
+}
+
+impl Attached {
+    /// The default profile under `policy`.
+    pub fn new(policy: Policy) -> Self {
+        Self::with(Profile::STALL_S1, policy, Config::default(), smmu_driver::FaultModel::Stall)
+    }
+
+    pub fn with(profile: Profile, policy: Policy, config: Config, faults: smmu_driver::FaultModel) -> Self {
+        let machine = Machine::new(profile, policy);
+        let mut driver = machine.start(config).expect("the driver comes up");
+        let kernel = Tables::new(&machine, &mut driver);
+        driver.attach(STREAM, &kernel.description(), faults).expect("the stream attaches");
+        Self { machine, driver, kernel }
+    }
+
+    /// A process: its SubstreamID and its table, bound.
+    pub fn process(&mut self) -> (SubstreamId, Tables) {
+        let tables = Tables::new(&self.machine, &mut self.driver);
+        let substream = self.driver.allocate_substream().expect("a SubstreamID");
+        self.driver.bind(STREAM, substream, &tables.description()).expect("the table binds");
+        (substream, tables)
+    }
+}

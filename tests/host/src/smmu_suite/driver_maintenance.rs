@@ -1,0 +1,323 @@
+//! What the caches of the SMMU may no longer know, and when: invalidation, contexts, isolation.
+
+use hal::{Pa, SubstreamId, Va};
+use smmu_driver::{Event, FaultKind, Leaf, SmmuError};
+use smmu_model::{Fault, Policy};
+use smmu_spec::event::EventId;
+
+use super::driver_machine::{Attached, POLICIES, Right, STREAM, Tables, kernel, user};
+
+#[test]
+fn sm_i01_a_page_is_out_of_reach_when_unmap_returns() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let pa = bench.machine.page(0, 0x11);
+        for round in 0..20 {
+            bench.kernel.map(0x7000, pa, Right::ReadWrite);
+            assert_eq!(bench.machine.read(kernel(), 0x7000), Ok(0x11));
+            bench.kernel.unmap(&mut bench.driver, 0x7000);
+            assert_eq!(bench.machine.read(kernel(), 0x7000), Err(Fault::Abort), "{policy:?} round {round}");
+        }
+        assert_eq!(bench.machine.violations(), []);
+    }
+}
+
+#[test]
+fn sm_i01_a_forgotten_invalidation_is_noticed() {
+    let mut bench = Attached::new(Policy::Sticky);
+    let pa = bench.machine.page(0, 0x11);
+    bench.kernel.map(0x7000, pa, Right::ReadWrite);
+    assert_eq!(bench.machine.read(kernel(), 0x7000), Ok(0x11));
+    bench.kernel.unmap_and_forget(0x7000);
+    assert_eq!(bench.machine.read(kernel(), 0x7000), Ok(0x11), "the stale entry is still there: this machine can tell");
+}
+
+#[test]
+fn sm_i02_invalidation_by_range_reaches_every_page_of_the_range_and_no_other_space() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let (a, mut tables_a) = bench.process();
+        let (b, mut tables_b) = bench.process();
+        for i in 0..40 {
+            let pa = bench.machine.page(i, i);
+            tables_a.map(0x10_0000 + i * 0x1000, pa, Right::ReadWrite);
+            tables_b.map(0x10_0000 + i * 0x1000, pa, Right::ReadWrite);
+        }
+        for (first, pages) in [(0, 1), (1, 2), (3, 5), (8, 31), (39, 1)] {
+            for i in first..first + pages {
+                let va = 0x10_0000 + i * 0x1000;
+                assert_eq!(bench.machine.read(user(a), va), Ok(i));
+                assert_eq!(bench.machine.read(user(b), va), Ok(i));
+                tables_a.store(va, 0);
+            }
+            bench.driver.invalidate_range(tables_a.asid, Va(0x10_0000 + first * 0x1000), pages * 0x1000, Leaf::Only).unwrap();
+            for i in first..first + pages {
+                let va = 0x10_0000 + i * 0x1000;
+                assert!(matches!(bench.machine.read(user(a), va), Err(Fault::Stalled(_))), "{policy:?} page {i}");
+                assert_eq!(bench.machine.read(user(b), va), Ok(i), "the neighbour's");
+            }
+            bench.driver.handle_events(|_| Some(hal::Verdict::Abort)).unwrap();
+        }
+        assert_eq!(bench.machine.violations(), []);
+    }
+}
+
+#[test]
+fn sm_i05_a_table_page_may_go_after_an_invalidation_of_all_levels() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let (process, mut tables) = bench.process();
+        let (old, new) = (bench.machine.page(0, 0x0d), bench.machine.page(1, 0x4e));
+        tables.map(0x40_0000, old, Right::ReadWrite);
+        assert_eq!(bench.machine.read(user(process), 0x40_0000), Ok(0x0d));
+        // The last-level table is replaced by another one.
+        let mut other = Tables::new(&bench.machine, &mut bench.driver);
+        other.map(0x40_0000, new, Right::ReadWrite);
+        tables.steal_leaf_table(&other, 0x40_0000);
+        bench.driver.invalidate_range(tables.asid, Va(0x40_0000), 0x20_0000, Leaf::AllLevels).unwrap();
+        assert_eq!(bench.machine.read(user(process), 0x40_0000), Ok(0x4e), "{policy:?}");
+    }
+}
+
+#[test]
+fn sm_i04_a_context_change_is_in_force_when_the_call_returns() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let substream = bench.driver.allocate_substream().unwrap();
+        for round in 0..10_u64 {
+            // The same SubstreamID, another process: only CFGI_CD tells the SMMU.
+            let mut tables = Tables::new(&bench.machine, &mut bench.driver);
+            let pa = bench.machine.page(round, 100 + round);
+            tables.map(0x7000, pa, Right::ReadWrite);
+            bench.driver.bind(STREAM, substream, &tables.description()).unwrap();
+            assert_eq!(bench.machine.read(user(substream), 0x7000), Ok(100 + round), "{policy:?} after bind");
+            bench.driver.unbind(STREAM, substream).unwrap();
+            assert_eq!(bench.machine.read(user(substream), 0x7000), Err(Fault::Abort), "{policy:?} after unbind");
+            bench.driver.free_asid(tables.asid).unwrap();
+            tables.free();
+            let records = bench.machine.records(&mut bench.driver);
+            assert_eq!(records.iter().map(|r| r.id()).collect::<Vec<_>>(), [EventId::C_BAD_CD]);
+        }
+        assert_eq!(bench.machine.violations(), []);
+    }
+}
+
+#[test]
+fn sm_i04_the_kernel_table_can_be_replaced() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let (one, two) = (bench.machine.page(0, 1), bench.machine.page(1, 2));
+        bench.kernel.map(0x1000, one, Right::ReadWrite);
+        assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(1));
+        let mut next = Tables::new(&bench.machine, &mut bench.driver);
+        next.map(0x1000, two, Right::ReadWrite);
+        bench.driver.replace_kernel_table(STREAM, &next.description()).unwrap();
+        assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(2), "{policy:?}");
+        bench.driver.free_asid(bench.kernel.asid).expect("the old address space is free");
+        // The same ASID over another table.
+        let mut third = Tables::new(&bench.machine, &mut bench.driver);
+        let three = bench.machine.page(2, 3);
+        third.map(0x1000, three, Right::ReadWrite);
+        let renamed = smmu_driver::TableDescription { asid: next.asid, ..third.description() };
+        bench.driver.replace_kernel_table(STREAM, &renamed).unwrap();
+        assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(3), "{policy:?}");
+    }
+}
+
+#[test]
+fn sm_p01_one_address_two_processes_two_pages() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let mut processes = Vec::new();
+        for i in 0..16 {
+            let (substream, mut tables) = bench.process();
+            let pa = bench.machine.page(i, 0x100 + i);
+            tables.map(0x7f00_0000, pa, Right::ReadWrite);
+            tables.map(0x1000_0000 + i * 0x1000, pa, Right::ReadWrite);
+            processes.push((substream, tables));
+        }
+        for _ in 0..2 {
+            for (i, (substream, _)) in processes.iter().enumerate() {
+                assert_eq!(bench.machine.read(user(*substream), 0x7f00_0000), Ok(0x100 + i as u64), "{policy:?}");
+            }
+        }
+        // SM-P02: nobody reaches what only another one maps.
+        for (i, (substream, _)) in processes.iter().enumerate() {
+            for j in 0..16 {
+                let result = bench.machine.read(user(*substream), 0x1000_0000 + j * 0x1000);
+                if j == i as u64 {
+                    assert_eq!(result, Ok(0x100 + j));
+                } else {
+                    assert!(matches!(result, Err(Fault::Stalled(_))), "{policy:?}: {i} reads the page of {j}");
+                }
+            }
+            let events = bench.machine.events(&mut bench.driver);
+            assert_eq!(events.len(), 15);
+            for event in events {
+                let Event::Fault(fault) = event else { panic!("{event:?}") };
+                assert_eq!((fault.kind, fault.stream, fault.substream), (FaultKind::Translation, STREAM, Some(*substream)));
+                bench.driver.resume(fault.stall.expect("a ticket"), hal::Verdict::Abort).unwrap();
+            }
+        }
+        assert_eq!(bench.machine.violations(), []);
+    }
+}
+
+#[test]
+fn sm_p03_an_unknown_substream_aborts_with_a_record() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let (_, _tables) = bench.process();
+        // In a leaf that exists, and in one that does not.
+        for (unknown, id) in [(SubstreamId(9), EventId::C_BAD_CD), (SubstreamId(5000), EventId::C_BAD_SUBSTREAMID)] {
+            assert_eq!(bench.machine.read(user(unknown), 0x7000), Err(Fault::Abort));
+            let records = bench.machine.records(&mut bench.driver);
+            assert_eq!(records.len(), 1);
+            assert_eq!((records[0].id(), records[0].stream(), records[0].substream()), (id, STREAM, Some(unknown)), "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn sm_p05_substream_zero_belongs_to_the_kernel() {
+    let mut bench = Attached::new(Policy::Sticky);
+    assert_eq!(bench.machine.read(user(SubstreamId(0)), 0x7000), Err(Fault::Abort));
+    assert_eq!(bench.machine.records(&mut bench.driver)[0].id(), EventId::F_STREAM_DISABLED);
+    let tables = Tables::new(&bench.machine, &mut bench.driver);
+    let zero = SubstreamId(0);
+    assert_eq!(bench.driver.bind(STREAM, zero, &tables.description()), Err(SmmuError::SubstreamOutOfRange(zero)));
+}
+
+#[test]
+fn sm_p06_a_new_leaf_of_the_context_table_is_seen_although_its_absence_was_cached() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let far = loop {
+            let substream = bench.driver.allocate_substream().unwrap();
+            if substream.0 == 3000 {
+                break substream;
+            }
+        };
+        assert_eq!(bench.machine.read(user(far), 0x7000), Err(Fault::Abort));
+        assert_eq!(bench.machine.records(&mut bench.driver)[0].id(), EventId::C_BAD_SUBSTREAMID);
+        let mut tables = Tables::new(&bench.machine, &mut bench.driver);
+        let pa = bench.machine.page(0, 0xfa);
+        tables.map(0x7000, pa, Right::ReadWrite);
+        bench.driver.bind(STREAM, far, &tables.description()).unwrap();
+        assert_eq!(bench.machine.read(user(far), 0x7000), Ok(0xfa), "{policy:?}");
+    }
+}
+
+#[test]
+fn sm_p09_a_substream_that_changes_hands_at_once_never_shows_the_old_owner() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let mut asids = std::collections::BTreeSet::new();
+        for round in 0..300_u64 {
+            let (substream, mut tables) = bench.process();
+            asids.insert(tables.asid);
+            let pa = bench.machine.page(round % 50, round);
+            if round % 2 == 0 {
+                tables.map(0x7000, pa, Right::ReadWrite);
+                assert_eq!(bench.machine.read(user(substream), 0x7000), Ok(round));
+            } else {
+                // Leaves a stall behind in the queue.
+                assert!(matches!(bench.machine.read(user(substream), 0x7000), Err(Fault::Stalled(_))), "{policy:?} {round}");
+            }
+            bench.driver.unbind(STREAM, substream).unwrap();
+            assert_eq!(bench.machine.take_resumed().len() as u64, round % 2, "the stall was answered");
+            bench.driver.free_asid(tables.asid).unwrap();
+            bench.driver.free_substream(substream).unwrap();
+            tables.free();
+            for event in bench.machine.events(&mut bench.driver) {
+                assert!(matches!(event, Event::Fault(fault) if fault.stall.is_none()), "nobody is asked to answer for the dead: {event:?}");
+            }
+        }
+        assert!(asids.len() > 250, "identifiers come back late");
+        assert_eq!(bench.machine.violations(), []);
+    }
+}
+
+#[test]
+fn sm_p10_all_substreams_can_be_taken_and_one_returned_is_enough() {
+    let mut bench = Attached::new(Policy::Sticky);
+    let mut last = None;
+    let mut count = 0;
+    while let Ok(substream) = bench.driver.allocate_substream() {
+        last = Some(substream);
+        count += 1;
+    }
+    assert_eq!((count, bench.driver.allocate_substream()), (65_535, Err(SmmuError::NoIdentifiers)));
+    bench.driver.free_substream(last.unwrap()).unwrap();
+    assert_eq!(bench.driver.allocate_substream(), Ok(last.unwrap()));
+}
+
+#[test]
+fn sm_p12_kernel_and_process_do_not_reach_each_other_on_one_stream() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let (process, mut tables) = bench.process();
+        let (ring, page) = (bench.machine.page(0, 0xca), bench.machine.page(1, 0xfe));
+        bench.kernel.map(0x1000, ring, Right::ReadWrite);
+        tables.map(0x2000, page, Right::ReadWrite);
+        tables.map(0x3000, ring, Right::Nobody);
+        for _ in 0..2 {
+            assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(0xca));
+            assert_eq!(bench.machine.read(user(process), 0x2000), Ok(0xfe), "{policy:?}");
+            assert_eq!(bench.machine.read(kernel(), 0x2000), Err(Fault::Abort), "a process page without its SubstreamID");
+            assert!(matches!(bench.machine.read(user(process), 0x1000), Err(Fault::Stalled(_))), "a kernel page with a SubstreamID");
+            assert!(matches!(bench.machine.read(user(process), 0x3000), Err(Fault::Stalled(_))), "privileged pages of the process");
+            bench.driver.handle_events(|_| Some(hal::Verdict::Abort)).unwrap();
+            bench.machine.take_resumed();
+        }
+    }
+}
+
+#[test]
+fn sm_p13_a_quiesced_process_ends_without_events() {
+    for policy in POLICIES {
+        let mut bench = Attached::new(policy);
+        let (process, mut tables) = bench.process();
+        let pa = bench.machine.page(0, 5);
+        tables.map(0x7000, pa, Right::ReadWrite);
+        assert_eq!(bench.machine.read(user(process), 0x7000), Ok(5));
+        bench.driver.quiesce(STREAM, process).unwrap();
+        bench.driver.quiesce(STREAM, process).expect("twice is harmless");
+        // The table's memory is gone: a walk would now find a hole.
+        tables.free();
+        for i in 0..100 {
+            assert_eq!(bench.machine.read(user(process), 0x7000 + i * 0x1000), Err(Fault::Abort), "{policy:?}");
+        }
+        assert_eq!(bench.machine.events(&mut bench.driver), []);
+        assert_eq!(bench.driver.free_substream(process), Err(SmmuError::SubstreamBusy(process)));
+        bench.driver.unbind(STREAM, process).unwrap();
+        bench.driver.free_substream(process).unwrap();
+        assert_eq!(bench.machine.violations(), []);
+    }
+}
+
+#[test]
+fn sm_p07_two_streams_of_one_process_share_its_table_and_its_invalidation() {
+    let mut bench = Attached::new(Policy::Sticky);
+    let second = hal::StreamId(0x110);
+    let mut other_kernel = Tables::new(&bench.machine, &mut bench.driver);
+    other_kernel.map(0x1000, bench.machine.page(9, 9), Right::ReadWrite);
+    bench.driver.attach(second, &other_kernel.description(), smmu_driver::FaultModel::Stall).unwrap();
+    let (process, mut tables) = bench.process();
+    bench.driver.bind(second, process, &tables.description()).unwrap();
+    tables.map(0x7000, bench.machine.page(0, 0x70), Right::ReadWrite);
+    let through = |stream| hal::Requester { stream, ..user(process) };
+    for stream in [STREAM, second] {
+        assert_eq!(bench.machine.read(through(stream), 0x7000), Ok(0x70));
+    }
+    tables.unmap(&mut bench.driver, 0x7000);
+    for stream in [STREAM, second] {
+        assert!(matches!(bench.machine.read(through(stream), 0x7000), Err(Fault::Stalled(_))));
+    }
+    bench.driver.unbind(second, process).unwrap();
+    assert_eq!(bench.driver.free_asid(tables.asid), Err(SmmuError::AsidInUse(tables.asid)));
+    bench.driver.unbind(STREAM, process).unwrap();
+    bench.driver.free_asid(tables.asid).unwrap();
+    assert_eq!(bench.machine.take_resumed().len(), 2);
+    assert_eq!(bench.machine.memory.peek64(Pa(super::driver_machine::DATA)), 0x70);
+}
