@@ -14,10 +14,11 @@ pub enum Level {
     El2,
 }
 
-/// The level of the caller. Stacks of EL1 and EL2 lie in RAM, identity-mapped; stacks of EL0 lie at user addresses beyond it.
+/// The level of the caller. Stacks of EL1 and EL2 lie in RAM, identity-mapped, or in the
+/// upper half; stacks of EL0 lie at user addresses in between.
 #[inline]
 pub fn level() -> Level {
-    if cpu::stack_pointer() as u64 > RAM_BASE + RAM_BYTES {
+    if (RAM_BASE + RAM_BYTES + 1..1 << 63).contains(&(cpu::stack_pointer() as u64)) {
         return Level::El0;
     }
     if sysreg::current_el() == 2 { Level::El2 } else { Level::El1 }

@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use firmware_platform::UART_BASE;
 use hal_aarch64::pl011::Pl011;
@@ -14,25 +14,28 @@ use crate::level::{Level, level};
 /// Exit status of a panicked image, Rust's own.
 const PANIC_STATUS: i32 = 101;
 
-static EL1_PANICKED: AtomicBool = AtomicBool::new(false);
+static EL1_PANICS: AtomicU32 = AtomicU32::new(0);
 #[unsafe(link_section = ".bss.el2")]
-static EL2_PANICKED: AtomicBool = AtomicBool::new(false);
+static EL2_PANICS: AtomicU32 = AtomicU32::new(0);
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    let (panicked, stack) = match level() {
+    let (panics, stack) = match level() {
         // The kernel ends the process: a permanently undefined instruction, which it reports with the address.
         Level::El0 => loop {
             // SAFETY: UDF always traps to EL1.
             unsafe { core::arch::asm!("udf #0xdead") };
         },
-        Level::El1 => (&EL1_PANICKED, boot::el1_stack()),
-        Level::El2 => (&EL2_PANICKED, boot::el2_stack((sysreg::affinity() & 0xff) as usize % boot::MAX_CORES)),
+        Level::El1 => (&EL1_PANICS, boot::el1_stack()),
+        Level::El2 => (&EL2_PANICS, boot::el2_stack((sysreg::affinity() & 0xff) as usize % boot::MAX_CORES)),
     };
     cpu::mask_interrupts();
-    // A panic inside this handler, or on a second core, ends at once.
-    if panicked.swap(true, Ordering::AcqRel) {
-        stop();
+    match panics.fetch_add(1, Ordering::AcqRel) {
+        0 => {}
+        // A panic inside this handler, or on a second core, ends at once.
+        1 => stop(),
+        // Not even the exit call works: semihosting is closed.
+        _ => power_off(),
     }
     if crate::log::is_closed() {
         report_on_uart(info);
@@ -58,9 +61,13 @@ fn report_on_uart(info: &PanicInfo) {
 
 fn stop() -> ! {
     if crate::log::is_closed() {
-        // Without semihosting the machine can only be turned off; returns if refused.
-        let _ = Conduit::Smc.system_off();
-        cpu::park()
+        power_off();
     }
     semihost::exit(PANIC_STATUS)
+}
+
+fn power_off() -> ! {
+    // Returns if refused.
+    let _ = Conduit::Smc.system_off();
+    cpu::park()
 }

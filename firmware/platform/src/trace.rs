@@ -119,8 +119,14 @@ pub enum Kind {
     Resume = 10,
     /// A core was started: core in `address`, entry in `value`.
     CoreOn = 11,
-    /// A command of the SMMU's queue: its two words in `value` and `extra`.
+    /// A command of the SMMU's queue: its two words in `value` and `extra`. Of a burst of more than 64 the last 64 are recorded.
     SmmuCommand = 12,
+    /// An event record of the SMMU: words 0 and 1 in `value` and `extra`, word 2 in `address`.
+    SmmuEvent = 13,
+    /// An event record that had no room, as above.
+    SmmuEventLost = 14,
+    /// The SMMU's command queue stopped: CERROR in `value`, slot in `extra`.
+    SmmuCommandError = 15,
 }
 
 impl Kind {
@@ -139,6 +145,9 @@ impl Kind {
             10 => Self::Resume,
             11 => Self::CoreOn,
             12 => Self::SmmuCommand,
+            13 => Self::SmmuEvent,
+            14 => Self::SmmuEventLost,
+            15 => Self::SmmuCommandError,
             _ => return None,
         })
     }

@@ -99,6 +99,7 @@ impl Silicon {
             }
             Target::Smmu(offset) => {
                 self.smmu.mmio_write(offset, bytes, value, &mut self.memory, &mut SmmuLines);
+                trace::smmu_steps(&mut self.smmu);
                 self.collect_resumed()
             }
             Target::Config(offset) => {

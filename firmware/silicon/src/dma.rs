@@ -5,7 +5,7 @@ use smmu_model::{Fault, SmmuModel, Transaction};
 
 use crate::guest::GuestMemory;
 use crate::lines::SmmuLines;
-use crate::state;
+use crate::{state, trace};
 
 /// Translation granule: no translation is used for more than this.
 const PAGE_BYTES: u64 = 0x1000;
@@ -27,11 +27,15 @@ pub struct TranslatedDma<'a> {
 
 impl TranslatedDma<'_> {
     fn translate(&mut self, who: Requester, iova: Iova, kind: AccessKind) -> Result<Piece, DmaError> {
-        match self.smmu.translate(Transaction { who, iova, kind }, self.memory, &mut SmmuLines) {
-            Ok(translated) => Ok(Piece::At(translated.pa)),
-            Err(Fault::ReadZeroWriteIgnore) => Ok(Piece::Nowhere),
-            Err(Fault::Stalled(tag)) => Err(DmaError::Stalled(tag)),
-            Err(Fault::Abort) => Err(DmaError::Abort),
+        let fault = match self.smmu.translate(Transaction { who, iova, kind }, self.memory, &mut SmmuLines) {
+            Ok(translated) => return Ok(Piece::At(translated.pa)),
+            Err(fault) => fault,
+        };
+        trace::smmu_steps(self.smmu);
+        match fault {
+            Fault::ReadZeroWriteIgnore => Ok(Piece::Nowhere),
+            Fault::Stalled(tag) => Err(DmaError::Stalled(tag)),
+            Fault::Abort => Err(DmaError::Abort),
         }
     }
 

@@ -6,7 +6,7 @@ use hal::StreamId;
 use hal_aarch64::{SpinGuard, SpinLock, sysreg};
 use qm_model::{QmConfig, QmModel};
 use qm_spec::QmVersion;
-use smmu_model::{Policy, Profile, SmmuModel};
+use smmu_model::{Policy, Profile, SmmuModel, Tracing};
 use zip_model::ZipCore;
 use zip_spec::Capabilities;
 use zip_spec::registers::CAPABILITY_WORDS;
@@ -117,6 +117,7 @@ pub fn configure(image: &Image, options: &Options) {
         silicon.zip = ZipCore::new(Capabilities::V2);
     }
     silicon.smmu = SmmuModel::new(options.smmu_profile.with_oas(hal_aarch64::mmu::pa_range() as u32));
+    silicon.smmu.set_tracing(if options.trace_level > 0 { Tracing::On } else { Tracing::Off });
     silicon.smmu.set_policy(match options.tlb_policy {
         TlbPolicy::AlwaysMiss => Policy::AlwaysMiss,
         TlbPolicy::Sticky => Policy::Sticky,

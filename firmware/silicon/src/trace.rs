@@ -9,6 +9,7 @@ use firmware_platform::trace::{
     COUNTERS, Counter, HASH_BASIS, HASH_PRIME, HeaderWord, Kind, MAGIC, RECORD_BYTES, RECORDS_OFFSET, Record, VERSION,
 };
 use firmware_platform::{TRACE_BASE, TRACE_BYTES};
+use smmu_model::{SmmuModel, Trace};
 
 /// The header as EL2 holds it.
 type Header = [AtomicU64; HeaderWord::Counters as usize + COUNTERS];
@@ -67,6 +68,23 @@ pub fn note(counter: Option<Counter>, kind: Kind, address: u64, value: u64, extr
     }
     if keeps_records() {
         append(Record::meta(kind, 0, 2, crate::state::core_index()), address, value, extra);
+    }
+}
+
+/// Records what the SMMU model did since the last call.
+pub fn smmu_steps(smmu: &mut SmmuModel) {
+    if !keeps_records() {
+        return;
+    }
+    while let Some(step) = smmu.take_trace() {
+        match step {
+            Trace::Command(command) => note(None, Kind::SmmuCommand, 0, command.0[0], command.0[1]),
+            Trace::CommandError { cerror, index } => note(None, Kind::SmmuCommandError, 0, u64::from(cerror), u64::from(index)),
+            Trace::Event(event) => note(None, Kind::SmmuEvent, event.0[2], event.0[0], event.0[1]),
+            Trace::EventLost(event) => note(None, Kind::SmmuEventLost, event.0[2], event.0[0], event.0[1]),
+            // The request that waits notes the stall itself.
+            Trace::Stalled(_) => {}
+        }
     }
 }
 

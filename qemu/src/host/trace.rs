@@ -83,6 +83,9 @@ fn line(record: &Record, names: &mut Names) -> String {
         }
         Some(Kind::CoreOn) => format!("core   {address} on at {value:#x}"),
         Some(Kind::SmmuCommand) => format!("smmu   {:?}", smmu_spec::command::Command([value, extra]).decode()),
+        Some(Kind::SmmuEvent) => format!("event  {:?}", smmu_spec::event::EventRecord([value, extra, address, 0])),
+        Some(Kind::SmmuEventLost) => format!("event  lost {:?}", smmu_spec::event::EventRecord([value, extra, address, 0])),
+        Some(Kind::SmmuCommandError) => format!("smmu   command queue stopped at slot {extra}: error {value:#x}"),
         None => format!("record of unknown kind: {record:x?}"),
     };
     format!("core {} EL{} {what}", record.core(), record.level())
