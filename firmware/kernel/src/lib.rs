@@ -1,3 +1,97 @@
-//! firmware-kernel
+//! The kernel: what EL1 runs between the silicon and the programs.
+//!
+//! It finds everything by device tree and PCI enumeration, drives SMMU, queue manager and engine, and gives programs address spaces, time and
+//! queues. Its decisions are in `firmware-kerncore` and `uacce-kernel`; this crate is the shell that moves registers, frames and tables.
+//!
+//! Kernel code runs on one core with interrupts masked: an exception of EL0 is handled to its end, and a wait for a device serves the SMMU's
+//! events itself. So there is one order of locks and no race, and what can block is a process, never the kernel: queue core before devices;
+//! spaces before frames, kernel table and SMMU; nothing is held over a wait for a device but the queue core and that device's driver.
+//!
+//! [`start`] is the whole life of an image; tests use [`init`], [`spawn`] and [`run_until_exit`] instead.
+#![cfg(target_os = "none")]
 #![no_std]
-#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod accelerator;
+mod boot;
+#[macro_use]
+mod console;
+mod counters;
+mod dma;
+mod domain;
+mod enter;
+mod files;
+mod interrupts;
+mod kernel_table;
+mod memory;
+mod msi;
+mod pci;
+mod queues;
+mod report;
+mod smmu;
+mod space;
+mod syscall;
+mod task;
+mod trap;
+
+pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQm, with_qm};
+pub use boot::{Boot, BootError, Report, init};
+pub use counters::{exceptions, total_exceptions, vector};
+pub use dma::{Buffer, DomainMemory, PhysicalMemory};
+pub use domain::{IOVA_WINDOW, lookup as lookup_iova, map_memory as map_iova, unmap as unmap_iova};
+pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interrupts_unwanted};
+pub use kernel_table::{MapDeviceError, map_device};
+pub use memory::{free_frames, total_frames};
+pub use pci::{Bar, Ecam, Found, FunctionError, bring_up as bring_up_function, config_space, functions, map_bar, stream_of};
+pub use queues::{Core, Device, Spaces, with_core};
+pub use report::print_report;
+pub use smmu::{features as smmu_features, supports_sva, take_events, with as with_smmu};
+pub use space::{Identity, SpaceCounters, counters as space_counters, identity, lend, lookup as lookup_user};
+pub use task::{Exit, counters_of, living, run_until_exit, set_tick, space_of, spawn};
+
+/// Writes formatted text and a line end on the console.
+pub fn print_line(text: core::fmt::Arguments<'_>) {
+    console::print(format_args!("{text}\n"));
+}
+
+use firmware_kerncore::bootargs;
+use hal_aarch64::semihost;
+
+/// Runs the program that the command line names (`app=`, else `tour`), and ends the machine with its exit status.
+///
+/// On a machine without an accelerator the tour ends with what was found and status 0; any other program is refused.
+pub fn start(boot: &Boot) -> ! {
+    let report = match init(boot) {
+        Ok(report) => report,
+        Err(error) => {
+            defmt::error!("kernel: {}", defmt::Debug2Format(&error));
+            print_line(format_args!("kernel: {error:?}"));
+            semihost::exit(1)
+        }
+    };
+    let line = report.machine.bootargs.as_str();
+    let name = bootargs::value(line, "app").unwrap_or("tour");
+    if name != "zip" {
+        print_report(&report);
+    }
+    if !report.accelerators.iter().any(Result::is_ok) {
+        if name == "tour" {
+            semihost::exit(0);
+        }
+        print_line(format_args!("kernel: no accelerator"));
+        semihost::exit(1)
+    }
+    let Some(program) = boot::program(name) else {
+        print_line(format_args!("kernel: no program is called {name}"));
+        semihost::exit(1)
+    };
+    let ended = spawn(program.name, program.entry, 0, line).and_then(run_until_exit);
+    match ended {
+        Ok(exit) => semihost::exit(exit.status()),
+        Err(errno) => {
+            print_line(format_args!("kernel: {name} could not be run: {errno}"));
+            semihost::exit(1)
+        }
+    }
+}

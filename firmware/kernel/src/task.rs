@@ -1,0 +1,376 @@
+//! Processes: what each is, who runs, who sleeps and why.
+//!
+//! One core, no preemption inside the kernel: interrupts are masked whenever this code runs. [`schedule`] is the only place that changes who
+//! runs; it is called with an exception's frame, or with a fresh one by [`run_until_exit`].
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+
+use firmware_kerncore::sched::RunQueue;
+use hal::Clock;
+use hal_aarch64::timer::VirtualTimer;
+use hal_aarch64::{ContextFrame, GenericTimer, SpinLock, cpu};
+use uacce_abi::{Counters, Entry, Errno, ProcessId};
+use uacce_kernel::{QueueHandle, SpaceId};
+
+use crate::files::Files;
+use crate::syscall::{self, Pending};
+use crate::{counters, enter, interrupts, queues, smmu, space};
+
+/// How long a process runs while others are ready.
+const QUANTUM: Duration = Duration::from_millis(10);
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// By its own call.
+    Code(i32),
+    /// By an exception that nobody could resolve.
+    Killed {
+        /// ESR_EL1.EC.
+        class: u8,
+        /// The instruction.
+        pc: u64,
+        /// The address that it wanted, where there is one.
+        address: u64,
+    },
+}
+
+impl Exit {
+    /// What the wait call returns, and the machine's exit status if the first process ended so: the code, or 128 + 11 as a shell says it.
+    pub const fn status(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Killed { .. } => 139,
+        }
+    }
+}
+
+/// A process.
+pub(crate) struct Task {
+    pub(crate) space: SpaceId,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+    pub(crate) files: Files,
+    pub(crate) pending: Option<Pending>,
+    parent: Option<u32>,
+    frame: ContextFrame,
+    exceptions: u64,
+    calls: u64,
+    interrupts: u64,
+    dispatches: u64,
+    ended: Option<Exit>,
+}
+
+pub(crate) struct Tasks {
+    tasks: BTreeMap<u32, Box<Task>>,
+    queue: RunQueue,
+    next: u32,
+}
+
+static TASKS: SpinLock<Tasks> = SpinLock::new(Tasks { tasks: BTreeMap::new(), queue: RunQueue::new(), next: 1 });
+/// The process whose end [`run_until_exit`] waits for, 0 for none.
+static WANTED: AtomicU32 = AtomicU32::new(0);
+static TICK_IS_ON: AtomicBool = AtomicBool::new(true);
+static QUANTUM_END: AtomicU64 = AtomicU64::new(0);
+
+/// Switches the timer tick on or off. Without it a process runs until it ends, sleeps or yields; deadlines of sleepers still interrupt.
+pub fn set_tick(is_on: bool) {
+    TICK_IS_ON.store(is_on, Ordering::Relaxed);
+}
+
+/// Makes a process that starts at `entry` with `x0` = `number`.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn spawn(name: &str, entry: Entry, number: u64, arguments: &str) -> Result<ProcessId, Errno> {
+    spawn_child(None, name, entry, number, arguments)
+}
+
+pub(crate) fn spawn_child(parent: Option<u32>, name: &str, entry: Entry, number: u64, arguments: &str) -> Result<ProcessId, Errno> {
+    let space = space::create()?;
+    let mut frame = ContextFrame::user(entry as usize as u64, space::STACK_TOP);
+    frame.x[0] = number;
+    let task = Task {
+        space,
+        name: name.to_string(),
+        arguments: arguments.to_string(),
+        files: Files::default(),
+        pending: None,
+        parent,
+        frame,
+        exceptions: 0,
+        calls: 0,
+        interrupts: 0,
+        dispatches: 0,
+        ended: None,
+    };
+    let mut tasks = TASKS.lock();
+    let id = tasks.next;
+    tasks.next += 1;
+    tasks.tasks.insert(id, Box::new(task));
+    tasks.queue.make_ready(id);
+    Ok(ProcessId(id))
+}
+
+/// The address space of a living process.
+pub fn space_of(process: ProcessId) -> Option<SpaceId> {
+    TASKS.lock().tasks.get(&process.0).filter(|task| task.ended.is_none()).map(|task| task.space)
+}
+
+/// Runs `f` on the running process.
+///
+/// # Panics
+/// If none runs: exceptions of EL0 come from a process.
+pub(crate) fn with_current<T>(f: impl FnOnce(u32, &mut Task) -> T) -> T {
+    let mut tasks = TASKS.lock();
+    let id = tasks.queue.running().expect("an exception of EL0 has a process");
+    let task = tasks.tasks.get_mut(&id).expect("the running process exists");
+    f(id, task)
+}
+
+/// Notes an exception of the running process.
+pub(crate) fn count_exception(is_call: bool, is_interrupt: bool) {
+    with_current(|_, task| {
+        task.exceptions += 1;
+        task.calls += u64::from(is_call);
+        task.interrupts += u64::from(is_interrupt);
+    });
+}
+
+/// Counters of a process and of the kernel.
+pub fn counters_of(process: ProcessId) -> Option<Counters> {
+    let (space, mut counters) = {
+        let tasks = TASKS.lock();
+        let task = tasks.tasks.get(&process.0)?;
+        let counters = Counters {
+            el1_exceptions: task.exceptions,
+            system_calls: task.calls,
+            interrupts: task.interrupts,
+            dispatches: task.dispatches,
+            ..Counters::default()
+        };
+        (task.space, counters)
+    };
+    let of_space = space::counters(space);
+    counters.cpu_page_faults = of_space.cpu_faults;
+    counters.device_page_faults = of_space.device_faults;
+    counters.device_faults_refused = of_space.device_refusals;
+    counters.resident_pages = of_space.resident;
+    counters.kernel_el1_exceptions = counters::total_exceptions();
+    counters.kernel_smmu_events = smmu::event_count();
+    counters.kernel_smmu_invalidations = smmu::invalidation_count();
+    Some(counters)
+}
+
+/// Wakes the processes that poll one of these queues. They look for themselves whether there is something for them.
+pub(crate) fn wake_pollers(handles: &[QueueHandle]) {
+    let mut tasks = TASKS.lock();
+    let Tasks { tasks, queue, .. } = &mut *tasks;
+    for (id, task) in tasks.iter() {
+        if matches!(task.pending, Some(Pending::Poll { .. })) && task.files.queues().any(|handle| handles.contains(&handle)) {
+            queue.make_ready(*id);
+        }
+    }
+}
+
+/// How an ended child ended; its parent forgets it.
+///
+/// # Errors
+/// `ECHILD` if the caller has no such child, `EAGAIN` while it lives.
+pub(crate) fn reap(parent: u32, child: ProcessId) -> Result<Exit, Errno> {
+    let mut tasks = TASKS.lock();
+    let task = tasks.tasks.get(&child.0).filter(|task| task.parent == Some(parent)).ok_or(Errno::ECHILD)?;
+    let exit = task.ended.ok_or(Errno::EAGAIN)?;
+    tasks.tasks.remove(&child.0);
+    Ok(exit)
+}
+
+/// Ends the running process: its queues first, while its memory still exists, then its memory.
+pub(crate) fn end_current(exit: Exit) {
+    let (id, space_id, files) = with_current(|id, task| (id, task.space, core::mem::take(&mut task.files)));
+    if let Exit::Killed { class, pc, address } = exit {
+        let name = with_current(|_, task| task.name.clone());
+        crate::print_line(format_args!("process {id} ({name}) killed: {} at pc {pc:#x}, address {address:#x}", syscall::class_name(class)));
+    }
+    space::begin_exit(space_id);
+    queues::with_core(|core, spaces| core.space_exit(space_id, spaces));
+    drop(files);
+    space::destroy(space_id);
+    let mut tasks = TASKS.lock();
+    let Tasks { tasks, queue, .. } = &mut *tasks;
+    queue.remove(id);
+    // Children go on without it; those that ended already are forgotten with it.
+    tasks.retain(|_, task| task.parent != Some(id) || task.ended.is_none());
+    let mut parent = None;
+    for (other, task) in tasks.iter_mut() {
+        if task.parent == Some(id) {
+            task.parent = Some(0);
+        }
+        if *other == id {
+            task.ended = Some(exit);
+            parent = task.parent;
+        }
+    }
+    match parent {
+        // Nobody will ask.
+        Some(0) => {
+            tasks.remove(&id);
+        }
+        Some(parent) if tasks.get(&parent).is_some_and(|task| matches!(task.pending, Some(Pending::Wait { .. }))) => {
+            queue.make_ready(parent);
+        }
+        _ => {}
+    }
+}
+
+/// Where an exception returns to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// To the process that the frame now holds.
+    User,
+    /// To the kernel's caller: the wanted process has ended.
+    Leave,
+}
+
+/// Why the running process gives up the core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reason {
+    /// Others are ready, and its time is up or it said so.
+    Yield,
+    /// It waits for what `pending` says, at most until this many ticks.
+    Sleep(Option<u64>),
+    /// It has ended; its frame is worth nothing.
+    Ended,
+}
+
+/// Puts the running process away and another one into `frame`, waiting for interrupts while none is ready.
+pub(crate) fn schedule(frame: &mut ContextFrame, reason: Reason) -> Next {
+    if reason != Reason::Ended {
+        with_current(|_, task| task.frame = *frame);
+        let mut tasks = TASKS.lock();
+        match reason {
+            Reason::Yield => tasks.queue.preempt(),
+            Reason::Sleep(deadline) => tasks.queue.sleep(deadline),
+            Reason::Ended => {}
+        }
+    }
+    loop {
+        let wanted = WANTED.load(Ordering::Relaxed);
+        let dispatched = {
+            let mut tasks = TASKS.lock();
+            if wanted != 0 && tasks.tasks.get(&wanted).is_none_or(|task| task.ended.is_some()) {
+                VirtualTimer.disarm();
+                return Next::Leave;
+            }
+            tasks.queue.expire(GenericTimer.now_ticks(), |_| {});
+            tasks.queue.dispatch()
+        };
+        match dispatched {
+            None => idle(),
+            Some(_) => {
+                if resume(frame) {
+                    return Next::User;
+                }
+            }
+        }
+    }
+}
+
+/// Finishes what the dispatched process was waiting for, if it can be finished; then loads it. False if it sleeps on.
+fn resume(frame: &mut ContextFrame) -> bool {
+    let (space, pending) = with_current(|_, task| (task.space, task.pending.take()));
+    // Results are written to the process's memory through its own table's addresses: no switch is needed for that.
+    let outcome = pending.map(syscall::retry);
+    match outcome {
+        Some(syscall::Outcome::Block(pending)) => {
+            let deadline = pending.deadline();
+            with_current(|_, task| task.pending = Some(pending));
+            TASKS.lock().queue.sleep(deadline);
+            return false;
+        }
+        Some(syscall::Outcome::Return(value)) => with_current(|_, task| task.frame.x[0] = value as u64),
+        Some(syscall::Outcome::Yield | syscall::Outcome::Exit(_)) | None => {}
+    }
+    space::activate(space);
+    with_current(|_, task| {
+        task.dispatches += 1;
+        *frame = task.frame;
+    });
+    QUANTUM_END.store(GenericTimer.deadline_ticks(QUANTUM), Ordering::Relaxed);
+    arm_timer();
+    true
+}
+
+/// Sleeps until an interrupt pends and handles what there is, still masked: no exception is taken.
+fn idle() {
+    arm_timer();
+    cpu::wfi();
+    interrupts::handle_pending();
+}
+
+/// Arms the timer for whatever comes first: the end of the quantum if somebody else is ready, or a sleeper's deadline.
+pub(crate) fn arm_timer() {
+    let tasks = TASKS.lock();
+    let sleeper = tasks.queue.next_deadline();
+    let tick = TICK_IS_ON.load(Ordering::Relaxed) && tasks.queue.running().is_some() && tasks.queue.has_ready();
+    let quantum = tick.then(|| QUANTUM_END.load(Ordering::Relaxed));
+    match sleeper.into_iter().chain(quantum).min() {
+        Some(at) => VirtualTimer.arm(at),
+        None => VirtualTimer.disarm(),
+    }
+}
+
+/// After an interrupt of a running process: true if another one should run now.
+pub(crate) fn should_switch() -> bool {
+    let now = GenericTimer.now_ticks();
+    let mut tasks = TASKS.lock();
+    tasks.queue.expire(now, |_| {});
+    TICK_IS_ON.load(Ordering::Relaxed) && tasks.queue.has_ready() && now >= QUANTUM_END.load(Ordering::Relaxed)
+}
+
+/// True if somebody else is ready.
+pub(crate) fn has_ready() -> bool {
+    TASKS.lock().queue.has_ready()
+}
+
+/// Runs processes until `process` has ended; says how. Others stay where they are and go on in the next call.
+///
+/// # Errors
+/// `ESRCH` if there is no such process, or a process waits for it already.
+pub fn run_until_exit(process: ProcessId) -> Result<Exit, Errno> {
+    if TASKS.lock().tasks.get(&process.0).is_none_or(|task| task.parent.is_some()) {
+        return Err(Errno::ESRCH);
+    }
+    cpu::mask_interrupts();
+    WANTED.store(process.0, Ordering::Relaxed);
+    let mut frame = ContextFrame::user(0, 0);
+    if schedule(&mut frame, Reason::Ended) == Next::User {
+        enter::run(&frame);
+    }
+    WANTED.store(0, Ordering::Relaxed);
+    crate::kernel_table::activate();
+    TASKS.lock().tasks.remove(&process.0).and_then(|task| task.ended).ok_or(Errno::ESRCH)
+}
+
+/// Processes that have not ended.
+pub fn living() -> Vec<ProcessId> {
+    TASKS.lock().tasks.iter().filter(|(_, task)| task.ended.is_none()).map(|(id, _)| ProcessId(*id)).collect()
+}
+
+/// Ticks at a moment from now.
+pub(crate) trait DeadlineTicks {
+    /// The counter's value `after` from now.
+    fn deadline_ticks(&self, after: Duration) -> u64;
+}
+
+impl<C: Clock> DeadlineTicks for C {
+    fn deadline_ticks(&self, after: Duration) -> u64 {
+        let ticks = after.as_nanos() * u128::from(self.ticks_per_second()) / 1_000_000_000;
+        self.now_ticks().saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+    }
+}
