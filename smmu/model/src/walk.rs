@@ -62,7 +62,7 @@ impl Leaf {
         let mut bits = if clean { allow::CLEAN } else { 0 };
         let mut grant = |who: u16, what: u16| bits |= 1 << (who + what);
         if plain_el2 {
-            let executable = !LEAF::UXN.is_set(d) && !TABLE::UXN_TABLE.is_set(self.restrictions) && !(context.wxn && writable);
+            let executable = !(LEAF::UXN.is_set(d) || TABLE::UXN_TABLE.is_set(self.restrictions) || context.wxn && writable);
             for who in [allow::UNPRIVILEGED, allow::PRIVILEGED] {
                 grant(who, allow::READ);
                 if writable {
@@ -78,7 +78,7 @@ impl Leaf {
         let unprivileged_writable = unprivileged && writable;
         let uxn = LEAF::UXN.is_set(d) || TABLE::UXN_TABLE.is_set(self.restrictions);
         let pxn = LEAF::PXN.is_set(d) || TABLE::PXN_TABLE.is_set(self.restrictions);
-        let unprivileged_executable = !uxn && !(context.wxn && unprivileged_writable);
+        let unprivileged_executable = !(uxn || context.wxn && unprivileged_writable);
         if unprivileged {
             grant(allow::UNPRIVILEGED, allow::READ);
         }
@@ -95,7 +95,7 @@ impl Leaf {
                 grant(allow::PRIVILEGED, allow::WRITE);
             }
         }
-        if !pxn && !unprivileged_writable && !(context.wxn && writable) {
+        if !(pxn || unprivileged_writable || context.wxn && writable) {
             grant(allow::PRIVILEGED, allow::EXECUTE);
         }
         bits

@@ -195,13 +195,8 @@ fn sm_i16_global_errors_toggle_and_are_acknowledged_by_value() {
         assert_eq!(b.read(0x060) ^ b.read(0x064), 0);
     }
     assert_eq!(b.violations(), []);
-    b.write(0x064, b.read_only_gerror() ^ 0x10);
+    let gerror = b.read(0x060);
+    b.write(0x064, gerror ^ 0x10);
     assert_eq!(b.violations(), [smmu_model::Violation::InactiveErrorAcknowledged { bits: 0x10 }]);
     assert_eq!(b.read(0x060) ^ b.read(0x064), 0, "the inactive bit was not toggled");
-}
-
-impl Bench {
-    fn read_only_gerror(&mut self) -> u32 {
-        self.read(0x060)
-    }
 }
