@@ -174,7 +174,9 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Cli
             return Err(Complaint { sentence: text.trim_start_matches("error: ").trim_end().to_owned(), code: 2 });
         }
     };
-    Cli::from_arg_matches(&matches).map_err(|error| Complaint { sentence: error.to_string(), code: 2 })
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| Complaint { sentence: error.to_string(), code: 2 })?;
+    cli.options.machine().check()?;
+    Ok(cli)
 }
 
 #[cfg(test)]
@@ -204,6 +206,12 @@ mod tests {
     fn zip_wants_exactly_one_format() {
         assert_eq!(words("zip -i in").expect_err("no format").code, 2);
         assert_eq!(words("zip -z -g").expect_err("two formats").code, 2);
+    }
+
+    #[test]
+    fn more_cores_than_the_image_has_stacks_for_are_refused() {
+        assert!(words("--smp 4 --engines 4").is_ok());
+        assert_eq!(words("--smp 4 --engines 5").expect_err("nine cores").code, 2);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// What the user must install when there is no QEMU.
 const INSTALL: &str = "install it with `./setup.sh` or `apt-get install --no-install-recommends qemu-system-arm`";
 
+/// Cores that the image has stacks for, host and engine cores together.
+const MOST_CORES: u32 = 8;
+
 /// Revision of the modelled accelerator, as in its PCI configuration space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
@@ -65,6 +68,20 @@ impl Default for Machine {
 }
 
 impl Machine {
+    /// Checks that the image can run on this machine.
+    ///
+    /// # Errors
+    /// More cores than it has stacks for.
+    pub fn check(&self) -> Outcome<()> {
+        let cores = self.host_cores + self.engine_cores;
+        if cores > MOST_CORES {
+            let sentence =
+                format!("{} host and {} engine cores are {cores}: the image has room for {MOST_CORES}", self.host_cores, self.engine_cores);
+            return Err(Complaint { sentence, code: 2 });
+        }
+        Ok(())
+    }
+
     /// Returns the number of CPUs that QEMU simulates. Without EL2 there are no engine cores.
     pub fn cpus(&self) -> u32 {
         self.host_cores + if self.bare { 0 } else { self.engine_cores }

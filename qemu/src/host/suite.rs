@@ -105,6 +105,7 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
             }
         }
     }
+    machine.check()?;
     Ok(machine)
 }
 
