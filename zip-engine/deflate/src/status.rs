@@ -119,6 +119,6 @@ pub enum StateError {
     NothingToResume,
     /// Input was accepted that is neither in the output nor given back; see `Deflate::suspend`.
     NotSuspended,
-    /// The stream is in the middle of a block that carries BFINAL; see `FinalBlock`.
-    FinalBlockOpen,
+    /// The block at hand cannot end early; `FinalBlock::Empty` avoids such blocks.
+    BlockOpen,
 }

@@ -32,7 +32,8 @@ pub enum FinalBlock {
     /// The last block with data: the shortest stream. It cannot be suspended once that block has begun.
     #[default]
     Data,
-    /// An empty block behind the data: at most two bytes longer, and suspendable anywhere.
+    /// An empty block behind the data: at most two bytes longer, and suspendable anywhere. Stored blocks are then no longer than what one step has
+    /// input and room for, so where input is incompressible the stream depends on how the output was cut too.
     Empty,
 }
 
@@ -78,7 +79,7 @@ pub enum Flush {
 /// What the caller did that no stream can follow from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeflateError {
-    /// A stored block was announced over input that was then not offered again; see [`Deflate::suspend`].
+    /// With [`FinalBlock::Data`]: a stored block was announced over input that was then not offered again.
     StoredDataMissing {
         /// Bytes that the block still needs.
         bytes: u16,
@@ -107,8 +108,13 @@ struct Stage {
     end: usize,
 }
 
-/// One unit, and behind it what [`Deflate::suspend`] appends.
-const STAGE_BYTES: usize = UNIT_BYTES + 2 * FLUSH_SLACK;
+/// Most bytes that the header of a stored block adds: held bits, LEN and NLEN, and flush slack.
+const STORED_HEADER_BYTES: usize = 2 + 4 + FLUSH_SLACK;
+
+/// One unit, and behind it at least one more that [`Deflate::suspend`] puts. The state image holds it.
+const STAGE_BYTES: usize = 2200;
+
+const _: () = assert!(STAGE_BYTES >= 2 * UNIT_BYTES);
 
 /// A compressor for one stream at a time.
 ///
@@ -129,7 +135,10 @@ struct Stream {
     final_put: bool,
     /// No input was encoded since the last sync flush or the start.
     synced: bool,
-    stored_left: u16,
+    /// Bytes that the stored block at hand still needs.
+    stored_left: usize,
+    /// Bytes behind those that are to be stored too, in blocks of their own.
+    stored_run: usize,
     /// Held bits between units.
     bits: u64,
     count: u32,
@@ -164,6 +173,7 @@ impl Deflate {
             final_put: false,
             synced: true,
             stored_left: 0,
+            stored_run: 0,
             bits: 0,
             count: 0,
             check: 0,
@@ -189,7 +199,8 @@ impl Deflate {
     /// output. After [`Status::NeedOutput`] call again with the unconsumed input and the same `flush`. [`Status::Done`] comes with `Finish` only.
     /// The bytes of `output` behind `produced` are scratch.
     ///
-    /// The stream depends on the input, on the flushes and, where input is incompressible, on how it was cut; never on how the output was cut.
+    /// The stream depends on the input, on the flushes and, where input is incompressible, on how it was cut; with [`FinalBlock::Data`] it never depends on
+    /// how the output was cut.
     pub fn step(&mut self, input: &[u8], output: &mut [u8], flush: Flush) -> Progress<DeflateError> {
         let mut consumed = 0;
         let mut produced = 0;
@@ -200,7 +211,7 @@ impl Deflate {
             }
             match self.stream.phase {
                 Phase::Done => break Status::Done,
-                Phase::Failed => break Status::Error(DeflateError::StoredDataMissing { bytes: self.stream.stored_left }),
+                Phase::Failed => break Status::Error(DeflateError::StoredDataMissing { bytes: self.stream.stored_left as u16 }),
                 _ => {}
             }
             consumed += self.stream.fill(&input[consumed..]);
@@ -228,23 +239,30 @@ impl Deflate {
     /// Makes the stream carry on from a small state: ends the open block early and gives back the input that is not encoded.
     ///
     /// Returns how many of the last accepted bytes must be offered again; they are no longer part of [`Deflate::total_in`]. Everything else is in the output
-    /// or, for up to a kilobyte, in the state. Call it when a step ended and the stream is to be continued elsewhere, by
+    /// or, for up to 2200 bytes, in the state. Call it when a step ended and the stream is to be continued elsewhere, by
     /// [`Deflate::export_state`]; after a `Sync` that ended with `NeedInput` it gives nothing back and changes nothing.
     ///
     /// # Errors
-    /// `FinalBlockOpen` if the block carries BFINAL, which [`FinalBlock::Empty`] avoids; the stream is then unchanged.
+    /// `BlockOpen` if the block carries BFINAL or is stored, which [`FinalBlock::Empty`] avoids; the stream is then unchanged.
     pub fn suspend(&mut self) -> Result<usize, StateError> {
         let stream = &mut self.stream;
+        if stream.phase == Phase::Body && stream.final_put || stream.stored_left != 0 {
+            return Err(StateError::BlockOpen);
+        }
         if stream.phase == Phase::Body {
-            if stream.final_put {
-                return Err(StateError::FinalBlockOpen);
-            }
             self.stage.compact();
             let mut writer = BitWriter::new(&mut self.stage.bytes[self.stage.end..], stream.bits, stream.count);
-            stream.encoder.put_end(&mut writer);
+            // At least one sequence, so that a stream which is suspended after every byte still moves, and as many as its header is worth.
+            if !stream.encoder.put_body(&stream.matcher, &mut writer) {
+                stream.encoder.put_end(&mut writer);
+            }
             (stream.bits, stream.count) = (writer.bits, writer.count);
             self.stage.end += writer.at;
             stream.commit(stream.encoder.encoded);
+            stream.phase = Phase::Collect;
+        }
+        if stream.phase == Phase::Stored {
+            stream.stored_run = 0;
             stream.phase = Phase::Collect;
         }
         let given_back = stream.matcher.drop_unencoded();
@@ -319,6 +337,7 @@ impl Stream {
         self.final_put = false;
         self.synced = true;
         self.stored_left = 0;
+        self.stored_run = 0;
         self.bits = 0;
         self.count = 0;
         self.check = params.framing.initial_check();
@@ -331,7 +350,7 @@ impl Stream {
         let wanted = match self.phase {
             Phase::Collect if !self.final_put => input.len(),
             Phase::Stored if !self.final_put => input.len(),
-            Phase::Stored => input.len().min(usize::from(self.stored_left).saturating_sub(self.matcher.unencoded().len())),
+            Phase::Stored => input.len().min(self.stored_left.saturating_sub(self.matcher.unencoded().len())),
             _ => 0,
         };
         self.matcher.fill(&input[..wanted])
@@ -382,12 +401,17 @@ impl Stream {
         let last = finish && all_in_buffer && self.matcher.block_is_all();
         match self.encoder.begin(&self.matcher, last, writer) {
             Kind::Stored => {
-                let unencoded = self.matcher.unencoded();
-                let ahead = &unencoded[self.matcher.block_bytes().len()..];
-                let len = self.matcher.block_bytes().len()
-                    + incompressible_prefix(ahead, rest, STORED_BYTES_MAX - self.matcher.block_bytes().len());
-                let last = finish && len == unencoded.len() + rest.len();
-                self.begin_stored(len as u16, last, writer);
+                let block = self.matcher.block_bytes().len();
+                let ahead = &self.matcher.unencoded()[block..];
+                let run = block + incompressible_prefix(ahead, rest, STORED_BYTES_MAX - block);
+                match self.params.final_block {
+                    FinalBlock::Data => {
+                        let last = finish && run == self.matcher.unencoded().len() + rest.len();
+                        self.begin_stored(run, last, writer);
+                    }
+                    FinalBlock::Empty => self.stored_run = run,
+                }
+                self.phase = Phase::Stored;
             }
             Kind::Fixed | Kind::Dynamic => {
                 self.final_put = last;
@@ -397,34 +421,42 @@ impl Stream {
         Next::Again
     }
 
-    fn begin_stored(&mut self, len: u16, last: bool, writer: &mut BitWriter<'_>) {
+    /// Puts the header of a stored block of at most 65535 bytes.
+    fn begin_stored(&mut self, len: usize, last: bool, writer: &mut BitWriter<'_>) {
         writer.put(u64::from(last), 3);
         writer.align();
-        writer.bytes(&len.to_le_bytes());
-        writer.bytes(&(!len).to_le_bytes());
+        writer.bytes(&(len as u16).to_le_bytes());
+        writer.bytes(&(!len as u16).to_le_bytes());
         self.final_put = last;
         self.stored_left = len;
-        self.phase = Phase::Stored;
     }
 
-    /// Passes bytes of a stored block through.
+    /// Passes bytes of a stored block through, or begins the next of a run.
     fn put_stored(&mut self, rest: &[u8], flush: Flush, writer: &mut BitWriter<'_>) -> Next {
-        let bytes = self.matcher.unencoded();
-        let len = bytes.len().min(usize::from(self.stored_left)).min(writer.room());
-        if len == 0 {
+        let buffered = self.matcher.unencoded().len();
+        if buffered == 0 {
             if !rest.is_empty() {
                 return Next::Again;
             }
             if flush == Flush::None {
                 return Next::NeedInput;
             }
-            self.phase = Phase::Failed;
+            self.phase = if self.stored_left == 0 { Phase::Collect } else { Phase::Failed };
             return Next::Again;
         }
-        writer.bytes(&bytes[..len]);
-        self.commit(len);
-        self.stored_left -= len as u16;
         if self.stored_left == 0 {
+            // No more than what this step has the input and the room for. In a stage, that is what goes into it at once.
+            let whole_step = writer.room().saturating_sub(2 * UNIT_BYTES).min(buffered + rest.len());
+            let this_unit = buffered.min(UNIT_BYTES - STORED_HEADER_BYTES);
+            let len = self.stored_run.min(whole_step.max(this_unit)).min(STORED_BYTES_MAX);
+            self.stored_run -= len;
+            self.begin_stored(len, false, writer);
+        }
+        let len = buffered.min(self.stored_left).min(writer.room());
+        writer.bytes(&self.matcher.unencoded()[..len]);
+        self.commit(len);
+        self.stored_left -= len;
+        if self.stored_left + self.stored_run == 0 {
             self.phase = Phase::Collect;
         }
         Next::Again

@@ -1,7 +1,7 @@
 //! The state image: what remains of a suspended compressor beside its history.
 //!
 //! Layout, little-endian, packed: tag, framing, level, final block, phase, BFINAL put, synced, held bits' number, 0 (1 each), window limit (4), held
-//! bits (1, then 1 of 0), stored bytes left, history length, pending length (2 each), check, isize (4 each), total in, total out (8 each), then the
+//! bits (1, then 1 of 0), history length, pending length (2 each), check, isize (4 each), total in, total out (8 each), then the
 //! pending output.
 
 use super::{Deflate, FinalBlock, Level, Params, Phase, STAGE_BYTES};
@@ -9,7 +9,7 @@ use crate::image::{ImageReader, ImageWriter};
 use crate::status::{Framing, STATE_BYTES_MAX, StateError, WINDOW_BYTES};
 
 /// Bytes of the image before the pending output.
-const FIXED_BYTES: usize = 4 + 8 + 4 + 2 + 6 + 8 + 16;
+const FIXED_BYTES: usize = 4 + 8 + 4 + 2 + 4 + 8 + 16;
 
 /// Most bytes of the state image of [`Deflate`].
 pub const DEFLATE_STATE_BYTES_MAX: usize = FIXED_BYTES + STAGE_BYTES;
@@ -19,7 +19,7 @@ const _: () = assert!(DEFLATE_STATE_BYTES_MAX <= STATE_BYTES_MAX);
 /// "DEF1".
 const TAG: u32 = u32::from_le_bytes(*b"DEF1");
 
-const PHASES: [Phase; 3] = [Phase::Collect, Phase::Stored, Phase::Done];
+const PHASES: [Phase; 2] = [Phase::Collect, Phase::Done];
 
 impl Deflate {
     /// Writes the state image to the front of `image` and returns its length, at most [`DEFLATE_STATE_BYTES_MAX`].
@@ -28,7 +28,7 @@ impl Deflate {
     /// `NotSuspended` if input was accepted that [`Deflate::suspend`] would give back; `NothingToResume` after an error; `BufferTooShort`.
     pub fn export_state(&self, image: &mut [u8]) -> Result<usize, StateError> {
         let stream = &self.stream;
-        if stream.phase == Phase::Body || !stream.matcher.unencoded().is_empty() {
+        if matches!(stream.phase, Phase::Body | Phase::Stored) || !stream.matcher.unencoded().is_empty() {
             return Err(StateError::NotSuspended);
         }
         let Some(phase) = PHASES.iter().position(|&phase| phase == stream.phase) else { return Err(StateError::NothingToResume) };
@@ -46,7 +46,6 @@ impl Deflate {
         out.bytes(&[u8::from(stream.final_put), u8::from(stream.synced), stream.count as u8, 0]);
         out.u32(stream.params.window_bytes);
         out.bytes(&[stream.bits as u8, 0]);
-        out.u16(stream.stored_left);
         out.u16(stream.matcher.history().len() as u16);
         out.u16(pending.len() as u16);
         out.u32(stream.check);
@@ -106,7 +105,7 @@ impl Deflate {
         let synced = from.u8()?;
         let synced = from.check(synced, synced <= 1)? != 0;
         let count = from.u8()?;
-        // Stored bytes and the trailer leave the stream byte-aligned.
+        // The trailer leaves the stream byte-aligned.
         let count = from.check(count, count < if phase == Phase::Collect { 8 } else { 1 })?;
         let reserved = from.u8()?;
         from.check((), reserved == 0)?;
@@ -115,8 +114,6 @@ impl Deflate {
         let bits = from.check(bits, bits >> count == 0)?;
         let reserved = from.u8()?;
         from.check((), reserved == 0)?;
-        let stored_left = from.u16()?;
-        let stored_left = from.check(stored_left, (stored_left != 0) == (phase == Phase::Stored))?;
         let window_len = from.u16()?;
         if usize::from(window_len) != window.len() || window.len() > WINDOW_BYTES {
             return Err(StateError::WrongWindow { got: window.len() });
@@ -134,7 +131,6 @@ impl Deflate {
         self.stream.phase = phase;
         self.stream.final_put = final_put;
         self.stream.synced = synced;
-        self.stream.stored_left = stored_left;
         self.stream.bits = u64::from(bits);
         self.stream.count = u32::from(count);
         self.stream.check = check;

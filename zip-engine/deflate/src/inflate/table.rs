@@ -219,8 +219,8 @@ fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root_max: us
     let root = longest.min(root_max);
     let mut symbols = sorted[..usize::from(first[CODEWORD_BITS_MAX + 1])].iter().map(|&symbol| symbol_entries[usize::from(symbol)]);
     let mut codeword = 0usize;
-    for len in 1..=root {
-        for _ in 0..count[len] {
+    for (len, &codewords) in count.iter().enumerate().take(root + 1).skip(1) {
+        for _ in 0..codewords {
             let Some(entry) = symbols.next() else { break };
             table[codeword] = with_codeword_bits(entry, len);
             codeword = next_codeword(codeword, len);
