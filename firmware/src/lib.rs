@@ -10,10 +10,12 @@ mod heap;
 mod level;
 mod log;
 mod panic;
+mod programs;
 mod rooms;
 
 pub use hal::Pa;
 pub use level::{Level, level};
+pub use programs::boot;
 pub use rooms::{el1_heap, el1_room, shared_room};
 
 /// Names the function that EL1 starts with: `fn(Pa) -> !`, given the device tree's address, MMU off, one core, on the boot stack.

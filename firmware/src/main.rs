@@ -10,8 +10,8 @@ fn main() {
 #[cfg(target_os = "none")]
 firmware::kernel_entry!(start);
 
+/// Starts the kernel with the apps; the command line chooses one.
 #[cfg(target_os = "none")]
-fn start(dtb: hal::Pa) -> ! {
-    defmt::info!("EL1: device tree at {=u64:#x}", dtb.0);
-    hal_aarch64::semihost::exit(0)
+fn start(tree: hal::Pa) -> ! {
+    firmware_kernel::start(&firmware::boot(tree))
 }
