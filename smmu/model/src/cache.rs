@@ -34,7 +34,11 @@ impl<V: Copy, const SETS: usize> Cache<V, SETS> {
     }
 
     pub fn remove(&mut self, key: u64) {
-        self.remove_where(|k, _| k == key);
+        for entry in &mut self.entries[Self::set(key)] {
+            if matches!(entry, Some((k, _)) if *k == key) {
+                *entry = None;
+            }
+        }
     }
 
     pub fn remove_where(&mut self, mut gone: impl FnMut(u64, &V) -> bool) {

@@ -10,7 +10,7 @@ use crate::invalidate::{ByAddress, Illegal};
 use crate::model::SmmuModel;
 use crate::profile::StallModel;
 use crate::registers::MsiConfig;
-use crate::tlb::Owner;
+use crate::tlb::{Owner, Scope};
 use crate::trace::Trace;
 use crate::violation::Violation;
 
@@ -34,38 +34,37 @@ impl SmmuModel {
             // Read anew every time: software may have repaired the slot of a command that was refused.
             let at = self.regs.cmdq_address() + u64::from(cons.index()) * CMD_BYTES;
             let words = mem.read64(Pa(at)).and_then(|dw0| Ok([dw0, mem.read64(Pa(at + 8))?]));
-            let error = match words {
-                Err(_) => cerror::ABT,
-                Ok(words) => match self.execute(Command(words), mem, irq) {
-                    Ok(()) => cerror::NONE,
-                    Err(Illegal) => cerror::ILL,
-                },
+            let outcome = match words {
+                Err(_) => Err(cerror::ABT),
+                Ok(words) => self.execute(Command(words), mem, irq).map(|signal| (words, signal)).map_err(|Illegal| cerror::ILL),
             };
-            if error != cerror::NONE {
-                self.regs.set_cmdq_error(error);
-                self.trace.push(Trace::CommandError { cerror: error, index: cons.index() });
-                self.raise_error(GERROR::CMDQ_ERR::SET.value, mem, irq);
-                return;
-            }
-            self.regs.set_cmdq_cons(cons.next());
-            self.counters.commands += 1;
-            self.trace.push(Trace::Command(Command(words.unwrap_or_default())));
-            if let Ok(words) = words
-                && let Operation::Sync(signal) = Command(words).decode()
-            {
-                self.signal_sync(signal, mem, irq);
+            match outcome {
+                Ok((words, signal)) => {
+                    self.regs.set_cmdq_cons(cons.next());
+                    self.counters.commands += 1;
+                    self.trace.push(Trace::Command(Command(words)));
+                    if let Some(signal) = signal {
+                        self.signal_sync(signal, mem, irq);
+                    }
+                }
+                Err(cerror) => {
+                    self.regs.set_cmdq_error(cerror);
+                    self.trace.push(Trace::CommandError { cerror, index: cons.index() });
+                    self.raise_error(GERROR::CMDQ_ERR::SET.value, mem, irq);
+                    return;
+                }
             }
         }
     }
 
-    fn execute(&mut self, command: Command, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<(), Illegal> {
+    /// Executes one command; a CMD_SYNC gives its signal, to be sent once CMDQ_CONS has passed it.
+    fn execute(&mut self, command: Command, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Option<SyncSignal>, Illegal> {
         use Operation as O;
         if command.is_secure() {
             return Err(Illegal);
         }
-        let f = self.features;
         let need = |feature: bool| if feature { Ok(()) } else { Err(Illegal) };
-        let may_stall = f.stall_model != StallModel::TerminateOnly;
+        let may_stall = self.features.stall_model != StallModel::TerminateOnly;
         match command.decode() {
             O::PrefetchConfig { stream, substream } => self.prefetch(stream, substream, None, mem),
             O::PrefetchAddr { stream, substream, address, .. } => self.prefetch(stream, substream, Some(address), mem),
@@ -78,50 +77,50 @@ impl SmmuModel {
                 self.invalidated_since_sync = true;
             }
             O::CfgiCd { stream, substream, leaf } => {
-                need(f.s1p)?;
+                need(self.features.s1p)?;
                 self.invalidate_cd(stream, substream, leaf);
                 self.invalidated_since_sync = true;
             }
             O::CfgiCdAll { stream } => {
-                need(f.s1p)?;
+                need(self.features.s1p)?;
                 self.invalidate_cd_all(stream);
                 self.invalidated_since_sync = true;
             }
             O::TlbiNhAll { vmid } => {
-                need(f.s1p)?;
+                need(self.features.s1p)?;
                 self.invalidate_owner(NS_EL1, vmid, Owner::All, command);
             }
             O::TlbiNhAsid { vmid, asid } => {
-                need(f.s1p)?;
+                need(self.features.s1p)?;
                 self.invalidate_owner(NS_EL1, vmid, Owner::Asid(asid), command);
             }
             O::TlbiNhVa { vmid, asid, range } => {
-                need(f.s1p)?;
+                need(self.features.s1p)?;
                 self.invalidate_range(&ByAddress { world: NS_EL1, vmid, owner: Owner::AsidOrGlobal(asid), range }, command)?;
             }
             O::TlbiNhVaa { vmid, range } => {
-                need(f.s1p)?;
+                need(self.features.s1p)?;
                 self.invalidate_range(&ByAddress { world: NS_EL1, vmid, owner: Owner::All, range }, command)?;
             }
             O::TlbiEl2All => {
-                need(f.hyp)?;
+                need(self.features.hyp)?;
                 self.invalidate_owner(NS_EL2, 0, Owner::All, command);
             }
             // Without E2H the EL2 world has no ASID: all its entries carry 0.
-            O::TlbiEl2Asid { .. } => need(f.hyp)?,
+            O::TlbiEl2Asid { .. } => need(self.features.hyp)?,
             O::TlbiEl2Va { range, .. } | O::TlbiEl2Vaa { range } => {
-                need(f.hyp)?;
+                need(self.features.hyp)?;
                 self.invalidate_range(&ByAddress { world: NS_EL2, vmid: 0, owner: Owner::All, range }, command)?;
             }
             O::TlbiS12Vmall { vmid } => {
-                need(f.s2p)?;
+                need(self.features.s2p)?;
                 self.invalidate_owner(NS_EL1, vmid, Owner::All, command);
             }
-            O::TlbiS2Ipa { .. } => need(f.s2p)?,
+            O::TlbiS2Ipa { .. } => need(self.features.s2p)?,
             O::TlbiNsnhAll => self.invalidate_nsnh_all(),
             // No profile offers ATS or PRI.
-            O::AtcInv { .. } => need(f.ats)?,
-            O::PriResp { .. } => need(f.pri)?,
+            O::AtcInv { .. } => need(self.features.ats)?,
+            O::PriResp { .. } => need(self.features.pri)?,
             O::Resume { stream, stag, action } => {
                 need(may_stall)?;
                 self.resume(StallTag { stream, stag }, action);
@@ -132,9 +131,12 @@ impl SmmuModel {
                 self.stalls.wake_held();
             }
             O::Sync(SyncSignal::Reserved) | O::Other(_) => return Err(Illegal),
-            O::Sync(_) => self.complete_before_sync(mem, irq),
+            O::Sync(signal) => {
+                self.complete_before_sync(mem, irq);
+                return Ok(Some(signal));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn prefetch(&mut self, stream: StreamId, substream: Option<SubstreamId>, address: Option<u64>, mem: &mut impl PhysMemory) {
@@ -149,7 +151,6 @@ impl SmmuModel {
     }
 
     fn invalidate_nsnh_all(&mut self) {
-        use crate::tlb::Scope;
         self.tlb.invalidate(&Scope { world: NS_EL1, vmid: None, owner: Owner::All, addresses: None });
         self.invalidated_since_sync = true;
     }

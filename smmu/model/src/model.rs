@@ -173,3 +173,17 @@ impl SmmuModel {
         let _ = self.violations.push_back(violation);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Const evaluation of a whole instance: what a static needs.
+    static INSTANCE: SmmuModel = SmmuModel::new(Profile::STALL_S1);
+
+    #[test]
+    fn an_instance_can_live_in_a_static_and_stays_below_256_kib() {
+        assert_eq!(INSTANCE.profile().name, "stall_s1");
+        assert!(size_of::<SmmuModel>() < 256 << 10, "{} bytes", size_of::<SmmuModel>());
+    }
+}

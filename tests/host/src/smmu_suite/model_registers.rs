@@ -259,3 +259,13 @@ fn msi_registers_do_not_exist_without_idr0_msi() {
         assert_eq!(b.read(offset), 0, "{offset:#x}");
     }
 }
+
+#[test]
+fn reset_as_another_profile_starts_over() {
+    let mut b = Bench::stage1();
+    b.map(0x1000, 0x5000_0000 | PAGE_RW);
+    assert!(b.read_at(0x1000).is_ok());
+    b.model.reset_as(Profile::MIN);
+    assert_eq!((b.read(0x000), b.read(0x020), b.read(0x024), b.read(0x044)), (0x0540_100a, 0, 0, 0x0010_0000));
+    assert_eq!(b.read_at(0x1000), Err(Fault::Abort));
+}

@@ -114,7 +114,10 @@ fn descriptor(rng: &mut Rng, page_bits: u32, arena: u64) -> u64 {
     }
 }
 
-fn differential(page_bits: u32, seed: u64, rounds: u32, policy: Policy) {
+/// Outcomes seen: translated, then the events 0x0b, 0x10, 0x11, 0x12, 0x13.
+type Outcomes = [u32; 6];
+
+fn differential(page_bits: u32, seed: u64, rounds: u32, policy: Policy, outcomes: &mut Outcomes) {
     let mut rng = Rng(seed);
     for round in 0..rounds {
         let mut b = Bench::new(Profile::STALL_S1).policy(policy);
@@ -171,6 +174,8 @@ fn differential(page_bits: u32, seed: u64, rounds: u32, policy: Policy) {
             let who = Requester { privileged, ..who(SID, None) };
             let got = b.translate_as(who, va, kind);
             let event = b.events().first().map(|e| e.id().0);
+            let kinds = [Ok(()), Err(0x0b), Err(0x10), Err(0x11), Err(0x12), Err(0x13)];
+            outcomes[kinds.iter().position(|k| *k == expected.map(|_| ())).expect("listed")] += 1;
             let got = got.map(|t| t.pa.0).map_err(|_| event.expect("recorded"));
             assert_eq!(got, expected, "seed {seed} round {round} {r:?} va {va:#x} privileged {privileged} {kind:?}");
         }
@@ -179,26 +184,32 @@ fn differential(page_bits: u32, seed: u64, rounds: u32, policy: Policy) {
 
 #[test]
 fn sm_t15_random_walks_equal_the_reference_4k() {
+    let mut outcomes = Outcomes::default();
     for seed in 1..=3 {
-        differential(12, seed, 400, Policy::AlwaysMiss);
-        differential(12, seed, 200, Policy::Sticky);
+        differential(12, seed, 400, Policy::AlwaysMiss, &mut outcomes);
+        differential(12, seed, 200, Policy::Sticky, &mut outcomes);
     }
+    assert!(outcomes.iter().all(|n| *n > 300), "every outcome is exercised: {outcomes:?}");
 }
 
 #[test]
 fn sm_t15_random_walks_equal_the_reference_16k() {
+    let mut outcomes = Outcomes::default();
     for seed in 1..=3 {
-        differential(14, seed, 400, Policy::AlwaysMiss);
-        differential(14, seed, 200, Policy::Prefetch);
+        differential(14, seed, 400, Policy::AlwaysMiss, &mut outcomes);
+        differential(14, seed, 200, Policy::Prefetch, &mut outcomes);
     }
+    assert!(outcomes.iter().all(|n| *n > 300), "every outcome is exercised: {outcomes:?}");
 }
 
 #[test]
 fn sm_t15_random_walks_equal_the_reference_64k() {
+    let mut outcomes = Outcomes::default();
     for seed in 1..=3 {
-        differential(16, seed, 400, Policy::AlwaysMiss);
-        differential(16, seed, 200, Policy::Random { seed: seed as u32 });
+        differential(16, seed, 400, Policy::AlwaysMiss, &mut outcomes);
+        differential(16, seed, 200, Policy::Random { seed: seed as u32 }, &mut outcomes);
     }
+    assert!(outcomes.iter().all(|n| *n > 300), "every outcome is exercised: {outcomes:?}");
 }
 
 #[test]
