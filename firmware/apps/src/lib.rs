@@ -40,7 +40,7 @@ mod programs {
         /// Name that a spawn call or the command line uses.
         pub name: &'static str,
         /// First instruction.
-        pub entry: extern "C" fn() -> !,
+        pub entry: uacce_abi::Entry,
         /// Stack that it needs, in bytes.
         pub stack_bytes: usize,
     }
@@ -58,12 +58,12 @@ mod programs {
         PROGRAMS.iter().find(|program| program.name == name)
     }
 
-    extern "C" fn tour_main() -> ! {
+    extern "C" fn tour_main(_: u64) -> ! {
         let system = SvcSystem;
         system.exit(crate::run_tour(&system))
     }
 
-    extern "C" fn zip_main() -> ! {
+    extern "C" fn zip_main(_: u64) -> ! {
         let system = SvcSystem;
         system.exit(crate::run_zip(&system))
     }
