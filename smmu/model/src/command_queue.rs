@@ -151,8 +151,7 @@ impl SmmuModel {
     }
 
     fn invalidate_nsnh_all(&mut self) {
-        self.tlb.invalidate(&Scope { world: NS_EL1, vmid: None, owner: Owner::All, addresses: None });
-        self.invalidated_since_sync = true;
+        self.invalidate_tlb(&Scope { world: NS_EL1, vmid: None, owner: Owner::All, addresses: None });
     }
 
     fn resume(&mut self, tag: StallTag, action: ResumeAction) {

@@ -26,6 +26,14 @@ impl SmmuModel {
     /// Makes resolved contexts unusable: after any configuration command, and when SMMUEN changes.
     pub(crate) fn forget_resolved(&mut self) {
         self.generation += 1;
+        self.recent_generation += 1;
+    }
+
+    /// Drops TLB entries, and the copies of recent answers with them.
+    pub(crate) fn invalidate_tlb(&mut self, scope: &Scope) {
+        self.tlb.invalidate(scope);
+        self.recent_generation += 1;
+        self.invalidated_since_sync = true;
     }
 
     fn split(&self) -> u32 {
@@ -96,8 +104,7 @@ impl SmmuModel {
         if self.names_missing_tag(vmid, owner, command) {
             return;
         }
-        self.tlb.invalidate(&Scope { world, vmid: self.features.s2p.then_some(vmid), owner, addresses: None });
-        self.invalidated_since_sync = true;
+        self.invalidate_tlb(&Scope { world, vmid: self.features.s2p.then_some(vmid), owner, addresses: None });
     }
 
     /// Drops entries of an owner in a range.
@@ -137,8 +144,7 @@ impl SmmuModel {
         if self.names_missing_tag(vmid, owner, command) {
             return Ok(());
         }
-        self.tlb.invalidate(&Scope { world, vmid: self.features.s2p.then_some(vmid), owner, addresses: Some(addresses) });
-        self.invalidated_since_sync = true;
+        self.invalidate_tlb(&Scope { world, vmid: self.features.s2p.then_some(vmid), owner, addresses: Some(addresses) });
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::registers::Registers;
 use crate::stalls::Stalls;
 use crate::tlb::Tlb;
 use crate::trace::{Trace, Tracing};
-use crate::translate::{RESOLVED, Resolved};
+use crate::translate::{RECENT, RESOLVED, Recent, Resolved};
 use crate::violation::Violation;
 
 /// What happened so far.
@@ -73,6 +73,9 @@ pub struct SmmuModel {
     pub(crate) resolved: [Resolved; RESOLVED],
     /// Resolved contexts of another generation are void. Never 0.
     pub(crate) generation: u64,
+    pub(crate) recent: [Recent; RECENT],
+    /// Recent accesses of another generation are void. Never 0.
+    pub(crate) recent_generation: u64,
     pub(crate) retention: Retention,
     pub(crate) stalls: Stalls,
     pub(crate) counters: Counters,
@@ -95,6 +98,8 @@ impl SmmuModel {
             tlb: Tlb::new(),
             resolved: [const { Resolved::EMPTY }; RESOLVED],
             generation: 1,
+            recent: [const { Recent::EMPTY }; RECENT],
+            recent_generation: 1,
             retention: Retention::new(Policy::Sticky),
             stalls: Stalls::new(),
             counters: Counters {

@@ -59,16 +59,46 @@ impl Resolved {
 /// Number of resolved contexts.
 pub(crate) const RESOLVED: usize = 256;
 
+/// One access that was translated lately: a copy of what the TLB answered, for the same requester, page and kind of access. Dropped by
+/// any configuration or TLB command.
+#[derive(Clone, Copy)]
+pub(crate) struct Recent {
+    key: u64,
+    access: u64,
+    generation: u64,
+    output: u64,
+    attributes: u8,
+    shareability: u8,
+}
+
+impl Recent {
+    pub const EMPTY: Self = Self { key: 0, access: 0, generation: 0, output: 0, attributes: 0, shareability: 0 };
+}
+
+/// Number of recent accesses.
+pub(crate) const RECENT: usize = 64;
+
+/// Page, direction and privilege of an access in one number, and where it is kept.
+#[inline]
+fn recent_access(tx: &Transaction, key: u64) -> (u64, usize) {
+    let access = tx.iova.0 & !0xfff | (tx.kind as u64) << 1 | u64::from(tx.who.privileged);
+    (access, ((tx.iova.0 >> 12) ^ key) as usize & (RECENT - 1))
+}
+
 /// Identifies a requester; `None` if its SubstreamID has more than 20 bits.
 #[inline]
-fn resolved_key(who: &Requester) -> Option<(u64, usize)> {
+fn resolved_key(who: &Requester) -> Option<u64> {
     let low = match who.substream {
         None => 1,
         Some(ssid) if ssid.0 >> 20 == 0 => u64::from(ssid.0) + 2,
         Some(_) => return None,
     };
-    let key = u64::from(who.stream.0) << 32 | low;
-    Some((key, (low ^ u64::from(who.stream.0).wrapping_mul(0x25)) as usize & (RESOLVED - 1)))
+    Some(u64::from(who.stream.0) << 32 | low)
+}
+
+#[inline]
+fn resolved_slot(key: u64) -> usize {
+    (key ^ (key >> 32).wrapping_mul(0x25)) as usize & (RESOLVED - 1)
 }
 
 impl SmmuModel {
@@ -79,18 +109,45 @@ impl SmmuModel {
     #[inline]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
         self.counters.translations += 1;
-        if let Some((key, slot)) = resolved_key(&tx.who) {
-            let slot = &self.resolved[slot];
-            if slot.key == key
-                && slot.generation == self.generation
-                && let Some(context) = &slot.context
-                && let Some((_, address)) = locate(context, &tx)
-                && let Some(entry) = self.tlb.lookup(context.tag, address)
-                && serves(entry, &tx)
-            {
-                self.counters.tlb_hits += 1;
-                return Ok(Translated::from_entry(entry, address));
-            }
+        let Some(key) = resolved_key(&tx.who) else { return self.translate_in_full(tx, mem, irq) };
+        let (access, slot) = recent_access(&tx, key);
+        let recent = &self.recent[slot];
+        if recent.key == key && recent.access == access && recent.generation == self.recent_generation {
+            self.counters.tlb_hits += 1;
+            let Recent { output, attributes, shareability, .. } = *recent;
+            return Ok(Translated { pa: Pa(output | tx.iova.0 & 0xfff), attributes, shareability });
+        }
+        self.translate_resolved(tx, key, mem, irq)
+    }
+
+    #[inline(never)]
+    fn translate_resolved(
+        &mut self,
+        tx: Transaction,
+        key: u64,
+        mem: &mut impl PhysMemory,
+        irq: &mut impl IrqLines,
+    ) -> Result<Translated, Fault> {
+        let slot = &self.resolved[resolved_slot(key)];
+        if slot.key == key
+            && slot.generation == self.generation
+            && let Some(context) = &slot.context
+            && let Some((_, address)) = locate(context, &tx)
+            && let Some(entry) = self.tlb.lookup(context.tag, address)
+            && serves(entry, &tx)
+        {
+            self.counters.tlb_hits += 1;
+            let translated = Translated::from_entry(entry, address);
+            let (access, slot) = recent_access(&tx, key);
+            self.recent[slot] = Recent {
+                key,
+                access,
+                generation: self.recent_generation,
+                output: translated.pa.0 & !0xfff,
+                attributes: translated.attributes,
+                shareability: translated.shareability,
+            };
+            return Ok(translated);
         }
         self.translate_in_full(tx, mem, irq)
     }
@@ -118,9 +175,9 @@ impl SmmuModel {
             Ok(Route::Stage1(context, overrides)) => {
                 if self.retention.is_steady()
                     && overrides == Overrides::default()
-                    && let Some((key, slot)) = resolved_key(&tx.who)
+                    && let Some(key) = resolved_key(&tx.who)
                 {
-                    self.resolved[slot] = Resolved { key, generation: self.generation, context: Some(context) };
+                    self.resolved[resolved_slot(key)] = Resolved { key, generation: self.generation, context: Some(context) };
                 }
                 let tx = overridden(tx, overrides);
                 self.stage1(&tx, &context, mem).map_err(|fault| self.end(&tx, &context, fault, mem, irq))
