@@ -6,18 +6,17 @@ use uacce_abi::Program;
 
 use crate::rooms;
 
-/// Runs app number `APP` at EL0. The kernel's number for spawned threads means nothing to an app that was started by name.
-extern "C" fn entry<const APP: usize>(_number: u64) -> ! {
-    (firmware_apps::PROGRAMS[APP].entry)()
-}
-
-const fn program<const APP: usize>() -> Program {
-    Program { name: firmware_apps::PROGRAMS[APP].name, entry: entry::<APP> }
-}
-
 /// The apps, as the kernel starts them.
-static PROGRAMS: [Program; 2] = [program::<0>(), program::<1>()];
-const _: () = assert!(PROGRAMS.len() == firmware_apps::PROGRAMS.len(), "every app is listed");
+static PROGRAMS: [Program; firmware_apps::PROGRAMS.len()] = {
+    let apps = firmware_apps::PROGRAMS;
+    let mut programs = [Program { name: "", entry: apps[0].entry }; firmware_apps::PROGRAMS.len()];
+    let mut i = 0;
+    while i < apps.len() {
+        programs[i] = Program { name: apps[i].name, entry: apps[i].entry };
+        i += 1;
+    }
+    programs
+};
 
 /// What [`firmware_kernel::init`] needs to know of this image.
 pub fn boot(tree: Pa) -> Boot {
