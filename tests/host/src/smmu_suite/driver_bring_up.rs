@@ -67,6 +67,24 @@ fn sm_c24_taking_over_from_firmware_opens_no_bypass_window() {
 }
 
 #[test]
+fn sm_c24_what_the_predecessor_left_in_the_tlb_is_gone() {
+    for policy in POLICIES {
+        let machine = Machine::new(Profile::STALL_S1, policy);
+        let mut first = machine.start(Config::default()).unwrap();
+        let mut old = Tables::new(&machine, &mut first);
+        first.attach(STREAM, &old.description(), FaultModel::Stall).unwrap();
+        old.map(0x7000, machine.page(0, 1), Right::ReadWrite);
+        assert_eq!(machine.read(kernel(), 0x7000), Ok(1));
+        std::mem::forget(first);
+        let mut second = machine.start(Config::default()).unwrap();
+        let table = Tables::new(&machine, &mut second);
+        assert_eq!(table.asid, old.asid, "the same ASID, another table");
+        second.attach(STREAM, &table.description(), FaultModel::Stall).unwrap();
+        assert_eq!(machine.read(kernel(), 0x7000), Err(Fault::Abort), "{policy:?}");
+    }
+}
+
+#[test]
 fn sm_c24_bringing_up_twice_ends_in_the_same_state() {
     let machine = Machine::new(Profile::STALL_S1, Policy::Sticky);
     let state = |machine: &Machine| {

@@ -35,6 +35,7 @@ struct Cpu {
     arena: (u64, u64),
     live: BTreeMap<u64, u64>,
     fail_after: Option<u32>,
+    on_release: Option<Box<dyn FnMut()>>,
 }
 
 /// Where host tests' drivers get memory: physical addresses are device addresses. A clone is another handle.
@@ -71,11 +72,16 @@ impl Cpu {
         bytes[..data.len()].copy_from_slice(data);
         self.stores.push_back(Store { at, bytes, len: data.len() });
         if matches!(self.release, StoreRelease::Seeded(_)) && self.next_random() % 4 == 0 {
-            let pick = (self.next_random() % self.stores.len() as u64) as usize;
+            // Often the youngest: what announces something is usually stored last, and must not be seen first.
+            let newest = self.stores.len() - 1;
+            let pick = if self.next_random() % 2 == 0 { newest } else { (self.next_random() % (newest as u64 + 1)) as usize };
             let word = self.stores[pick].at / 8;
             let first = self.stores.iter().position(|s| s.at / 8 == word).unwrap_or(pick);
             if let Some(store) = self.stores.remove(first) {
                 self.commit(&store);
+                if let Some(hook) = &mut self.on_release {
+                    hook();
+                }
             }
         }
     }
@@ -143,6 +149,7 @@ impl HostDma {
             arena: (base.0, len_bytes),
             live: BTreeMap::new(),
             fail_after: None,
+            on_release: None,
         };
         Self { cpu: Rc::new(RefCell::new(cpu)), wmbs: Rc::default(), rmbs: Rc::default(), broken: Rc::default() }
     }
@@ -155,6 +162,12 @@ impl HostDma {
     /// Lets allocation number `n` from now (0 = the next) and all later ones fail; `None` heals.
     pub fn fail_after(&self, n: Option<u32>) {
         self.cpu.borrow_mut().fail_after = n;
+    }
+
+    /// Calls `hook` whenever a store has left early (with [`StoreRelease::Seeded`]): the moment at which a device may see a half-made structure.
+    /// The hook must not touch this mapper.
+    pub fn on_release(&self, hook: impl FnMut() + 'static) {
+        self.cpu.borrow_mut().on_release = Some(Box::new(hook));
     }
 
     /// Switches `dma_wmb` or `dma_rmb` off, as if a driver had left it out: for tests which show that a missing barrier is noticed.
