@@ -293,20 +293,17 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         function::VF_EQ_INT_MASK.set(&self.registers, 1);
         function::VF_AEQ_INT_MASK.set(&self.registers, 1);
         pf::ABNORMAL_INT_MASK.set(&self.registers, RAS_ALL);
+        if let Some(error) = first {
+            // Taking the share away now would end those queues under the engine's hands, and nothing could be told about them any more.
+            return Err(error);
+        }
         for table in [VftType::SQC, VftType::CQC] {
-            if let Err(error) = self.write_vft(table, 0) {
-                first = first.or(Some(error));
-            }
+            self.write_vft(table, 0)?;
         }
         // Nothing more may be under way before memory goes: the bus must say so.
         am::MASTER_GLOBAL_CTRL.write(&self.registers, function::FLAG::BIT::SET);
-        if let Err(error) = self.await_bits(am::TRANS_RETURN, 3) {
-            return Err(first.unwrap_or(error));
-        }
+        self.await_bits(am::TRANS_RETURN, 3)?;
         am::MASTER_GLOBAL_CTRL.set(&self.registers, 0);
-        if let Some(error) = first {
-            return Err(error);
-        }
         self.state = QmState::Down;
         self.eq = None;
         self.aeq = None;

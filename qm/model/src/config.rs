@@ -20,7 +20,8 @@ pub struct QmConfig {
     pub pasid_width: u8,
     /// Capability words of the queue manager (0x3100 to 0x312c, version 3).
     pub capability: CapabilityWords,
-    /// Capability words of the engine, `(offset, word)` with offsets 0x3130 to 0x3178. Offsets not named read 0.
+    /// Capability words of the engine, `(offset, word)` with offsets 0x3130 to 0x3178. Offsets not named read 0. Without any, the capability
+    /// table shows version 0 and software takes the constants of the QM version for everything (B.2).
     pub engine_capabilities: &'static [(u16, u32)],
     /// Reads of a "done" or "busy" bit that must pass before a register operation shows its end. 0 is at once.
     pub latency_reads: u8,
@@ -49,6 +50,11 @@ impl QmConfig {
             engine_capabilities: &[],
             latency_reads: 2,
         }
+    }
+
+    /// Word 0x3100 as software reads it.
+    pub const fn functions_word(&self) -> u32 {
+        if self.engine_capabilities.is_empty() { 0 } else { self.capability.functions }
     }
 
     /// True if every queue has its own doorbell page (register 0x30).

@@ -228,7 +228,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         }
         let words = &self.config.capability;
         match offset {
-            at::CAPABILITY => words.functions,
+            at::CAPABILITY => self.config.functions_word(),
             at::CAP_EVENT_DEPTHS => words.event_depths,
             at::CAP_QUEUE_DEPTHS => words.queue_depths,
             at::CAP_EQ_IRQ => words.eq_irq,

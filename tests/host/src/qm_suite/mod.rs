@@ -1,1 +1,13 @@
-//! qm_suite
+//! The queue manager: driver and model against each other and against the golden words of the fact file.
+//!
+//! Test names begin with the id of their row in the validation checklist (QM-M, QM-X, QM-D, QM-P, QM-O).
+
+mod context;
+mod doorbell;
+mod events;
+mod machine;
+mod mailbox;
+mod pci;
+mod registers;
+mod rings;
+mod stalls;
