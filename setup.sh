@@ -71,7 +71,13 @@ apt_install() {
         apt_updated=yes
     fi
     say "installing $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+    apt_words=$(mktemp)
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>"$apt_words" || {
+        cat "$apt_words" >&2
+        rm -f "$apt_words"
+        fail "apt-get could not install $*"
+    }
+    rm -f "$apt_words"
 }
 
 system_packages() {
@@ -101,17 +107,41 @@ cargo_and_rustup() {
             apt_install rustup
         else
             say "installing rustup"
-            installer=$(mktemp)
-            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$installer" ||
-                fail "rustup's installer cannot be fetched here. Bring rustup by other means (a newer Debian or Ubuntu has a package of that" \
-                    "name; or copy a rustup-init, or a whole CARGO_HOME and RUSTUP_HOME, from another machine), then run me again"
-            sh "$installer" -y -q --no-modify-path --default-toolchain none --profile minimal || fail "rustup's installer failed"
-            rm -f "$installer"
+            fetch_rustup
         fi
     fi
     PATH="$SOC_CARGO_HOME/bin:$PATH"
     have rustup || fail "rustup is still missing after the installation"
     put_on_callers_path
+}
+
+# Fetches rustup's installer where toolchains come from too (a mirror may stand in: RUSTUP_UPDATE_ROOT), checks its sum and runs it.
+fetch_rustup() {
+    case $(uname -m) in
+    x86_64) host=x86_64-unknown-linux-gnu ;;
+    aarch64) host=aarch64-unknown-linux-gnu ;;
+    *) fail "no rustup installer is known for $(uname -m): install rustup by your system's means, then run me again" ;;
+    esac
+    from=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/dist/$host
+    room=$(mktemp -d)
+    for file in rustup-init rustup-init.sha256; do
+        curl -sSf "$from/$file" -o "$room/$file" || {
+            rm -rf "$room"
+            fail "rustup's installer cannot be fetched from $from. Name a mirror in RUSTUP_UPDATE_ROOT and RUSTUP_DIST_SERVER, or bring" \
+                "rustup by other means (newer Debian and Ubuntu have a package of that name; or copy CARGO_HOME and RUSTUP_HOME from" \
+                "another machine), then run me again"
+        }
+    done
+    [ "$(sha256sum <"$room/rustup-init" | cut -d' ' -f1)" = "$(cut -d' ' -f1 <"$room/rustup-init.sha256")" ] || {
+        rm -rf "$room"
+        fail "rustup's installer from $from does not have the sum that is published beside it"
+    }
+    chmod 755 "$room/rustup-init"
+    "$room/rustup-init" -y -q --no-modify-path --default-toolchain none --profile minimal >/dev/null || {
+        rm -rf "$room"
+        fail "rustup's installer failed"
+    }
+    rm -rf "$room"
 }
 
 apt_has_rustup() {
