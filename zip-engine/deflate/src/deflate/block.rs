@@ -31,6 +31,20 @@ static LENGTH_SYMBOL: [u8; 256] = {
     symbols
 };
 
+/// Symbols rounded up, so that a mask keeps an index in range.
+const LENGTH_SLOTS: usize = 32;
+
+/// Base and extra bits of each length symbol - 257.
+static LENGTHS: [(u16, u8); LENGTH_SLOTS] = {
+    let mut lengths = [(0, 0); LENGTH_SLOTS];
+    let mut symbol = 0;
+    while symbol < LENGTH_BASE.len() {
+        lengths[symbol] = (LENGTH_BASE[symbol], LENGTH_EXTRA[symbol]);
+        symbol += 1;
+    }
+    lengths
+};
+
 /// Returns symbol and number of extra bits of a distance, given minus one.
 #[inline(always)]
 fn distance_symbol(index: u32) -> (usize, u32) {
@@ -51,7 +65,7 @@ pub(super) enum Kind {
 
 /// The code of the block at hand and how far its body has been put.
 pub(super) struct BlockEncoder {
-    litlen: [Codeword; LITLEN_SYMBOLS],
+    litlen: [Codeword; 257 + LENGTH_SLOTS],
     distance: [Codeword; DISTANCE_SYMBOLS],
     litlen_lengths: [u8; LITLEN_SYMBOLS],
     distance_lengths: [u8; DISTANCE_SYMBOLS],
@@ -64,7 +78,7 @@ pub(super) struct BlockEncoder {
 impl BlockEncoder {
     pub(super) const fn new() -> Self {
         BlockEncoder {
-            litlen: [0; LITLEN_SYMBOLS],
+            litlen: [0; 257 + LENGTH_SLOTS],
             distance: [0; DISTANCE_SYMBOLS],
             litlen_lengths: [0; LITLEN_SYMBOLS],
             distance_lengths: [0; DISTANCE_SYMBOLS],
@@ -75,12 +89,12 @@ impl BlockEncoder {
 
     /// Chooses the cheapest kind for the closed block of `matcher` by its exact cost, and puts the header unless it is to be stored.
     pub(super) fn begin(&mut self, matcher: &Matcher, last: bool, writer: &mut BitWriter<'_>) -> Kind {
-        let mut litlen = [0u32; LITLEN_SYMBOLS];
+        let mut litlen = [0u32; 257 + LENGTH_SLOTS];
         let mut distance = [0u32; DISTANCE_SYMBOLS];
         let extra = count_symbols(matcher, &mut litlen, &mut distance);
 
         // The symbols that never occur are counted 0 times, so they lose the lengths that the fixed codes gave them.
-        build_lengths(&litlen, CODEWORD_BITS_MAX, &mut self.litlen_lengths);
+        build_lengths(&litlen[..LITLEN_SYMBOLS], CODEWORD_BITS_MAX, &mut self.litlen_lengths);
         build_lengths(&distance, CODEWORD_BITS_MAX, &mut self.distance_lengths);
         let hlit = self.litlen_lengths[..LITLEN_USED].iter().rposition(|&length| length != 0).map_or(257, |last| last + 1);
         let hdist = self.distance_lengths[..DISTANCE_USED].iter().rposition(|&length| length != 0).map_or(1, |last| last + 1);
@@ -177,9 +191,9 @@ impl BlockEncoder {
     fn put_match(&self, sequence: Sequence, writer: &mut BitWriter<'_>) {
         // Seven held bits, 15 + 5 and 15 + 13 fit the 64.
         let length = sequence.length_index();
-        let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_BASE.len();
+        let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_SLOTS;
         writer.put_codeword(self.litlen[257 + symbol]);
-        writer.put((length + MATCH_BYTES_MIN) as u64 - u64::from(LENGTH_BASE[symbol]), u32::from(LENGTH_EXTRA[symbol]));
+        writer.put((length + MATCH_BYTES_MIN) as u64 - u64::from(LENGTHS[symbol].0), u32::from(LENGTHS[symbol].1));
         let index = sequence.distance_index();
         let (symbol, extra) = distance_symbol(index);
         writer.put_codeword(self.distance[symbol % DISTANCE_SYMBOLS]);
@@ -189,7 +203,7 @@ impl BlockEncoder {
 }
 
 /// Counts the symbols of the closed block, its end included, and returns the number of extra bits.
-fn count_symbols(matcher: &Matcher, litlen: &mut [u32; LITLEN_SYMBOLS], distance: &mut [u32; DISTANCE_SYMBOLS]) -> u32 {
+fn count_symbols(matcher: &Matcher, litlen: &mut [u32; 257 + LENGTH_SLOTS], distance: &mut [u32; DISTANCE_SYMBOLS]) -> u32 {
     let bytes = matcher.block_bytes();
     let mut at = 0;
     let mut extra_bits = 0;
@@ -200,11 +214,11 @@ fn count_symbols(matcher: &Matcher, litlen: &mut [u32; LITLEN_SYMBOLS], distance
         at += sequence.bytes();
         let length = sequence.length_index();
         if length != 0 {
-            let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_BASE.len();
+            let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_SLOTS;
             litlen[257 + symbol] += 1;
             let (distance_symbol, extra) = distance_symbol(sequence.distance_index());
             distance[distance_symbol % DISTANCE_SYMBOLS] += 1;
-            extra_bits += u32::from(LENGTH_EXTRA[symbol]) + extra;
+            extra_bits += u32::from(LENGTHS[symbol].1) + extra;
         }
     }
     litlen[END_OF_BLOCK] += 1;

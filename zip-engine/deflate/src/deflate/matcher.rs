@@ -21,6 +21,8 @@ const SEQUENCES: usize = 4608;
 const SEQUENCES_RESERVE: usize = WINDOW_BYTES / Sequence::RUN_MAX + 2;
 /// Buckets of the hash table, two positions each: 32 KiB.
 const HASH_BITS: u32 = 13;
+/// Positions inside a match that are entered into the table. All of them gain 0.5 % of ratio and cost 3 to 12 instructions per byte.
+const INSERTIONS: usize = 4;
 /// Shortest match: the bytes that are hashed. Three-byte matches gain 0.1 % here and cost a second table.
 const HASHED_BYTES: usize = 4;
 
@@ -98,11 +100,11 @@ pub(super) struct Matcher {
     table: [u32; 1 << HASH_BITS],
 }
 
+/// Loads four bytes of the buffer. Positions are always below its end; the clamp lets the compiler see it.
 #[inline(always)]
-fn load32(bytes: &[u8], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(word)
+fn load32(buffer: &[u8; BUFFER_BYTES], at: usize) -> u32 {
+    let at = at.min(BUFFER_BYTES - 4);
+    u32::from_le_bytes([buffer[at], buffer[at + 1], buffer[at + 2], buffer[at + 3]])
 }
 
 #[inline(always)]
@@ -229,70 +231,70 @@ impl Matcher {
 
     /// Matches what is in the buffer. `flushing` says that no input follows for now.
     pub(super) fn collect(&mut self, flushing: bool) -> Collected {
-        let stop = if flushing { self.end } else { self.end.saturating_sub(LOOKAHEAD) };
-        let block_stop = self.block + BLOCK_BYTES;
+        // Where matching may begin: with all of a longest match in the buffer, or with the bytes that are hashed.
+        let reserve = if flushing { HASHED_BYTES - 1 } else { LOOKAHEAD };
+        let input_stop = self.end.saturating_sub(reserve);
+        let stop = input_stop.min(self.block + BLOCK_BYTES);
         let end = self.end;
+        let base = usize::from(self.base);
+        let distance_max = self.distance_max;
+        let buffer = &self.buffer;
+        let table = &mut self.table;
         let mut pos = self.pos;
         let mut run_start = self.run_start;
-        let mut full = false;
-        while pos < stop {
-            if pos >= block_stop || self.sequence_count >= SEQUENCES - SEQUENCES_RESERVE {
-                full = true;
-                break;
-            }
-            if end - pos < HASHED_BYTES {
-                pos = end;
-                break;
-            }
-            let word = load32(&self.buffer, pos);
-            let current = self.base.wrapping_add(pos as u16);
-            let slot = &mut self.table[hash(word)];
+        let mut count = self.sequence_count;
+        while pos < stop && count < SEQUENCES - SEQUENCES_RESERVE {
+            let word = load32(buffer, pos);
+            let current = base + pos;
+            let slot = &mut table[hash(word)];
             let candidates = *slot;
-            *slot = candidates << 16 | u32::from(current);
-            let reach = pos.min(self.distance_max);
-            let max = MATCH_BYTES_MAX.min(end - pos);
+            *slot = candidates << 16 | (current & 0xffff) as u32;
+            let reach = pos.min(distance_max);
 
-            let mut best_len = 0;
-            let mut best_distance = 0;
-            let newer = usize::from(current.wrapping_sub(candidates as u16));
-            if newer.wrapping_sub(1) < reach && load32(&self.buffer, pos - newer) == word {
-                best_len = match_length(&self.buffer, pos - newer, pos, max);
-                best_distance = newer;
-            }
-            let older = usize::from(current.wrapping_sub((candidates >> 16) as u16));
-            if older.wrapping_sub(1) < reach && load32(&self.buffer, pos - older) == word {
-                let len = match_length(&self.buffer, pos - older, pos, max);
-                if len > best_len {
-                    best_len = len;
-                    best_distance = older;
-                }
-            }
-            if best_len == 0 {
+            // A distance of 0 is 64 KiB or nothing.
+            let newer = current.wrapping_sub(candidates as usize) & 0xffff;
+            let newer_agrees = newer.wrapping_sub(1) < reach && load32(buffer, pos - newer) == word;
+            let older = current.wrapping_sub((candidates >> 16) as usize) & 0xffff;
+            let older_agrees = older.wrapping_sub(1) < reach && load32(buffer, pos - older) == word;
+            if !(newer_agrees || older_agrees) {
                 pos += 1;
                 continue;
             }
-            self.push(run_start, pos, best_len, best_distance);
-            let next = pos + best_len;
-            for at in pos + 1..next.min(end - HASHED_BYTES + 1) {
-                self.insert(at);
+            let max = MATCH_BYTES_MAX.min(end - pos);
+            let (mut len, mut distance) = (0, newer);
+            if newer_agrees {
+                len = match_length(buffer, pos - newer, pos, max);
+            }
+            if older_agrees {
+                let older_len = match_length(buffer, pos - older, pos, max);
+                if older_len > len {
+                    (len, distance) = (older_len, older);
+                }
+            }
+            let mut run = pos - run_start;
+            while run > Sequence::RUN_MAX {
+                self.sequences[count] = Sequence::literals(Sequence::RUN_MAX);
+                count += 1;
+                run -= Sequence::RUN_MAX;
+            }
+            self.sequences[count] = Sequence::new(run, len, distance);
+            count += 1;
+            let next = pos + len;
+            for at in (pos + 1)..next.min(end - HASHED_BYTES + 1).min(pos + 1 + INSERTIONS) {
+                let slot = &mut table[hash(load32(buffer, at))];
+                *slot = *slot << 16 | (base + at) as u32 & 0xffff;
             }
             pos = next;
             run_start = next;
         }
+        // The last bytes before a flush are too few to hash.
+        if flushing && pos >= input_stop && pos < self.block + BLOCK_BYTES {
+            pos = pos.max(end);
+        }
         self.pos = pos;
         self.run_start = run_start;
-        if full { Collected::BlockFull } else { Collected::InputUsed }
-    }
-
-    /// Appends the literals `run_start..pos` and a match.
-    #[inline(always)]
-    fn push(&mut self, run_start: usize, pos: usize, len: usize, distance: usize) {
-        let mut run = pos - run_start;
-        while run > Sequence::RUN_MAX {
-            self.push_sequence(Sequence::literals(Sequence::RUN_MAX));
-            run -= Sequence::RUN_MAX;
-        }
-        self.push_sequence(Sequence::new(run, len, distance));
+        self.sequence_count = count;
+        if pos < input_stop { Collected::BlockFull } else { Collected::InputUsed }
     }
 
     #[inline(always)]
