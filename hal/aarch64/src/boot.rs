@@ -13,7 +13,7 @@ pub const MAX_CORES: usize = 8;
 /// Length of a core's EL2 stack in bytes; the linker script reserves [`MAX_CORES`] of them. The lowest page is a guard that EL2 leaves unmapped.
 pub const EL2_STACK_BYTES: usize = 0x8_0000;
 /// Length of the boot core's EL1 stack in bytes.
-pub const EL1_STACK_BYTES: usize = 0x10_0000;
+pub const EL1_STACK_BYTES: usize = 0x40_0000;
 
 unsafe extern "C" {
     static __el2_stacks_start: u8;
