@@ -51,7 +51,7 @@ fn sm_i02_each_tlb_invalidation_drops_what_it_names_and_no_more() {
         (O::TlbiNhVa { vmid: 0, asid: 7, range: pages4k(0x1000, 1, 0, 0) }, NG, true, true),
         (O::TlbiNhVa { vmid: 0, asid: 7, range: pages4k(0x0000, 0, 1, 0) }, NG, true, false),
         (O::TlbiNhVa { vmid: 0, asid: 7, range: pages4k(0x0000, 1, 1, 0) }, NG, true, true),
-        (O::TlbiNhVa { vmid: 0, asid: 7, range: pages4k(0x0000, 0, 0, 2) }, NG, false, false),
+        (O::TlbiNhVa { vmid: 0, asid: 7, range: pages4k(0x0000, 1, 0, 2) }, NG, false, false),
         (O::TlbiNhVaa { vmid: 0, range: TlbiRange { tg: 3, ..pages4k(0, 1, 4, 0) } }, NG, false, false),
         (O::CFGI_ALL, NG, false, false),
     ];
@@ -137,6 +137,17 @@ fn a_denying_entry_is_cached_until_it_is_invalidated() {
     b.mem.set(at, OLD | PAGE_RW);
     assert!(b.write_at(0x1000).is_err(), "permission relaxed without TLBI");
     b.command(O::TlbiNhVa { vmid: 0, asid: 7, range: va(0x1000, Leaf::Only) });
+    assert_eq!(b.write_at(0x1000), Ok(OLD));
+}
+
+#[test]
+fn a_denying_entry_without_access_flag_is_not_cached() {
+    let mut b = Bench::stage1();
+    b.set_cd(CDTAB, CD | 1 << 43);
+    let at = b.map(0x1000, OLD | PAGE_RO & !0x400);
+    assert!(b.write_at(0x1000).is_err());
+    assert_eq!(b.mem.get(at), OLD | PAGE_RO & !0x400, "the access was not performed");
+    b.mem.set(at, OLD | PAGE_RW & !0x400);
     assert_eq!(b.write_at(0x1000), Ok(OLD));
 }
 
