@@ -17,9 +17,23 @@ use crate::space::TableDescription;
 use crate::stream_table::CdFormat;
 
 /// 64 KiB leaves of one stream's table: 1,024 SubstreamIDs each.
-const MAX_LEAVES: usize = 64;
+const MAX_LEAVES: usize = 16;
 /// SubstreamID bits of a linear table: 64 KiB.
 const LINEAR_BITS: u8 = 10;
+
+/// SubstreamID bits that a CD table of ours resolves on this SMMU, and whether it has two levels.
+const fn shape(features: &Features) -> (u8, bool) {
+    let is_two_level = features.two_level_cds && features.substream_bits > LINEAR_BITS;
+    let reach = if is_two_level || features.substream_bits < LINEAR_BITS { features.substream_bits } else { LINEAR_BITS };
+    (reach, is_two_level)
+}
+
+/// One more than the largest SubstreamID that can be bound: what the tables reach, and what the leaves have room for.
+pub(crate) const fn substream_limit(features: &Features) -> u32 {
+    let reach = 1 << shape(features).0;
+    let room = (MAX_LEAVES as u32) << SPLIT_64K;
+    if reach < room { reach } else { room }
+}
 
 /// How a context answers faults, and who else knows its ASID.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,8 +128,7 @@ pub(crate) struct CdTable<B> {
 impl<B: DmaBuffer> CdTable<B> {
     /// Makes an empty table for all SubstreamIDs of this SMMU, or for one context if it has none.
     pub(crate) fn new<M: DmaMapper<Buffer = B>>(memory: &M, features: &Features) -> Result<Self, SmmuError> {
-        let is_two_level = features.two_level_cds && features.substream_bits > LINEAR_BITS;
-        let substream_bits = if is_two_level { features.substream_bits } else { features.substream_bits.min(LINEAR_BITS) };
+        let (substream_bits, is_two_level) = shape(features);
         let bytes = if is_two_level {
             (L1CD_BYTES as usize) << (u32::from(substream_bits) - SPLIT_64K)
         } else {

@@ -15,6 +15,7 @@ use smmu_spec::{
 };
 use tock_registers::fields::FieldValue;
 
+use crate::cd_table::substream_limit;
 use crate::command_queue::CommandQueue;
 use crate::error::SmmuError;
 use crate::event_queue::{Event, EventQueue};
@@ -27,17 +28,15 @@ use crate::stream::Stream;
 use crate::stream_table::StreamTable;
 
 /// Streams that can be attached at a time.
-pub(crate) const MAX_STREAMS: usize = 64;
+pub(crate) const MAX_STREAMS: usize = 32;
 /// Address spaces in use at a time.
-pub(crate) const MAX_SPACES: usize = 1024;
+pub(crate) const MAX_SPACES: usize = 512;
 /// Stalls reported and not yet answered.
 pub(crate) const MAX_STALLS: usize = 128;
 /// log2 of the longest Event queue that the driver uses.
 const MAX_EVENT_QUEUE_LOG2: u8 = 7;
 /// Events set aside while an address space is taken down: twice a full queue.
 pub(crate) const MAX_DEFERRED: usize = 2 << MAX_EVENT_QUEUE_LOG2;
-/// SubstreamIDs and ASIDs that the driver hands out.
-const MAX_IDENTIFIERS: u32 = 0x1_0000;
 
 /// What kind of memory the driver's mapper hands out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,7 +138,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             table,
             streams: Vec::new(),
             spaces: Vec::new(),
-            substreams: Numbers::new((1 << features.substream_bits).min(MAX_IDENTIFIERS)),
+            substreams: Numbers::new(substream_limit(&features)),
             asids: Numbers::new(1 << features.asid_bits),
             stalls: Vec::new(),
             deferred: Deque::new(),

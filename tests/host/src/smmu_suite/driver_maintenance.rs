@@ -247,7 +247,7 @@ fn sm_p10_all_substreams_can_be_taken_and_one_returned_is_enough() {
         last = Some(substream);
         count += 1;
     }
-    assert_eq!((count, bench.driver.allocate_substream()), (65_535, Err(SmmuError::NoIdentifiers)));
+    assert_eq!((count, bench.driver.allocate_substream()), (16_383, Err(SmmuError::NoIdentifiers)));
     bench.driver.free_substream(last.unwrap()).unwrap();
     assert_eq!(bench.driver.allocate_substream(), Ok(last.unwrap()));
 }
