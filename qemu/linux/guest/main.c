@@ -61,7 +61,8 @@ static void fill_text(uint8_t *out, size_t bytes)
 static int round_trip(enum format format, size_t bytes, int sleep)
 {
 	struct queue c, d;
-	uint8_t *plain = untouched(bytes), *packed = untouched(2 * bytes + PAGE), *back = untouched(bytes + PAGE);
+	const size_t room = 2 * bytes + PAGE;
+	uint8_t *plain = untouched(bytes), *packed = untouched(room), *back = untouched(bytes + PAGE);
 	struct request r;
 	int error;
 
@@ -69,9 +70,9 @@ static int round_trip(enum format format, size_t bytes, int sleep)
 	fill_text(plain, bytes);
 	CHECK(!(error = queue_open(&c, device, COMPRESS)), "error %d", error);
 	CHECK(!(error = queue_open(&d, device, DECOMPRESS)), "error %d", error);
-	r = (struct request){ .format = format, .source = plain, .source_bytes = bytes, .destination = packed, .destination_bytes = 2 * bytes };
+	r = (struct request){ .format = format, .source = plain, .source_bytes = bytes, .destination = packed, .destination_bytes = room };
 	CHECK(!(error = queue_run(&c, &r, sleep)), "error %d", error);
-	CHECK(r.status == STATUS_OK && r.consumed == bytes && r.produced > 0, "status %#x consumed %u produced %u", r.status, r.consumed, r.produced);
+	CHECK((r.status == STATUS_OK || r.status == STATUS_NEGATIVE_COMPRESSION) && r.consumed == bytes && r.produced > 0, "status %#x consumed %u produced %u", r.status, r.consumed, r.produced);
 	CHECK(bytes < PAGE || r.produced < bytes, "%u bytes out of %zu", r.produced, bytes);
 	r = (struct request){ .format = format, .source = packed, .source_bytes = r.produced, .destination = back, .destination_bytes = bytes };
 	CHECK(!(error = queue_run(&d, &r, sleep)), "error %d", error);
@@ -81,7 +82,7 @@ static int round_trip(enum format format, size_t bytes, int sleep)
 	queue_close(&c);
 	queue_close(&d);
 	munmap(plain, bytes);
-	munmap(packed, 2 * bytes + PAGE);
+	munmap(packed, room);
 	munmap(back, bytes + PAGE);
 	return 0;
 }
@@ -126,9 +127,10 @@ static int check_unmapped_source(void)
 	int error;
 
 	CHECK(good && out && hole, "out of memory");
-	munmap(hole, PAGE);
 	fill_text(good, PAGE);
 	CHECK(!(error = queue_open(&q, device, COMPRESS)), "error %d", error);
+	/* only now: opening a queue maps memory, perhaps just there */
+	CHECK(!munmap(hole, PAGE), "errno %d", errno);
 	r = (struct request){ .format = ZLIB, .source = hole, .source_bytes = PAGE, .destination = out, .destination_bytes = 2 * PAGE };
 	CHECK(!(error = queue_run(&q, &r, 0)), "error %d", error);
 	CHECK(r.status != STATUS_OK, "accepted a hole");
