@@ -61,6 +61,11 @@ pub enum ZipError {
         /// The completion's.
         received: u64,
     },
+    /// The engine took nothing and wrote nothing, although it had input and room.
+    NoProgress {
+        /// Offset of the input.
+        offset: u64,
+    },
     /// The completion counts more bytes than the request had.
     BadCount {
         /// Input bytes it claims.
@@ -87,6 +92,7 @@ impl fmt::Display for ZipError {
             Self::InputTooLong => f.write_str("input longer than one request"),
             Self::Finished => f.write_str("stream has ended"),
             Self::WrongTag { sent, received } => write!(f, "completion of request {received:#x} in place of {sent:#x}"),
+            Self::NoProgress { offset } => write!(f, "no progress at offset {offset}"),
             Self::BadCount { consumed, produced } => write!(f, "completion counts {consumed} bytes in, {produced} out"),
         }
     }
@@ -375,7 +381,7 @@ impl<'m> ZipCompressor<'m> {
     /// Compresses a chunk: one request at most. With `Flush::Finish` the stream ends behind `input`, once all of it was taken.
     ///
     /// # Errors
-    /// `OutputTooSmall`, `Finished`, `Data`, `Queue`; after `Data` and `Queue` the stream is lost.
+    /// `OutputTooSmall`, `Finished`, `Data`, `NoProgress`, `Queue`; after any but the first two the stream is lost.
     pub fn compress<S: System>(
         &mut self,
         queue: &mut ZipQueue<'_, S>,
@@ -413,6 +419,9 @@ impl<'m> ZipCompressor<'m> {
         }
         self.running.follow(&completion);
         let consumed = completion.consumed as usize;
+        if consumed == 0 && completion.produced == 0 && !(is_last && taken == 0) {
+            return Err(ZipError::NoProgress { offset: self.total_in });
+        }
         self.total_in += consumed as u64;
         self.is_finished = is_last && consumed == taken && !self.running.has_held_output();
         Ok(ChunkProgress {
@@ -465,7 +474,7 @@ impl<'m> ZipDecompressor<'m> {
     /// Decompresses a chunk: one request at most. `consumed` stops exactly behind the trailer.
     ///
     /// # Errors
-    /// `Header`, `Data`, `OutputTooSmall`, `Finished`, `Queue`; the stream is then lost.
+    /// `Header`, `Data`, `NoProgress`, `OutputTooSmall`, `Finished`, `Queue`; after any but `OutputTooSmall` and `Finished` the stream is lost.
     pub fn decompress<S: System>(
         &mut self,
         queue: &mut ZipQueue<'_, S>,
@@ -491,6 +500,9 @@ impl<'m> ZipDecompressor<'m> {
         let is_end = completion.status == Status::END_OF_STREAM && completion.is_last_block;
         if !is_end && completion.status != Status::SUCCESS {
             return Err(ZipError::Data { status: completion.status, offset: self.total_in + u64::from(completion.consumed) });
+        }
+        if !is_end && completion.consumed == 0 && completion.produced == 0 {
+            return Err(ZipError::NoProgress { offset: self.total_in });
         }
         self.running.follow(&completion);
         self.is_finished = is_end;

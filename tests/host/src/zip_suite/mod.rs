@@ -1,1 +1,12 @@
-//! zip_suite
+//! The ZIP engine: requests over flat memory, stalls and aborts, streams, hostile entries, registers, and the user library on a mock device.
+
+mod bad_input;
+mod correctness;
+mod output;
+mod registers;
+mod rig;
+mod stalls;
+mod streams;
+mod user_device;
+mod user_queue;
+mod user_zip;

@@ -1,0 +1,457 @@
+//! One node with one queue behind the user library: a kernel that keeps a log, rings in weakly ordered memory, a device that tests drive.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use hal::{Barriers, DmaBuffer, DmaError, DmaMapper, DmaPort, Iova, Pa, PhysMemory, Region, Requester};
+use qm_spec::{Cqe, Doorbell, DoorbellCommand, DoorbellLayout, DusLayout};
+use uacce_abi::{Attribute, Call, Command, Errno, Kernel, QpContext, QpInfo};
+use uacce_user::{SharedRegion, System};
+use zip_model::{Direction, EngineMemory, Job, Step};
+use zip_spec::{Capabilities, Sqe};
+
+use super::rig::WHO;
+use crate::support::{HostBuffer, HostDma, HostMemory};
+
+pub const NUMBER: u16 = 6;
+
+/// What a test sees of the kernel and of the doorbell, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Did {
+    Open(u32),
+    Context(u16),
+    Info,
+    Map(Region, u64),
+    Start,
+    Put,
+    Close,
+    Poll(u64),
+    Sq(u16),
+    Cq { head: u16, arms: bool },
+}
+
+/// How entries are answered.
+pub enum Engine {
+    /// dw0 = the entry's number of arrival, dw1 = its dw4, status 0.
+    Echo,
+    /// By the engine's model, over a shadow of the process's memory.
+    Zip(Box<EngineMemory>, Shadow, Capabilities),
+}
+
+/// A process's memory as the engine sees it: only what a test has registered or the engine has written.
+#[derive(Default)]
+pub struct Shadow {
+    pages: BTreeMap<u64, Box<[u8; 4096]>>,
+    /// What was written since the last take.
+    pub written: Vec<(u64, Vec<u8>)>,
+    /// Writes to a page without entry make one; reads abort.
+    pub reads_of_nothing: u32,
+}
+
+impl Shadow {
+    pub fn store(&mut self, at: u64, data: &[u8]) {
+        for (i, byte) in data.iter().enumerate() {
+            let at = at + i as u64;
+            self.pages.entry(at / 4096).or_insert_with(|| Box::new([0; 4096]))[(at % 4096) as usize] = *byte;
+        }
+    }
+}
+
+impl DmaPort for Shadow {
+    fn read(&mut self, who: Requester, from: Iova, out: &mut [u8]) -> Result<(), DmaError> {
+        assert_eq!(who, WHO);
+        let Some(page) = self.pages.get(&(from.0 / 4096)) else {
+            self.reads_of_nothing += 1;
+            return Err(DmaError::Abort);
+        };
+        let at = (from.0 % 4096) as usize;
+        out.copy_from_slice(&page[at..at + out.len()]);
+        Ok(())
+    }
+    fn write(&mut self, who: Requester, to: Iova, data: &[u8]) -> Result<(), DmaError> {
+        assert_eq!(who, WHO);
+        self.store(to.0, data);
+        self.written.push((to.0, data.to_vec()));
+        Ok(())
+    }
+}
+
+/// Attributes of a node.
+#[derive(Clone)]
+pub struct Node {
+    pub api: &'static str,
+    pub algorithms: &'static str,
+    pub flags: &'static str,
+    pub instances: &'static str,
+    pub dus_bytes: u64,
+    pub mmio_bytes: u64,
+    pub open: Result<i32, Errno>,
+}
+
+pub struct State {
+    pub nodes: Vec<Node>,
+    pub info: QpInfo,
+    pub layout: DusLayout,
+    pub engine: RefCell<Engine>,
+    /// Serve entries in the doorbell's store; else when a test says so.
+    pub is_eager: Cell<bool>,
+    /// Serve entries when the process polls.
+    pub serves_on_poll: Cell<bool>,
+    pub poll_revents: Cell<u16>,
+    pub refuses: Cell<Option<(Command, Errno)>>,
+    log: RefCell<Vec<Did>>,
+    memory: RefCell<HostMemory>,
+    dus: Rc<HostBuffer>,
+    sq_head: Cell<u16>,
+    sq_tail: Cell<u16>,
+    cq_tail: Cell<u16>,
+    phase: Cell<bool>,
+    direction: Cell<Direction>,
+    arrivals: Cell<u32>,
+    /// Entries as the device fetched them.
+    pub fetched: RefCell<VecDeque<Sqe>>,
+    started: Cell<bool>,
+    pub relaxes: Cell<u64>,
+}
+
+/// The system below the library; a clone is another handle.
+#[derive(Clone)]
+pub struct Mock {
+    pub state: Rc<State>,
+    pub dma: HostDma,
+}
+
+/// A mapped region of the mock.
+pub enum MockRegion {
+    Dus(Rc<HostBuffer>),
+    Doorbell(Rc<State>),
+}
+
+const DUS_AT: u64 = 0x20_0000_0000;
+const MMIO_AT: u64 = 0x20_1000_0000;
+const ARENA: u64 = 0x100_0000;
+
+impl Mock {
+    pub fn new(depth: u16) -> Self {
+        Self::with(depth, |_| {})
+    }
+
+    /// A node `hisi_qm_v3` for all formats, changed by `change`.
+    pub fn with(depth: u16, change: impl FnOnce(&mut Vec<Node>)) -> Self {
+        let layout = DusLayout::new(128, depth.into(), depth.into(), 4096);
+        let memory = HostMemory::new();
+        let dma = HostDma::new(&memory, Pa(ARENA), 1 << 20);
+        let dus = Rc::new(dma.alloc(layout.len_bytes(), 4096).unwrap());
+        let mut nodes = vec![Node {
+            api: "hisi_qm_v3",
+            algorithms: "zlib\ngzip\ndeflate",
+            flags: "1",
+            instances: "4",
+            dus_bytes: layout.len_bytes() as u64,
+            mmio_bytes: 0x1_0000,
+            open: Ok(3),
+        }];
+        change(&mut nodes);
+        let state = State {
+            nodes,
+            info: QpInfo { sqe_size: 128, sq_depth: depth, cq_depth: depth, reserved: 0 },
+            layout,
+            engine: RefCell::new(Engine::Echo),
+            is_eager: Cell::new(true),
+            serves_on_poll: Cell::new(false),
+            poll_revents: Cell::new(0),
+            refuses: Cell::new(None),
+            log: RefCell::default(),
+            memory: RefCell::new(memory),
+            dus,
+            sq_head: Cell::new(0),
+            sq_tail: Cell::new(0),
+            cq_tail: Cell::new(0),
+            phase: Cell::new(true),
+            direction: Cell::new(Direction::Compress),
+            arrivals: Cell::new(0),
+            fetched: RefCell::default(),
+            started: Cell::new(false),
+            relaxes: Cell::new(0),
+        };
+        Self { state: Rc::new(state), dma }
+    }
+
+    /// A node whose queue runs the engine's model.
+    pub fn zip(capabilities: Capabilities) -> Self {
+        let mock = Self::with(64, |nodes| {
+            if !capabilities.is_pasid_per_queue {
+                (nodes[0].api, nodes[0].algorithms, nodes[0].mmio_bytes) = ("hisi_qm_v2", capabilities.algorithm_names(), 0x2000);
+            }
+        });
+        *mock.state.engine.borrow_mut() = Engine::Zip(Box::default(), Shadow::default(), capabilities);
+        mock
+    }
+
+    pub fn take_log(&self) -> Vec<Did> {
+        self.state.log.take()
+    }
+
+    /// Puts bytes where the engine will find them.
+    pub fn register(&self, data: &[u8]) {
+        if let Engine::Zip(_, shadow, _) = &mut *self.state.engine.borrow_mut() {
+            shadow.store(data.as_ptr().expose_provenance() as u64, data);
+        }
+    }
+
+    /// Copies what the engine has written inside `buffer` into it.
+    pub fn fetch(&self, buffer: &mut [u8]) {
+        if let Engine::Zip(_, shadow, _) = &mut *self.state.engine.borrow_mut() {
+            let base = buffer.as_mut_ptr().expose_provenance() as u64;
+            for (at, data) in shadow.written.drain(..) {
+                if let Some(offset) = at.checked_sub(base).filter(|offset| *offset < buffer.len() as u64) {
+                    buffer[offset as usize..offset as usize + data.len()].copy_from_slice(&data);
+                }
+            }
+        }
+    }
+
+    pub fn set_tx_stop(&self) {
+        self.state.device_write(self.state.layout.tx_stop_offset(), &1u32.to_le_bytes());
+        self.dma.dma_rmb();
+    }
+    pub fn set_rx_stop(&self) {
+        self.state.device_write(self.state.layout.rx_stop_offset(), &1u32.to_le_bytes());
+        self.dma.dma_rmb();
+    }
+    /// Serves what was submitted, at most `most` entries.
+    pub fn serve(&self, most: usize) -> usize {
+        self.state.serve(most)
+    }
+    /// Writes a completion of a test's making.
+    pub fn complete_with(&self, cqe: Cqe) {
+        self.state.complete(cqe);
+    }
+}
+
+impl State {
+    fn device_write(&self, offset: usize, data: &[u8]) {
+        let at = Pa(self.dus.device_address().0 + offset as u64);
+        self.memory.borrow_mut().write(at, data).unwrap();
+    }
+
+    fn device_read(&self, offset: usize, out: &mut [u8]) {
+        let at = Pa(self.dus.device_address().0 + offset as u64);
+        self.memory.borrow_mut().read(at, out).unwrap();
+    }
+
+    /// A queue begins a life: ring positions at 0, completions and stop words zeroed.
+    fn restart(&self) {
+        let cq = self.layout.cq_offset();
+        self.device_write(cq, &vec![0; self.layout.len_bytes() - cq]);
+        self.sq_head.set(0);
+        self.sq_tail.set(0);
+        self.cq_tail.set(0);
+        self.phase.set(true);
+    }
+
+    fn doorbell(&self, offset: usize, value: u64) {
+        assert_eq!(offset, 0x1000);
+        assert!(self.started.get(), "doorbell before start");
+        let doorbell = Doorbell::decode(value, DoorbellLayout::V2);
+        assert_eq!((doorbell.queue, doorbell.rand), (NUMBER, 0));
+        match doorbell.command {
+            DoorbellCommand::SQ => {
+                self.log.borrow_mut().push(Did::Sq(doorbell.index));
+                self.sq_tail.set(doorbell.index);
+                if self.is_eager.get() {
+                    self.serve(usize::MAX);
+                }
+            }
+            DoorbellCommand::CQ => self.log.borrow_mut().push(Did::Cq { head: doorbell.index, arms: doorbell.arms() }),
+            other => panic!("{other:?} on a queue's page"),
+        }
+    }
+
+    fn serve(&self, most: usize) -> usize {
+        let mut served = 0;
+        while served < most && self.sq_head.get() != self.sq_tail.get() {
+            let index = self.sq_head.get();
+            let mut bytes = [0; 128];
+            self.device_read(usize::from(index) * 128, &mut bytes);
+            let mut sqe = Sqe(core::array::from_fn(|i| u32::from_le_bytes(bytes[4 * i..4 * i + 4].try_into().unwrap())));
+            self.fetched.borrow_mut().push_back(sqe);
+            self.answer(&mut sqe);
+            let bytes: Vec<u8> = sqe.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+            self.device_write(usize::from(index) * 128, &bytes);
+            self.sq_head.set((index + 1) % self.info.sq_depth);
+            self.complete(Cqe { sq_head: index, sq_num: NUMBER, phase: self.phase.get() });
+            served += 1;
+        }
+        served
+    }
+
+    fn complete(&self, cqe: Cqe) {
+        let at = self.layout.cq_offset() + usize::from(self.cq_tail.get()) * 16;
+        let bytes: Vec<u8> = cqe.encode().iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.device_write(at, &bytes);
+        self.cq_tail.set((self.cq_tail.get() + 1) % self.info.cq_depth);
+        if self.cq_tail.get() == 0 {
+            self.phase.set(!self.phase.get());
+        }
+    }
+
+    fn answer(&self, sqe: &mut Sqe) {
+        match &mut *self.engine.borrow_mut() {
+            Engine::Echo => {
+                self.arrivals.set(self.arrivals.get() + 1);
+                sqe.set_result(self.arrivals.get(), sqe.0[4], zip_spec::Status::SUCCESS, false);
+            }
+            Engine::Zip(memory, shadow, capabilities) => {
+                let mut job = Job::with_capabilities(sqe.0, self.direction.get(), WHO, capabilities);
+                loop {
+                    match job.step(shadow, memory) {
+                        Step::Progress => {}
+                        Step::Done(words) => break *sqe = Sqe(words),
+                        Step::Stalled(tag) => panic!("{tag:?}"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn attribute(&self, node: u32, attribute: Attribute) -> Result<String, Errno> {
+        let node = self.nodes.get(node as usize).ok_or(Errno::ENODEV)?;
+        Ok(match attribute {
+            Attribute::Name => "mock".into(),
+            Attribute::Api => node.api.into(),
+            Attribute::Flags => node.flags.into(),
+            Attribute::AvailableInstances => node.instances.into(),
+            Attribute::Algorithms => node.algorithms.into(),
+            Attribute::RegionMmioSize => node.mmio_bytes.to_string(),
+            Attribute::RegionDusSize => node.dus_bytes.to_string(),
+        })
+    }
+
+    fn call(&self, call: Call<'_>) -> Result<u64, Errno> {
+        let log = |did| self.log.borrow_mut().push(did);
+        match call {
+            Call::Attribute { node, attribute, into } => {
+                let value = self.attribute(node.0, attribute)?;
+                into.get_mut(..value.len()).ok_or(Errno::ERANGE)?.copy_from_slice(value.as_bytes());
+                Ok(value.len() as u64)
+            }
+            Call::OpenNode { node } => {
+                log(Did::Open(node.0));
+                self.nodes[node.0 as usize].open.map(|fd| fd as u64)
+            }
+            Call::Ioctl { command, argument, .. } => {
+                if let Some((refused, errno)) = self.refuses.get()
+                    && refused == command
+                {
+                    return Err(errno);
+                }
+                match command {
+                    Command::SET_QP_CTX => {
+                        let qc_type = QpContext::from_bytes(argument[..4].try_into().unwrap()).qc_type;
+                        log(Did::Context(qc_type));
+                        self.direction.set(Direction::from_alg_type(qc_type as u8).unwrap());
+                        argument.copy_from_slice(&QpContext { id: NUMBER, qc_type }.to_bytes());
+                    }
+                    Command::SET_QP_INFO => {
+                        log(Did::Info);
+                        argument.copy_from_slice(&self.info.to_bytes());
+                    }
+                    Command::START_Q => {
+                        log(Did::Start);
+                        self.restart();
+                        self.started.set(true);
+                    }
+                    Command::PUT_Q => {
+                        log(Did::Put);
+                        self.started.set(false);
+                    }
+                    other => panic!("{other:?}"),
+                }
+                Ok(0)
+            }
+            Call::MapRegion { region, len_bytes, .. } => {
+                log(Did::Map(region, len_bytes));
+                Ok(if region == Region::Dus { DUS_AT } else { MMIO_AT })
+            }
+            Call::Close { .. } => {
+                log(Did::Close);
+                Ok(0)
+            }
+            Call::Poll { entries, timeout_nanoseconds } => {
+                log(Did::Poll(timeout_nanoseconds));
+                if self.serves_on_poll.get() {
+                    self.serve(1);
+                }
+                entries[0].revents = self.poll_revents.get();
+                Ok(u64::from(entries[0].revents != 0))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Kernel for Mock {
+    fn invoke(&self, call: Call<'_>) -> i64 {
+        match self.state.call(call) {
+            Ok(value) => value as i64,
+            Err(errno) => errno.to_result(),
+        }
+    }
+}
+
+impl Barriers for Mock {
+    fn dma_wmb(&self) {
+        self.dma.dma_wmb();
+    }
+    fn dma_rmb(&self) {
+        self.dma.dma_rmb();
+    }
+}
+
+impl System for Mock {
+    type Region = MockRegion;
+
+    fn region(&self, at: u64, len_bytes: usize) -> MockRegion {
+        match at {
+            DUS_AT => {
+                assert_eq!(len_bytes, self.state.layout.len_bytes());
+                MockRegion::Dus(self.state.dus.clone())
+            }
+            MMIO_AT => MockRegion::Doorbell(self.state.clone()),
+            _ => panic!("no region at {at:#x}"),
+        }
+    }
+
+    fn relax(&self) {
+        self.state.relaxes.set(self.state.relaxes.get() + 1);
+    }
+}
+
+impl SharedRegion for MockRegion {
+    fn read32(&self, offset: usize) -> u32 {
+        match self {
+            Self::Dus(buffer) => buffer.read32(offset),
+            Self::Doorbell(_) => panic!("a doorbell is never read"),
+        }
+    }
+    fn write64(&self, offset: usize, value: u64) {
+        match self {
+            Self::Dus(_) => panic!("the rings are written by entry"),
+            Self::Doorbell(state) => state.doorbell(offset, value),
+        }
+    }
+    fn write_entry(&self, offset: usize, words: &[u64; 16]) {
+        let Self::Dus(buffer) = self else { panic!("an entry in the doorbell page") };
+        for (i, word) in words.iter().enumerate() {
+            buffer.write64(offset + 8 * i, *word);
+        }
+    }
+    fn read_entry(&self, offset: usize, words: &mut [u64; 16]) {
+        let Self::Dus(buffer) = self else { panic!("an entry in the doorbell page") };
+        for (i, word) in words.iter_mut().enumerate() {
+            *word = buffer.read64(offset + 8 * i);
+        }
+    }
+}
