@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tinyjson::JsonValue;
 
 /// A row of the table.
 pub struct Row {
@@ -71,28 +72,37 @@ fn one_of(cell: &str, words: [&str; 2], line: &str) -> bool {
 pub fn members() -> BTreeMap<String, Member> {
     let output = cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output().expect("cargo runs");
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
-    let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
-    let ours: BTreeSet<String> = packages.iter().map(|package| text(&package["name"])).collect();
+    let text = String::from_utf8(output.stdout).expect("cargo metadata is UTF-8");
+    let metadata: JsonValue = text.parse().expect("cargo metadata is JSON");
+    let packages = list(&metadata["packages"]);
+    let ours: BTreeSet<String> = packages.iter().map(|package| string(&package["name"])).collect();
     packages
         .iter()
         .map(|package| {
-            let of_kind = |wanted: &[Option<&str>]| -> BTreeSet<String> {
-                let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
-                dependencies
-                    .filter(|dependency| wanted.contains(&dependency["kind"].as_str()))
-                    .map(|dependency| text(&dependency["name"]))
+            let of_kind = |wanted: &[&str]| -> BTreeSet<String> {
+                list(&package["dependencies"])
+                    .iter()
+                    // An ordinary dependency has the kind null.
+                    .filter(|dependency| wanted.contains(&dependency["kind"].get::<String>().map_or("normal", String::as_str)))
+                    .map(|dependency| string(&dependency["name"]))
                     .filter(|name| ours.contains(name))
                     .collect()
             };
-            let manifest = PathBuf::from(text(&package["manifest_path"]));
+            let manifest = PathBuf::from(string(&package["manifest_path"]));
             let member = Member {
                 directory: manifest.parent().expect("a manifest lies in a directory").to_owned(),
-                knows: of_kind(&[None, Some("build")]),
-                knows_in_tests: of_kind(&[Some("dev")]),
+                knows: of_kind(&["normal", "build"]),
+                knows_in_tests: of_kind(&["dev"]),
             };
-            (text(&package["name"]), member)
+            (string(&package["name"]), member)
         })
         .collect()
+}
+
+fn list(value: &JsonValue) -> &[JsonValue] {
+    value.get::<Vec<JsonValue>>().expect("a list")
+}
+
+fn string(value: &JsonValue) -> String {
+    value.get::<String>().expect("a string").clone()
 }

@@ -7,11 +7,9 @@ use super::crates::{cargo, root, table};
 use std::process::Output;
 
 /// Runs `cargo test --lib` for the host and returns its output.
-fn run(packages: &[String], more: &[&str]) -> Output {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+fn run(packages: &[String], more: &[&std::ffi::OsStr]) -> Output {
     let mut cargo = cargo();
-    cargo.args(["test", "--quiet", "--target", "host-tuple", "--lib", "--no-fail-fast", "--target-dir"]).arg(target.join("units"));
-    cargo.args(more);
+    cargo.args(["test", "--quiet", "--target", "host-tuple", "--lib", "--no-fail-fast"]).args(more);
     for package in packages {
         cargo.args(["--package", package]);
     }
@@ -34,15 +32,16 @@ fn unit_tests_of_the_crates() {
     let packages: Vec<String> =
         table().into_iter().filter(|(name, row)| row.host_tests && name != "qemu-runner").map(|(name, _)| name).collect();
     assert!(packages.len() > 10, "the table names too few crates: {packages:?}");
-    let count = judge(&run(&packages, &[]), packages.len());
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into).join("units");
+    let count = judge(&run(&packages, &["--target-dir".as_ref(), target.as_os_str()]), packages.len());
     println!("{count} unit tests in {} crates", packages.len());
     assert!(count > 0);
 }
 
-/// The runner is built by its own profile, as it is for a run.
+/// The runner is built by its own profile, in the place where it is built for a run: no other build goes on there.
 #[test]
 fn unit_tests_of_the_runner() {
-    let count = judge(&run(&["qemu-runner".to_owned()], &["--profile", "runner"]), 1);
+    let count = judge(&run(&["qemu-runner".to_owned()], &["--profile".as_ref(), "runner".as_ref()]), 1);
     println!("{count} unit tests");
     assert!(count > 0);
 }
