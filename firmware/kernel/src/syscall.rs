@@ -320,7 +320,10 @@ fn open_host_file(space: SpaceId, path: UserSlice, mode: OpenMode) -> Result<u64
 fn spawn(parent: u32, space: SpaceId, program: UserSlice, arguments: UserSlice) -> Result<u64, Errno> {
     let (program, arguments) = (copy_string(space, program)?, copy_string(space, arguments)?);
     let program = boot::program(&program).ok_or(Errno::ENOENT)?;
-    task::spawn_child(Some(parent), program.name, program.entry, 0, &arguments).map(|id| u64::from(id.0))
+    let child = task::spawn_child(Some(parent), program.name, program.entry, 0, &arguments)?;
+    // From now on the caller has somebody to share the core with.
+    task::arm_timer();
+    Ok(u64::from(child.0))
 }
 
 /// What an exception class that kills is called.
