@@ -100,6 +100,18 @@ fn code_lines(text: &str) -> usize {
     code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
+/// What a block does not have is found from one page.
+#[test]
+fn every_table_of_limits_is_in_the_index() {
+    let index = std::fs::read_to_string(root().join("docs/NOT_SUPPORTED.md")).expect("docs/NOT_SUPPORTED.md is readable");
+    let missing: Vec<PathBuf> = tracked()
+        .into_iter()
+        .filter(|name| name.starts_with("docs/not_supported"))
+        .filter(|name| !index.contains(&format!("({})", name.strip_prefix("docs").unwrap_or(name).display())))
+        .collect();
+    assert!(missing.is_empty(), "docs/NOT_SUPPORTED.md has no link to {missing:?}");
+}
+
 #[test]
 fn a_word_is_found_only_where_it_stands_alone() {
     let count = |line: &str| offences(std::iter::once((PathBuf::from("a"), line.to_owned())), &["/etc/".to_owned()]).len();
