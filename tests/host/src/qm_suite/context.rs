@@ -129,7 +129,9 @@ fn qm_x05_taking_the_share_away_ends_the_queues() {
     s.ring_page(1, sq_doorbell(1, 2));
     let task = s.take().unwrap();
     s.vft(0, 0);
+    machine.port.take_log();
     assert_eq!(s.give_back(task), Completion::Dropped);
+    assert_eq!(machine.port.take_log().len(), 0, "no access for a queue that is somebody else's by now");
     assert!(s.take().is_none() && !s.model.queue_view(1).unwrap().running);
     s.ring_page(1, sq_doorbell(1, 2));
     assert!(s.take().is_none());

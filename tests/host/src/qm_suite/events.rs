@@ -317,3 +317,20 @@ fn masked_sources_wait_and_are_told_when_unmasked() {
     s.ring(0x2000, 0x0000_0001_0000_2000);
     assert_eq!(s.read(0x8), 0);
 }
+
+/// A timer may call the handler without an interrupt: nothing but the handler's own barrier stands between the event and its completion.
+#[test]
+fn qm_p02_a_completion_is_not_older_than_its_event() {
+    let machine = Machine::v3(4);
+    let mut driver = machine.started();
+    let queue = machine.queue(&mut driver);
+    for round in 0..5 {
+        driver.submit(queue, &SQE).unwrap();
+        assert_eq!(driver.poll_completion(queue, &mut [0; 32]), Ok(None));
+        machine.silicon().run();
+        let mut told = 0;
+        driver.handle_eq(|_| told += 1);
+        assert_eq!((told, consume(&mut driver, queue)), (1, 1), "round {round}");
+        driver.arm(queue).unwrap();
+    }
+}
