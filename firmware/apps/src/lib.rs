@@ -18,6 +18,8 @@ pub use zip::run_zip;
 
 #[cfg(target_os = "none")]
 pub use programs::{PROGRAMS, Program, find_program};
+#[cfg(target_os = "none")]
+pub use svc::SvcSystem;
 
 /// What an app needs beyond the queue library: memory of its own that comes into being as it is touched.
 pub trait AppSystem: uacce_user::System {

@@ -8,13 +8,13 @@ use core::arch::asm;
 
 use hal::Barriers;
 use uacce_abi::{Call, Errno, Kernel, Protection};
-use uacce_user::{System, UserRegion};
+use uacce_user::{QueueRegions, System, UserQueueMemory};
 
 use crate::AppSystem;
 
 /// The kernel, reached by `svc`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SvcSystem;
+pub struct SvcSystem;
 
 impl Kernel for SvcSystem {
     fn invoke(&self, mut call: Call<'_>) -> i64 {
@@ -55,12 +55,12 @@ impl Barriers for SvcSystem {
 }
 
 impl System for SvcSystem {
-    type Region = UserRegion;
+    type Memory = UserQueueMemory;
 
-    fn region(&self, at: u64, len_bytes: usize) -> UserRegion {
-        // SAFETY: the library calls this with what MapRegion has just returned for a queue of its own: a page-aligned mapping that no
-        // reference points to and that lives until the queue, which owns the region, closes its handle.
-        unsafe { UserRegion::new(at, len_bytes) }
+    fn queue_memory(&self, regions: &QueueRegions) -> UserQueueMemory {
+        // SAFETY: the library calls this with what MapRegion has just returned for a queue of its own: page-aligned mappings that no
+        // reference points to and that live until the queue, which owns the value, closes its handle.
+        unsafe { UserQueueMemory::new(regions) }
     }
 
     #[inline(always)]

@@ -15,10 +15,10 @@ mod zip;
 
 pub use container::{GzipField, HeaderError, HeaderReader};
 pub use error::WdError;
-pub use mapping::UserRegion;
+pub use mapping::UserQueueMemory;
 pub use node::{Direction, QueueFormat, Wanted};
 pub use queue::{CompletionWait, WdQueue, wd_flush, wd_recv, wd_recv_sync, wd_release_queue, wd_request_queue, wd_send};
-pub use system::{SharedRegion, System};
+pub use system::{QueueMemory, QueueRegions, System};
 pub use zip::{
     ChunkProgress, MAX_REQUEST_BYTES, MIN_OUTPUT_BYTES, OneShot, StreamContext, Tail, ZipCompressor, ZipDecompressor, ZipError, ZipQueue,
     compress_one_shot, decompress_one_shot,

@@ -1,102 +1,193 @@
 //! The one place where the library touches mapped memory.
 //!
-//! Invariant: a [`UserRegion`] spans memory that stays mapped, readable and writable, for as long as the value lives, and that no Rust
-//! reference points to: the device writes it behind the compiler's back, so every access is volatile and of a fixed width.
+//! Invariant: a [`UserQueueMemory`] points into two mappings that stay mapped, readable and writable, for as long as the value lives, and
+//! that no Rust reference points to: the device writes them behind the compiler's back, so every access is volatile and of a fixed width.
+//! The pointers are aligned and, with an index below the depth that is kept beside them, in bounds: both are checked once, at the start.
 #![allow(unsafe_code)]
 
-use crate::SharedRegion;
+use qm_spec::CQE_BYTES;
+use zip_spec::{SQE_BYTES, Sqe};
 
-/// A region that the kernel has mapped into this process.
+use crate::{QueueMemory, QueueRegions};
+
+/// Words of 64 bits of a submission entry.
+const SQE_WORDS64: usize = SQE_BYTES / 8;
+/// Words of 32 bits of a completion entry.
+const CQE_WORDS32: usize = CQE_BYTES / 4;
+
+const _: () = assert!(size_of::<Sqe>() == SQE_BYTES && align_of::<Sqe>() == 8);
+
+/// A queue's regions as the kernel has mapped them into this process.
 #[derive(Debug)]
-pub struct UserRegion {
-    base: *mut u8,
-    len_bytes: usize,
+pub struct UserQueueMemory {
+    submissions: *mut u64,
+    completions: *mut u32,
+    rx_stop: *mut u32,
+    tx_stop: *mut u32,
+    doorbell: *mut u64,
+    sq_depth: u32,
+    cq_depth: u32,
 }
 
-impl UserRegion {
-    /// Takes the region at address `at`.
+impl UserQueueMemory {
+    /// Takes the regions.
     ///
     /// # Safety
-    /// 1. `[at, at + len_bytes)` is one mapping of this process, readable and writable, and stays so while the value lives.
-    /// 2. `at` is a multiple of 8.
-    /// 3. No reference to any byte of it exists meanwhile.
-    pub unsafe fn new(at: u64, len_bytes: usize) -> Self {
-        Self { base: core::ptr::with_exposed_provenance_mut(at as usize), len_bytes }
-    }
-
-    /// The place of `bytes` bytes at `offset`.
+    /// 1. `[dus, dus + layout.len_bytes())` and `[mmio, mmio + mmio_bytes)` are mappings of this process, readable and writable, and stay
+    ///    so while the value lives.
+    /// 2. No reference to any byte of them exists meanwhile.
     ///
     /// # Panics
-    /// If they are not inside the region, or not aligned to 4 bytes.
+    /// If the rings do not have the depths' lengths, the doorbell lies outside its region, or an address is not a multiple of 8.
+    pub unsafe fn new(regions: &QueueRegions) -> Self {
+        let QueueRegions { dus, layout, sq_depth, cq_depth, mmio, mmio_bytes, doorbell_offset } = *regions;
+        assert!(layout.sq_bytes() == usize::from(sq_depth) * SQE_BYTES && layout.cq_bytes() == usize::from(cq_depth) * CQE_BYTES);
+        assert!(mmio_bytes >= 8 && doorbell_offset as u64 <= mmio_bytes - 8);
+        assert!(dus.is_multiple_of(8) && mmio.is_multiple_of(8) && doorbell_offset.is_multiple_of(8));
+        let shared = core::ptr::with_exposed_provenance_mut::<u8>(dus as usize);
+        let registers = core::ptr::with_exposed_provenance_mut::<u8>(mmio as usize);
+        Self {
+            submissions: shared.wrapping_add(layout.sq_offset()).cast(),
+            completions: shared.wrapping_add(layout.cq_offset()).cast(),
+            rx_stop: shared.wrapping_add(layout.rx_stop_offset()).cast(),
+            tx_stop: shared.wrapping_add(layout.tx_stop_offset()).cast(),
+            doorbell: registers.wrapping_add(doorbell_offset).cast(),
+            sq_depth: sq_depth.into(),
+            cq_depth: cq_depth.into(),
+        }
+    }
+
     #[inline(always)]
-    fn place(&self, offset: usize, bytes: usize) -> *mut u8 {
-        assert!(offset.is_multiple_of(4) && offset <= self.len_bytes && bytes <= self.len_bytes - offset);
-        self.base.wrapping_add(offset)
+    fn submission(&self, index: u32) -> *mut u64 {
+        assert!(index < self.sq_depth);
+        self.submissions.wrapping_add(index as usize * SQE_WORDS64)
+    }
+
+    #[inline(always)]
+    fn completion(&self, index: u32, dword: usize) -> *mut u32 {
+        assert!(index < self.cq_depth);
+        self.completions.wrapping_add(index as usize * CQE_WORDS32 + dword)
     }
 }
 
-impl SharedRegion for UserRegion {
+impl QueueMemory for UserQueueMemory {
     #[inline(always)]
-    fn read32(&self, offset: usize) -> u32 {
-        let place = self.place(offset, 4).cast::<u32>();
-        // SAFETY: `place` is inside the mapping and 4-aligned (checked), the mapping is live (invariant).
-        unsafe { place.read_volatile() }
+    fn is_tx_stopped(&self) -> bool {
+        // SAFETY: in bounds, aligned and live (invariant).
+        unsafe { self.tx_stop.read_volatile() != 0 }
     }
 
     #[inline(always)]
-    fn write64(&self, offset: usize, value: u64) {
-        assert!(offset.is_multiple_of(8));
-        let place = self.place(offset, 8).cast::<u64>();
-        // SAFETY: `place` is inside the mapping and 8-aligned (checked), the mapping is live (invariant).
-        unsafe { place.write_volatile(value) }
+    fn is_rx_stopped(&self) -> bool {
+        // SAFETY: in bounds, aligned and live (invariant).
+        unsafe { self.rx_stop.read_volatile() != 0 }
     }
 
     #[inline(always)]
-    fn write_entry(&self, offset: usize, words: &[u64; 16]) {
-        assert!(offset.is_multiple_of(8));
-        let place = self.place(offset, 128).cast::<u64>();
-        for (i, word) in words.iter().enumerate() {
-            // SAFETY: `place + i` is one of 16 words whose 128 bytes are inside the mapping (checked), 8-aligned, live (invariant).
-            unsafe { place.wrapping_add(i).write_volatile(*word) }
+    fn write_entry(&self, index: u32, sqe: &Sqe) {
+        let (from, to) = (core::ptr::from_ref(sqe).cast::<u64>(), self.submission(index));
+        for i in 0..SQE_WORDS64 {
+            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 16 words; it is borrowed.
+            let word = unsafe { from.wrapping_add(i).read() };
+            // SAFETY: one of the 16 words of an entry of the ring (index checked), aligned and live (invariant).
+            unsafe { to.wrapping_add(i).write_volatile(word) }
         }
     }
 
     #[inline(always)]
-    fn read_entry(&self, offset: usize, words: &mut [u64; 16]) {
-        assert!(offset.is_multiple_of(8));
-        let place = self.place(offset, 128).cast::<u64>();
-        for (i, word) in words.iter_mut().enumerate() {
-            // SAFETY: `place + i` is one of 16 words whose 128 bytes are inside the mapping (checked), 8-aligned, live (invariant).
-            *word = unsafe { place.wrapping_add(i).read_volatile() };
+    fn read_entry(&self, index: u32, into: &mut Sqe) {
+        let (from, to) = (self.submission(index), core::ptr::from_mut(into).cast::<u64>());
+        for i in 0..SQE_WORDS64 {
+            // SAFETY: one of the 16 words of an entry of the ring (index checked), aligned and live (invariant).
+            let word = unsafe { from.wrapping_add(i).read_volatile() };
+            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 16 words; it is borrowed mutably.
+            unsafe { to.wrapping_add(i).write(word) }
         }
+    }
+
+    #[inline(always)]
+    fn completion_dw2(&self, index: u32) -> u32 {
+        // SAFETY: a word of an entry of the ring (index checked), aligned and live (invariant).
+        unsafe { self.completion(index, 2).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn completion_dw3(&self, index: u32) -> u32 {
+        // SAFETY: a word of an entry of the ring (index checked), aligned and live (invariant).
+        unsafe { self.completion(index, 3).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn ring_doorbell(&self, word: u64) {
+        // SAFETY: in bounds, aligned and live (invariant).
+        unsafe { self.doorbell.write_volatile(word) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use qm_spec::DusLayout;
     use std::boxed::Box;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    #[test]
-    fn accesses_land_where_they_say() {
-        let memory = Box::leak(Box::new([0u64; 40]));
-        let at = core::ptr::from_mut(memory).cast::<u8>().expose_provenance() as u64;
-        // SAFETY: the leaked box lives for ever, is 8-aligned, and is used through the region only from here on.
-        let region = unsafe { UserRegion::new(at, 320) };
-        region.write64(8, 0x1122_3344_5566_7788);
-        assert_eq!((region.read32(8), region.read32(12)), (0x5566_7788, 0x1122_3344));
-        let words = core::array::from_fn(|i| i as u64 * 3);
-        region.write_entry(192, &words);
-        let mut back = [0; 16];
-        region.read_entry(192, &mut back);
-        assert_eq!(back, words);
-        assert_eq!((region.read32(184), region.read32(200)), (0, 3));
+    /// Two entries of each kind, and a doorbell at 8: the shared memory, the doorbell page and both as regions.
+    fn regions() -> (&'static [u64; 1024], &'static [u64; 4], QueueRegions) {
+        let layout = DusLayout::new(SQE_BYTES, 2, 2, 4096);
+        assert_eq!(layout.len_bytes(), 8192);
+        let (dus, mmio) = (Box::leak(Box::new([0u64; 1024])), Box::leak(Box::new([0u64; 4])));
+        let at = |bytes: *const u64| bytes.expose_provenance() as u64;
+        let regions = QueueRegions {
+            dus: at(dus.as_ptr()),
+            layout,
+            sq_depth: 2,
+            cq_depth: 2,
+            mmio: at(mmio.as_ptr()),
+            mmio_bytes: 32,
+            doorbell_offset: 8,
+        };
+        (dus, mmio, regions)
+    }
+
+    /// Reads a word as the device would see it.
+    fn seen(words: &[u64], index: usize) -> u64 {
+        // SAFETY: the element of a leaked array, read as the memory that others write.
+        unsafe { core::ptr::from_ref(&words[index]).read_volatile() }
     }
 
     #[test]
-    fn accesses_outside_are_refused() {
-        // SAFETY: an empty region has no byte to access.
-        let region = unsafe { UserRegion::new(0, 0) };
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| region.read32(0))).is_err());
+    fn accesses_land_where_they_say() {
+        let (dus, mmio, regions) = regions();
+        // SAFETY: the leaked arrays live for ever; the test looks at them by volatile reads only.
+        let memory = unsafe { UserQueueMemory::new(&regions) };
+        let sqe = Sqe(core::array::from_fn(|i| i as u32 * 3 + 1));
+        memory.write_entry(1, &sqe);
+        let mut back = Sqe::ZERO;
+        memory.read_entry(1, &mut back);
+        assert_eq!(back, sqe);
+        assert_eq!((seen(dus, 15), seen(dus, 16), seen(dus, 31), seen(dus, 32)), (0, 4 << 32 | 1, 94 << 32 | 91, 0));
+        assert_eq!((memory.completion_dw2(0), memory.completion_dw3(1)), (0, 0));
+        memory.ring_doorbell(0x1122_3344_5566_7788);
+        assert_eq!((seen(mmio, 0), seen(mmio, 1)), (0, 0x1122_3344_5566_7788));
+        assert!(!memory.is_rx_stopped() && !memory.is_tx_stopped());
+    }
+
+    #[test]
+    fn indices_and_regions_out_of_range_are_refused() {
+        let (_, _, regions) = regions();
+        // SAFETY: the leaked arrays live for ever.
+        let memory = unsafe { UserQueueMemory::new(&regions) };
+        let refuses = |access: &dyn Fn()| catch_unwind(AssertUnwindSafe(access)).is_err();
+        assert!(refuses(&|| memory.write_entry(2, &Sqe::ZERO)) && refuses(&|| memory.read_entry(2, &mut Sqe::default())));
+        assert!(refuses(&|| drop(memory.completion_dw3(2))) && refuses(&|| drop(memory.completion_dw2(u32::MAX))));
+        for bad in [
+            QueueRegions { sq_depth: 3, ..regions },
+            QueueRegions { cq_depth: 1, ..regions },
+            QueueRegions { doorbell_offset: 32, ..regions },
+            QueueRegions { mmio: regions.mmio + 4, ..regions },
+        ] {
+            // SAFETY: the constructor panics before it keeps anything.
+            assert!(refuses(&|| drop(unsafe { UserQueueMemory::new(&bad) })), "{bad:?}");
+        }
     }
 }

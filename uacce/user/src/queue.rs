@@ -4,12 +4,12 @@
 //! are the only synchronisation with the device. Everything that the device or the kernel writes is read once and checked.
 
 use hal::Region;
-use qm_spec::{Arm, Cqe, Doorbell, DusLayout};
+use qm_spec::{Arm, CQE_W2, CQE_W3, Doorbell, DusLayout};
 use uacce_abi::{Command, Errno, Fd, NodeIndex, PAGE_BYTES, PollFd};
 use zip_spec::{SQE_BYTES, Sqe};
 
 use crate::node::{Match, find_node};
-use crate::{QueueFormat, SharedRegion, System, Wanted, WdError};
+use crate::{QueueFormat, QueueMemory, QueueRegions, System, Wanted, WdError};
 
 /// How long [`wd_recv_sync`] sleeps before it looks at the ring by itself: the kernel's own cursor may have run ahead of the user's.
 const POLL_SLICE_NANOSECONDS: u64 = 50_000_000;
@@ -33,9 +33,7 @@ pub struct WdQueue<'s, S: System> {
     system: &'s S,
     fd: Fd,
     format: QueueFormat,
-    dus: S::Region,
-    mmio: S::Region,
-    layout: DusLayout,
+    memory: S::Memory,
     /// Doorbell words with index 0.
     sq_doorbell: u64,
     cq_doorbell: u64,
@@ -51,7 +49,7 @@ pub struct WdQueue<'s, S: System> {
 }
 
 /// Phase bit of dword 3 of a completion (C.4).
-const PHASE: u32 = qm_spec::CQE_W3::PHASE.mask << qm_spec::CQE_W3::PHASE.shift;
+const PHASE: u32 = CQE_W3::PHASE.mask << CQE_W3::PHASE.shift;
 /// Index field of a doorbell.
 const INDEX_SHIFT: u32 = 32;
 
@@ -151,13 +149,20 @@ fn map_and_start<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &W
     let dus = system.map_region(fd, Region::Dus, found.dus_bytes)?;
     let mmio = system.map_region(fd, Region::Mmio, found.mmio_bytes)?;
     system.ioctl(fd, Command::START_Q)?;
+    let regions = QueueRegions {
+        dus,
+        layout,
+        sq_depth: info.sq_depth,
+        cq_depth: info.cq_depth,
+        mmio,
+        mmio_bytes: found.mmio_bytes,
+        doorbell_offset: format.doorbell_offset,
+    };
     Ok(WdQueue {
         system,
         fd,
         format,
-        dus: system.region(dus, found.dus_bytes as usize),
-        mmio: system.region(mmio, found.mmio_bytes as usize),
-        layout,
+        memory: system.queue_memory(&regions),
         sq_doorbell: Doorbell::sq(number, 0).encode(format.doorbell),
         cq_doorbell: Doorbell::cq(number, 0, Arm::No).encode(format.doorbell),
         cq_doorbell_arm: Doorbell::cq(number, 0, Arm::NextEvent).encode(format.doorbell),
@@ -202,21 +207,21 @@ impl<S: System> WdQueue<'_, S> {
     /// `Busy`, `Stopped`.
     #[inline]
     pub fn send(&mut self, sqe: &Sqe) -> Result<(), WdError> {
-        if self.in_flight == self.sq_depth - 1 {
+        if self.in_flight == self.sq_depth.wrapping_sub(1) {
             return Err(WdError::Busy);
         }
-        let words = core::array::from_fn(|i| sqe.pair(2 * i));
-        self.dus.write_entry(self.sq_tail as usize * SQE_BYTES, &words);
+        self.memory.write_entry(self.sq_tail, sqe);
         // Read late, so that a queue that was stopped meanwhile is not rung.
-        if self.dus.read32(self.layout.tx_stop_offset()) != 0 {
+        if self.memory.is_tx_stopped() {
             return Err(WdError::Stopped);
         }
-        let next = self.sq_tail + 1;
+        // Both stay below the depth, a 16-bit number: wrapping is a word for the compiler.
+        let next = self.sq_tail.wrapping_add(1);
         self.sq_tail = if next == self.sq_depth { 0 } else { next };
-        self.in_flight += 1;
+        self.in_flight = self.in_flight.wrapping_add(1);
         // The entry, and the data it points to, before the doorbell.
         self.system.dma_wmb();
-        self.mmio.write64(self.format.doorbell_offset, self.sq_doorbell | u64::from(self.sq_tail) << INDEX_SHIFT);
+        self.memory.ring_doorbell(self.sq_doorbell | u64::from(self.sq_tail) << INDEX_SHIFT);
         Ok(())
     }
 
@@ -226,39 +231,33 @@ impl<S: System> WdQueue<'_, S> {
     /// `Again`, `Stopped`, `BadCompletion`.
     #[inline]
     pub fn receive(&mut self, into: &mut Sqe) -> Result<(), WdError> {
-        let rx_stop = self.layout.rx_stop_offset();
-        if self.dus.read32(rx_stop) != 0 {
+        if self.memory.is_rx_stopped() {
             return Err(WdError::Stopped);
         }
-        let cqe = self.layout.cq_offset() + self.cq_head as usize * qm_spec::CQE_BYTES;
-        let dw3 = self.dus.read32(cqe + 12);
-        if (dw3 ^ self.phase) & PHASE != 0 {
+        if (self.memory.completion_dw3(self.cq_head) ^ self.phase) & PHASE != 0 {
             return Err(WdError::Again);
         }
         // Nothing of the completion, of the entry or of the data is older than the phase bit.
         self.system.dma_rmb();
-        let completion = Cqe::decode(self.dus.read32(cqe + 8), dw3);
-        if u32::from(completion.sq_head) >= self.sq_depth || completion.sq_num != self.number || self.in_flight == 0 {
-            return Err(WdError::BadCompletion { sq_head: completion.sq_head, sq_num: completion.sq_num });
+        let dw2 = self.memory.completion_dw2(self.cq_head);
+        let (sq_head, sq_num) = (CQE_W2::SQ_HEAD.read(dw2), CQE_W2::SQ_NUM.read(dw2));
+        if sq_head >= self.sq_depth || sq_num != u32::from(self.number) || self.in_flight == 0 {
+            return Err(WdError::BadCompletion { sq_head: sq_head as u16, sq_num: sq_num as u16 });
         }
-        let mut words = [0; 16];
-        self.dus.read_entry(usize::from(completion.sq_head) * SQE_BYTES, &mut words);
-        for (i, word) in words.into_iter().enumerate() {
-            into.set_pair(2 * i, word);
-        }
+        self.memory.read_entry(sq_head, into);
         // A reset may have come between the first look and here: the copy cannot be trusted then.
-        if self.dus.read32(rx_stop) != 0 {
+        if self.memory.is_rx_stopped() {
             return Err(WdError::Stopped);
         }
-        let next = self.cq_head + 1;
+        let next = self.cq_head.wrapping_add(1);
         if next == self.cq_depth {
             self.cq_head = 0;
             self.phase ^= PHASE;
         } else {
             self.cq_head = next;
         }
-        self.in_flight -= 1;
-        self.mmio.write64(self.format.doorbell_offset, self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
+        self.in_flight = self.in_flight.wrapping_sub(1);
+        self.memory.ring_doorbell(self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
         Ok(())
     }
 
@@ -276,7 +275,7 @@ impl<S: System> WdQueue<'_, S> {
         let mut left = wait.timeout_nanoseconds;
         loop {
             // Armed first, looked at second: a completion in between is either seen here or raises the event.
-            self.mmio.write64(self.format.doorbell_offset, self.cq_doorbell_arm | u64::from(self.cq_head) << INDEX_SHIFT);
+            self.memory.ring_doorbell(self.cq_doorbell_arm | u64::from(self.cq_head) << INDEX_SHIFT);
             match self.receive(into) {
                 Err(WdError::Again) => {}
                 other => return other,

@@ -167,83 +167,102 @@ impl Sqe {
     pub const ZERO: Self = Self([0; SQE_WORDS]);
 
     /// Two neighbouring words as one 64-bit number: `low` and `low + 1`.
+    #[inline]
     pub const fn pair(&self, low: usize) -> u64 {
         self.0[low] as u64 | (self.0[low + 1] as u64) << 32
     }
     /// Sets two neighbouring words.
+    #[inline]
     pub const fn set_pair(&mut self, low: usize, value: u64) {
         self.0[low] = value as u32;
         self.0[low + 1] = (value >> 32) as u32;
     }
 
     /// dw3.
+    #[inline]
     pub const fn status_word(&self) -> LocalRegisterCopy<u32, STATUS_WORD::Register> {
         LocalRegisterCopy::new(self.0[dw::STATUS])
     }
     /// dw7.
+    #[inline]
     pub const fn control(&self) -> LocalRegisterCopy<u32, CONTROL::Register> {
         LocalRegisterCopy::new(self.0[dw::CONTROL])
     }
     /// dw8.
+    #[inline]
     pub const fn output_offset(&self) -> LocalRegisterCopy<u32, OUTPUT_OFFSET::Register> {
         LocalRegisterCopy::new(self.0[dw::OUTPUT_OFFSET])
     }
     /// dw9.
+    #[inline]
     pub const fn select(&self) -> LocalRegisterCopy<u32, SELECT::Register> {
         LocalRegisterCopy::new(self.0[dw::SELECT])
     }
 
     /// Status code: dw3 7:0.
+    #[inline]
     pub fn status(&self) -> Status {
         Status(self.status_word().read(STATUS_WORD::CODE) as u8)
     }
     /// True if the final block was seen: dw3 bit 8.
+    #[inline]
     pub fn is_last_block(&self) -> bool {
         self.status_word().is_set(STATUS_WORD::LAST_BLOCK)
     }
     /// Entry layout: dw7 31:28.
+    #[inline]
     pub fn sqe_type(&self) -> SqeType {
         SqeType(self.control().read(CONTROL::SQE_TYPE) as u8)
     }
     /// Format: dw9 7:0.
+    #[inline]
     pub fn request_type(&self) -> RequestType {
         RequestType(self.select().read(SELECT::REQUEST_TYPE) as u8)
     }
     /// Flat or list: dw9 11:8.
+    #[inline]
     pub fn buffer_type(&self) -> BufferType {
         BufferType(self.select().read(SELECT::BUFFER_TYPE) as u8)
     }
     /// Window: dw9 15:12.
+    #[inline]
     pub fn window(&self) -> Window {
         Window(self.select().read(SELECT::WINDOW) as u8)
     }
     /// Source address: dw18/19.
+    #[inline]
     pub const fn source(&self) -> Iova {
         Iova(self.pair(dw::SOURCE_LOW))
     }
     /// Destination address: dw20/21.
+    #[inline]
     pub const fn destination(&self) -> Iova {
         Iova(self.pair(dw::DESTINATION_LOW))
     }
     /// Stream context address: dw22/23.
+    #[inline]
     pub const fn context(&self) -> Iova {
         Iova(self.pair(dw::CONTEXT_LOW))
     }
     /// Context words: dw15, dw28, dw29.
+    #[inline]
     pub const fn context_words(&self) -> ContextWords {
         ContextWords { dw0: self.0[dw::CTX_DW0], dw1: self.0[dw::CTX_DW1], dw2: self.0[dw::CTX_DW2] }
     }
     /// Sets the context words.
+    #[inline]
     pub const fn set_context_words(&mut self, words: ContextWords) {
         self.0[dw::CTX_DW0] = words.dw0;
         self.0[dw::CTX_DW1] = words.dw1;
         self.0[dw::CTX_DW2] = words.dw2;
     }
     /// The tag: dw13 in type 0, dw26/27 else.
+    #[inline]
     pub fn tag(&self) -> u64 {
         if self.sqe_type() == SqeType::TYPE0 { u64::from(self.0[dw::TAG_TYPE0]) } else { self.pair(dw::TAG_LOW) }
     }
     /// Sets the tag where the entry's type keeps it; type 0 keeps the low 32 bits.
+    #[inline]
     pub fn set_tag(&mut self, tag: u64) {
         if self.sqe_type() == SqeType::TYPE0 {
             self.0[dw::TAG_TYPE0] = tag as u32;
@@ -252,6 +271,7 @@ impl Sqe {
         }
     }
     /// Sets the result words: dw0, dw1, dw3. dw2 becomes 0.
+    #[inline]
     pub fn set_result(&mut self, consumed: u32, produced: u32, status: Status, is_last_block: bool) {
         self.0[dw::CONSUMED] = consumed;
         self.0[dw::PRODUCED] = produced;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use hal::{Barriers, DmaBuffer, DmaError, DmaMapper, DmaPort, Iova, Pa, PhysMemory, Region, Requester};
 use qm_spec::{Cqe, Doorbell, DoorbellCommand, DoorbellLayout, DusLayout};
 use uacce_abi::{Attribute, Call, Command, Errno, Kernel, QpContext, QpInfo};
-use uacce_user::{SharedRegion, System};
+use uacce_user::{QueueMemory, QueueRegions, System};
 use zip_model::{Direction, EngineMemory, Job, Step};
 use zip_spec::{Capabilities, Sqe};
 
@@ -102,7 +102,7 @@ pub struct State {
     pub refuses: Cell<Option<(Command, Errno)>>,
     log: RefCell<Vec<Did>>,
     memory: RefCell<HostMemory>,
-    dus: Rc<HostBuffer>,
+    dus: HostBuffer,
     sq_head: Cell<u16>,
     sq_tail: Cell<u16>,
     cq_tail: Cell<u16>,
@@ -122,11 +122,8 @@ pub struct Mock {
     pub dma: HostDma,
 }
 
-/// A mapped region of the mock.
-pub enum MockRegion {
-    Dus(Rc<HostBuffer>),
-    Doorbell(Rc<State>),
-}
+/// The mock's mapped memory.
+pub struct MockMemory(Rc<State>);
 
 const DUS_AT: u64 = 0x20_0000_0000;
 const MMIO_AT: u64 = 0x20_1000_0000;
@@ -142,7 +139,7 @@ impl Mock {
         let layout = DusLayout::new(128, depth.into(), depth.into(), 4096);
         let memory = HostMemory::new();
         let dma = HostDma::new(&memory, Pa(ARENA), 1 << 20);
-        let dus = Rc::new(dma.alloc(layout.len_bytes(), 4096).unwrap());
+        let dus = dma.alloc(layout.len_bytes(), 4096).unwrap();
         let mut nodes = vec![Node {
             api: "hisi_qm_v3",
             algorithms: "zlib\ngzip\ndeflate",
@@ -251,8 +248,7 @@ impl State {
         self.phase.set(true);
     }
 
-    fn doorbell(&self, offset: usize, value: u64) {
-        assert_eq!(offset, 0x1000);
+    fn doorbell(&self, value: u64) {
         assert!(self.started.get(), "doorbell before start");
         let doorbell = Doorbell::decode(value, DoorbellLayout::V2);
         assert_eq!((doorbell.queue, doorbell.rand), (NUMBER, 0));
@@ -411,17 +407,15 @@ impl Barriers for Mock {
 }
 
 impl System for Mock {
-    type Region = MockRegion;
+    type Memory = MockMemory;
 
-    fn region(&self, at: u64, len_bytes: usize) -> MockRegion {
-        match at {
-            DUS_AT => {
-                assert_eq!(len_bytes, self.state.layout.len_bytes());
-                MockRegion::Dus(self.state.dus.clone())
-            }
-            MMIO_AT => MockRegion::Doorbell(self.state.clone()),
-            _ => panic!("no region at {at:#x}"),
-        }
+    fn queue_memory(&self, regions: &QueueRegions) -> MockMemory {
+        assert_eq!((regions.dus, regions.mmio, regions.layout), (DUS_AT, MMIO_AT, self.state.layout));
+        assert_eq!(
+            (regions.sq_depth, regions.cq_depth, regions.doorbell_offset),
+            (self.state.info.sq_depth, self.state.info.cq_depth, 0x1000)
+        );
+        MockMemory(self.state.clone())
     }
 
     fn relax(&self) {
@@ -429,29 +423,30 @@ impl System for Mock {
     }
 }
 
-impl SharedRegion for MockRegion {
-    fn read32(&self, offset: usize) -> u32 {
-        match self {
-            Self::Dus(buffer) => buffer.read32(offset),
-            Self::Doorbell(_) => panic!("a doorbell is never read"),
+impl QueueMemory for MockMemory {
+    fn is_tx_stopped(&self) -> bool {
+        self.0.dus.read32(self.0.layout.tx_stop_offset()) != 0
+    }
+    fn is_rx_stopped(&self) -> bool {
+        self.0.dus.read32(self.0.layout.rx_stop_offset()) != 0
+    }
+    fn write_entry(&self, index: u32, sqe: &Sqe) {
+        for i in 0..16 {
+            self.0.dus.write64(128 * index as usize + 8 * i, sqe.pair(2 * i));
         }
     }
-    fn write64(&self, offset: usize, value: u64) {
-        match self {
-            Self::Dus(_) => panic!("the rings are written by entry"),
-            Self::Doorbell(state) => state.doorbell(offset, value),
+    fn read_entry(&self, index: u32, into: &mut Sqe) {
+        for i in 0..16 {
+            into.set_pair(2 * i, self.0.dus.read64(128 * index as usize + 8 * i));
         }
     }
-    fn write_entry(&self, offset: usize, words: &[u64; 16]) {
-        let Self::Dus(buffer) = self else { panic!("an entry in the doorbell page") };
-        for (i, word) in words.iter().enumerate() {
-            buffer.write64(offset + 8 * i, *word);
-        }
+    fn completion_dw2(&self, index: u32) -> u32 {
+        self.0.dus.read32(self.0.layout.cq_offset() + 16 * index as usize + 8)
     }
-    fn read_entry(&self, offset: usize, words: &mut [u64; 16]) {
-        let Self::Dus(buffer) = self else { panic!("an entry in the doorbell page") };
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = buffer.read64(offset + 8 * i);
-        }
+    fn completion_dw3(&self, index: u32) -> u32 {
+        self.0.dus.read32(self.0.layout.cq_offset() + 16 * index as usize + 12)
+    }
+    fn ring_doorbell(&self, word: u64) {
+        self.0.doorbell(word);
     }
 }
