@@ -44,23 +44,16 @@ impl Names {
 
     fn in_bar(&self, address: u64) -> Option<String> {
         let bus = bus_address(address)?;
-        for (function_number, index) in self.bars.keys() {
-            let Some(base) = self.base(*function_number, *index) else { continue };
-            let name = function(*function_number);
-            if *index == REGISTER_BAR
-                && let Some(offset) = inside(bus, base, qm_spec::regs::BAR2_BYTES)
-            {
-                return Some(format!("{name} {}", device_register(offset)));
-            }
-            if *index == DOORBELL_BAR
-                && bus >= base
-                && let page = qm_spec::regs::DOORBELL_PAGE_BYTES
-                && (bus - base) / page < 4096
-            {
-                return Some(format!("{name} queue {} doorbell page+{:#x}", (bus - base) / page, (bus - base) % page));
-            }
+        // How long a BAR is was never written down here; the nearest one below the address is the one that decodes it.
+        let bars = self.bars.keys().filter(|(_, index)| [REGISTER_BAR, DOORBELL_BAR].contains(index));
+        let placed = bars.filter_map(|&(function, index)| Some((self.base(function, index)?, function, index)));
+        let (base, function_number, index) = placed.filter(|(base, ..)| *base <= bus).max()?;
+        let (name, offset) = (function(function_number), bus - base);
+        if index == REGISTER_BAR {
+            return (offset < qm_spec::regs::BAR2_BYTES).then(|| format!("{name} {}", device_register(offset)));
         }
-        None
+        let page = qm_spec::regs::DOORBELL_PAGE_BYTES;
+        Some(format!("{name} queue {} doorbell page+{:#x}", offset / page, offset % page))
     }
 
     /// The bus address in a pair of 32-bit BAR registers, without the type bits.
@@ -121,6 +114,17 @@ mod tests {
         names.follow(bar2, 0x3010_0004);
         assert_eq!(names.of(platform::PCI_MEM32_BASE + 0x10_0300), format!("00:01.0 {}", device_register(0x300)));
         assert!(!device_register(0x300).starts_with("bar2+"), "the mailbox has a name");
+    }
+
+    #[test]
+    fn the_nearest_bar_below_decodes() {
+        let mut names = Names::default();
+        for (offset, low, high) in [(0x18, 0x0400_000c, 0x21), (0x20, 0x0000_000c, 0x21)] {
+            names.follow(platform::ECAM_BASE + 0x8000 + offset, low);
+            names.follow(platform::ECAM_BASE + 0x8004 + offset, high);
+        }
+        assert_eq!(names.of(0x21_0410_0054), format!("00:01.0 {}", device_register(0x10_0054)));
+        assert_eq!(names.of(0x21_03ff_1000), "00:01.0 queue 1023 doorbell page+0x1000");
     }
 
     #[test]

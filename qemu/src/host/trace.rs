@@ -82,13 +82,31 @@ fn line(record: &Record, names: &mut Names) -> String {
             format!("resume stream {address:#x} tag {value:#x}: {verdict}")
         }
         Some(Kind::CoreOn) => format!("core   {address} on at {value:#x}"),
-        Some(Kind::SmmuCommand) => format!("smmu   {:?}", smmu_spec::command::Command([value, extra]).decode()),
-        Some(Kind::SmmuEvent) => format!("event  {:?}", smmu_spec::event::EventRecord([value, extra, address, 0])),
-        Some(Kind::SmmuEventLost) => format!("event  lost {:?}", smmu_spec::event::EventRecord([value, extra, address, 0])),
+        Some(Kind::SmmuCommand) => format!("smmu   {}", command([value, extra])),
+        Some(Kind::SmmuEvent) => format!("event  {}", event([value, extra, address, 0])),
+        Some(Kind::SmmuEventLost) => format!("event  lost {}", event([value, extra, address, 0])),
         Some(Kind::SmmuCommandError) => format!("smmu   command queue stopped at slot {extra}: error {value:#x}"),
         None => format!("record of unknown kind: {record:x?}"),
     };
     format!("core {} EL{} {what}", record.core(), record.level())
+}
+
+/// Spells a command by the specification's name, then its operands.
+fn command(words: [u64; 2]) -> String {
+    let command = smmu_spec::command::Command(words);
+    let Some(name) = command.opcode().name() else { return format!("unknown command {:#018x} {:#018x}", words[0], words[1]) };
+    let operation = format!("{:?}", command.decode());
+    let operands = operation.find(['{', '(']).map_or("", |at| &operation[at..]);
+    format!("CMD_{name} {operands}").trim_end().to_owned()
+}
+
+/// Spells an event record: who, what, where, and the tag if it stalls. The fourth word is not in the trace.
+fn event(words: [u64; 4]) -> String {
+    let record = smmu_spec::event::EventRecord(words);
+    let substream = record.substream().map_or(String::new(), |substream| format!(" substream {:#x}", substream.0));
+    let access = if record.is_read() { "read" } else { "write" };
+    let stall = record.stall().map_or(String::new(), |tag| format!(" stall tag {:#x}", tag.stag));
+    format!("{:?} stream {:#x}{substream} {access} {:#x}{stall}", record.id(), record.stream().0, record.input_address())
 }
 
 #[cfg(test)]
@@ -109,7 +127,13 @@ mod tests {
     #[test]
     fn commands_are_decoded() {
         // CMD_SYNC: opcode 0x46 in bits 7:0 (IHI 0070, 4.7.3).
-        assert!(text(Kind::SmmuCommand, 0, [0, 0x46, 0]).contains("Sync"));
+        assert!(text(Kind::SmmuCommand, 0, [0, 0x46, 0]).contains("CMD_SYNC"));
+        // CMD_RESUME: opcode 0x44, action retry in bit 12, StreamID in bits 63:32; STAG in the second word.
+        assert!(text(Kind::SmmuCommand, 0, [0, 0x8_0000_1044, 3]).contains("CMD_RESUME { stream: StreamId(0x00000008), stag: 3"));
+        assert!(text(Kind::SmmuCommand, 0, [0, 0xff, 0]).contains("unknown command"));
+        // A stalled read of 0x7000: spec's golden record.
+        let golden = [0x7000, 0x0000_0008_0000_5810, 0x0000_0208_8000_1234];
+        assert!(text(Kind::SmmuEvent, 0, golden).ends_with("F_TRANSLATION stream 0x8 substream 0x5 read 0x7000 stall tag 0x1234"));
         assert!(text(Kind::Resume, 0, [8, 3, 1]).ends_with("stream 0x8 tag 0x3: abort"));
     }
 
