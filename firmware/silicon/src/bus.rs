@@ -5,7 +5,7 @@ use firmware_platform::{
     ACCELERATOR_RID, ECAM_BASE, ECAM_BYTES, MSI_FRAME_BASE, MSI_FRAME_BYTES, PCI_MEM32_BASE, PCI_MEM32_BUS, PCI_MEM32_BYTES,
     PCI_MEM64_BASE, PCI_MEM64_BYTES, SMMU_BASE, SMMU_BYTES,
 };
-use qm_model::Bar;
+use qm_model::{Bar, QmModel};
 
 use crate::dma::TranslatedDma;
 use crate::lines::{self, SmmuLines};
@@ -14,6 +14,8 @@ use crate::trace;
 
 /// First and past-the-last BAR2 offset of the zip engine's own registers; everything else of BAR2 is the queue manager's.
 const ZIP_REGISTERS: core::ops::Range<u64> = 0x30_1000..0x30_a000;
+/// Configuration space offset of BAR4's low word.
+const BAR4: u16 = 0x20;
 /// BAR2 offset of the mailbox's 16-byte store.
 const MAILBOX: u64 = 0x300;
 
@@ -88,7 +90,10 @@ impl Silicon {
     pub fn write(&mut self, target: Target, bytes: u8, value: u64) -> bool {
         match target {
             Target::Pci(address) => {
-                let Some((bar, offset)) = self.qm.decode(address) else { return false };
+                // Doorbells first; the place of their BAR is kept from its last configuration.
+                let doorbell = address.wrapping_sub(self.doorbells.base);
+                let decoded = if doorbell < self.doorbells.len_bytes { Some((Bar::Bar4, doorbell)) } else { self.qm.decode(address) };
+                let Some((bar, offset)) = decoded else { return false };
                 if bar == Bar::Bar2 && ZIP_REGISTERS.contains(&offset) {
                     self.zip.mmio_write(offset, bytes, value);
                     return false;
@@ -148,6 +153,27 @@ fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
     }
 }
 
+/// Where the doorbell BAR lies on PCI; of length 0 while it is not decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct DoorbellBar {
+    base: u64,
+    len_bytes: u64,
+}
+
+impl DoorbellBar {
+    /// Not decoded.
+    pub const NONE: Self = Self { base: 0, len_bytes: 0 };
+
+    /// As the function's configuration space says now.
+    fn of(qm: &QmModel) -> Self {
+        let base = u64::from(qm.config_read(BAR4, 4) & !0xf) | u64::from(qm.config_read(BAR4 + 4, 4)) << 32;
+        match qm.decode(base) {
+            Some((Bar::Bar4, 0)) => Self { base, len_bytes: qm.bar_bytes(Bar::Bar4) },
+            _ => Self::NONE,
+        }
+    }
+}
+
 fn config_write(silicon: &mut Silicon, offset: u64, bytes: u8, value: u64) {
     let (rid, register) = function_of(offset);
     if rid != ACCELERATOR_RID {
@@ -161,4 +187,5 @@ fn config_write(silicon: &mut Silicon, offset: u64, bytes: u8, value: u64) {
         }
         narrow => silicon.qm.config_write(register, narrow, value as u32, &mut dma),
     }
+    silicon.doorbells = DoorbellBar::of(&silicon.qm);
 }

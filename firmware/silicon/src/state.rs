@@ -12,6 +12,7 @@ use zip_spec::Capabilities;
 use zip_spec::registers::CAPABILITY_WORDS;
 
 use crate::Image;
+use crate::bus::DoorbellBar;
 use crate::dma::TranslatedDma;
 use crate::engine::Scheduler;
 use crate::guest::GuestMemory;
@@ -26,6 +27,8 @@ pub struct Silicon {
     pub smmu: SmmuModel,
     /// The accelerator's queue manager and PCI function.
     pub qm: QmModel,
+    /// Where the accelerator's doorbells are.
+    pub doorbells: DoorbellBar,
     /// The accelerator's engine registers.
     pub zip: ZipCore,
     /// The payload's memory.
@@ -65,6 +68,7 @@ const fn qm(version: QmVersion) -> QmModel {
 static SILICON: SpinLock<Silicon> = SpinLock::new(Silicon {
     smmu: SmmuModel::new(Profile::STALL_S1),
     qm: qm(QmVersion::V3),
+    doorbells: DoorbellBar::NONE,
     zip: ZipCore::new(Capabilities::V3),
     memory: GuestMemory::new(0..0, 0..0),
     scheduler: Scheduler::new(),

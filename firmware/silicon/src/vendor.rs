@@ -3,22 +3,25 @@
 use core::sync::atomic::Ordering;
 
 use firmware_platform::vendor;
+use hal::{AccessKind, Iova, Requester, StreamId, SubstreamId};
 use hal_aarch64::context::TrapFrame;
-use smmu_model::Policy;
+use smmu_model::{Fault, Policy, Transaction};
 
+use crate::lines::SmmuLines;
 use crate::{smc, state, trace};
 
 /// Answers an HVC; ELR is past it already.
 pub fn call(frame: &mut TrapFrame) {
     let x = frame.arguments();
-    let result = if smc::IS_FOREIGN.load(Ordering::Relaxed) { Err(vendor::NOT_SUPPORTED) } else { answer(x[0], x[1], x[2]) };
+    let result = if smc::IS_FOREIGN.load(Ordering::Relaxed) { Err(vendor::NOT_SUPPORTED) } else { answer(x) };
     match result {
         Ok(value) => (x[0], x[1]) = (0, value),
         Err(status) => x[0] = status,
     }
 }
 
-fn answer(function: u64, x1: u64, x2: u64) -> Result<u64, u64> {
+fn answer(x: &[u64; 8]) -> Result<u64, u64> {
+    let [function, x1, x2, ..] = *x;
     match function {
         vendor::COUNTER => trace::counter(x1).ok_or(vendor::INVALID),
         vendor::TRACE_HASH => Ok(trace::hash()),
@@ -45,6 +48,29 @@ fn answer(function: u64, x1: u64, x2: u64) -> Result<u64, u64> {
         }
         vendor::MEMORY if x1 == 0 => Ok(state::el2_room_bytes()),
         vendor::MEMORY => Err(vendor::INVALID),
+        vendor::TRANSLATE => translate(x),
         _ => Err(vendor::NOT_SUPPORTED),
     }
+}
+
+/// Asks the SMMU as a device would.
+fn translate(x: &[u64; 8]) -> Result<u64, u64> {
+    let narrow = |word: u64| u32::try_from(word).map_err(|_| vendor::INVALID);
+    let substream = if x[2] == vendor::NO_SUBSTREAM { None } else { Some(SubstreamId(narrow(x[2])?)) };
+    let who = Requester { stream: StreamId(narrow(x[1])?), substream, privileged: false };
+    let kind = match x[4] {
+        0 => AccessKind::Read,
+        1 => AccessKind::Write,
+        _ => return Err(vendor::INVALID),
+    };
+    let mut silicon = state::lock();
+    let silicon = &mut *silicon;
+    let answer = silicon.smmu.translate(Transaction { who, iova: Iova(x[3]), kind }, &mut silicon.memory, &mut SmmuLines);
+    trace::smmu_steps(&mut silicon.smmu);
+    Ok(match answer {
+        Ok(translated) => translated.pa.0,
+        Err(Fault::Abort) => vendor::TRANSLATE_ABORTED,
+        Err(Fault::ReadZeroWriteIgnore) => vendor::TRANSLATE_IGNORED,
+        Err(Fault::Stalled(tag)) => vendor::TRANSLATE_STALLED | u64::from(tag.stag),
+    })
 }
