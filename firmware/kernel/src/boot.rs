@@ -136,6 +136,9 @@ pub fn init(boot: &Boot) -> Result<Report, BootError> {
     *PROGRAMS.lock() = boot.programs;
 
     let machine = Machine::parse(tree_bytes(boot.tree).map_err(BootError::Tree)?).map_err(BootError::Tree)?;
+    if bootargs::value(&machine.bootargs, "count") == Some("1") {
+        pmu::start();
+    }
     let ram = managed(&machine, boot.shared.start.min(boot.data.start) as u64).ok_or(BootError::NoMemory)?;
     let mut frames = FrameMap::new(Pa(ram.base), ram.len_bytes);
     frames.reserve(boot.tree, machine.tree_bytes as u64);

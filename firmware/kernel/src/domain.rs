@@ -37,8 +37,8 @@ pub(crate) fn init() -> Result<TableDescription, SmmuError> {
     Ok(description)
 }
 
-/// The description of the domain's table.
-pub(crate) fn description() -> Option<TableDescription> {
+/// The description of the domain's table, to attach a stream with; `None` without an SMMU.
+pub fn description() -> Option<TableDescription> {
     DOMAIN.lock().as_ref().map(|domain| smmu::describe(domain.table.root(), domain.asid))
 }
 

@@ -39,7 +39,7 @@ pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQ
 pub use boot::{Boot, BootError, Report, init};
 pub use counters::{exceptions, total_exceptions, vector};
 pub use dma::{Buffer, DomainMemory, PhysicalMemory};
-pub use domain::{IOVA_WINDOW, lookup as lookup_iova, map_memory as map_iova, unmap as unmap_iova};
+pub use domain::{IOVA_WINDOW, description as domain_table, lookup as lookup_iova, map_memory as map_iova, unmap as unmap_iova};
 pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interrupts_unwanted};
 pub use kernel_table::{MapDeviceError, map_device};
 pub use memory::{free_frames, total_frames};

@@ -43,7 +43,7 @@ impl QueueDevice for Device {
         self.0.start_queue(queue)
     }
     fn stop_queue(&self, queue: QueueId) -> Result<(), QueueError> {
-        self.0.stop_queue(queue)
+        self.0.stop_queue(queue).inspect_err(|error| defmt::error!("queue {=u16} did not stop: {}", queue.0, defmt::Debug2Format(error)))
     }
     fn is_updated(&self, queue: QueueId) -> bool {
         self.0.is_updated(queue)
