@@ -1,5 +1,5 @@
 //! Calls of tests, benches and the tour to the silicon: SMC calling convention, conduit HVC, vendor-specific hypervisor service range, 64-bit
-//! fast calls (Arm DEN 0028). x0 = function, x1 and x2 = arguments; x0 returns 0 or [`NOT_SUPPORTED`], x1 the result.
+//! fast calls (Arm DEN 0028). x0 = function, x1 to x4 = arguments; x0 returns 0 or [`NOT_SUPPORTED`], x1 the result.
 //!
 //! They are refused for a foreign payload. The kernel must not need any of them: without the EL2 row there is nobody to answer.
 
@@ -13,6 +13,19 @@ pub const SET_TLB_POLICY: u64 = 0xc600_0002;
 pub const SET_ENGINE: u64 = 0xc600_0003;
 /// Returns image figures: x1 = 0 bytes of EL2's room, 1 bytes of EL2's heap in use.
 pub const MEMORY: u64 = 0xc600_0004;
+/// Translates as a device's access would be, with all its consequences (event, stall): x1 = StreamID, x2 = SubstreamID or [`NO_SUBSTREAM`],
+/// x3 = address, x4 = 0 read, 1 write; both unprivileged. Returns the physical address, or [`TRANSLATE_ABORTED`], [`TRANSLATE_IGNORED`], or
+/// [`TRANSLATE_STALLED`] with the STAG in bits 15:0.
+pub const TRANSLATE: u64 = 0xc600_0005;
+
+/// x2 of [`TRANSLATE`]: the transaction carries no SubstreamID.
+pub const NO_SUBSTREAM: u64 = u64::MAX;
+/// Result of [`TRANSLATE`]: an abort.
+pub const TRANSLATE_ABORTED: u64 = 1 << 63;
+/// Result of [`TRANSLATE`]: a read returns zero, a write is dropped.
+pub const TRANSLATE_IGNORED: u64 = 1 << 62;
+/// Result of [`TRANSLATE`]: it waits for software.
+pub const TRANSLATE_STALLED: u64 = 1 << 61;
 
 /// x0 of an unknown or refused call.
 pub const NOT_SUPPORTED: u64 = u64::MAX;
