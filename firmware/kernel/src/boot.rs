@@ -4,11 +4,12 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use alloc::vec::Vec;
+use firmware_kerncore::bootargs;
 use firmware_kerncore::frames::{FRAME_BYTES, FrameMap};
 use firmware_kerncore::table::TableError;
 use firmware_kerncore::tree::{Block, Machine, TreeError};
 use hal::Pa;
-use hal_aarch64::{SpinLock, barrier};
+use hal_aarch64::{SpinLock, barrier, pmu};
 use smmu_driver::{Features, SmmuError};
 use uacce_abi::Program;
 
