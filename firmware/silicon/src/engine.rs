@@ -11,6 +11,7 @@ use hal::{Requester, StallTag, Verdict};
 use hal_aarch64::{cpu, gic};
 use qm_model::{Completion, Task};
 use qm_spec::QmVersion;
+use smmu_model::HELD_STAG;
 use zip_model::{Direction, EngineMemory, Job, Step};
 
 use crate::dma::LockedDma;
@@ -54,6 +55,8 @@ static WORK: [Slot; SLOTS] = [const { Slot(UnsafeCell::new(Work { job: None, mem
 pub struct Scheduler {
     slots: [SlotState; SLOTS],
     early: [Option<(StallTag, Verdict)>; EARLY],
+    /// Slots that ran while held transactions were woken.
+    woken: [bool; SLOTS],
     /// Engine cores that sleep, one bit per core number.
     idle: u32,
 }
@@ -61,7 +64,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// All slots free, no core asleep.
     pub const fn new() -> Self {
-        Self { slots: [SlotState::Free; SLOTS], early: [None; EARLY], idle: 0 }
+        Self { slots: [SlotState::Free; SLOTS], early: [None; EARLY], woken: [false; SLOTS], idle: 0 }
     }
 
     fn find(&self, wanted: SlotState) -> Option<usize> {
@@ -91,7 +94,9 @@ impl Silicon {
                 Verdict::ReadZeroWriteIgnore => 2,
             };
             trace::note(Some(Counter::Resumes), Kind::Resume, u64::from(tag.stream.0), u64::from(tag.stag), code);
-            if let Some(slot) = self.scheduler.find(SlotState::Parked(tag)) {
+            if tag.stag == HELD_STAG {
+                self.wake_held(tag);
+            } else if let Some(slot) = self.scheduler.find(SlotState::Parked(tag)) {
                 // SAFETY: parked, and we hold the lock.
                 if let Some((job, _)) = unsafe { work(slot) }.job.as_mut() {
                     job.resume(verdict);
@@ -105,6 +110,28 @@ impl Silicon {
             }
         }
         any && self.has_work()
+    }
+
+    /// Wakes everything that the SMMU held back under this one tag: such transactions have no record of their own, and any of them may be the one
+    /// that can go on. A slot that still runs may have been told to wait a moment ago: it finds the wake-up when it parks, and at worst tries once more.
+    fn wake_held(&mut self, tag: StallTag) {
+        for slot in 0..SLOTS {
+            match self.scheduler.slots[slot] {
+                SlotState::Parked(waits) if waits == tag => {
+                    // SAFETY: parked, and we hold the lock.
+                    if let Some((job, _)) = unsafe { work(slot) }.job.as_mut() {
+                        job.resume(Verdict::Retry);
+                    }
+                    self.scheduler.slots[slot] = SlotState::Ready;
+                }
+                SlotState::Running => self.scheduler.woken[slot] = true,
+                _ => {}
+            }
+        }
+        if self.qm.waits_for(tag) {
+            let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+            self.qm.resume(tag, Verdict::Retry, &mut dma);
+        }
     }
 
     /// True if a core could take something up now.
@@ -140,6 +167,9 @@ impl Silicon {
     /// Parks a slot until its tag is resumed; the verdict if it was already.
     fn park(&mut self, slot: usize, tag: StallTag) -> Option<Verdict> {
         trace::note(Some(Counter::Stalls), Kind::Stall, u64::from(tag.stream.0), u64::from(tag.stag), slot as u64);
+        if tag.stag == HELD_STAG && core::mem::take(&mut self.scheduler.woken[slot]) {
+            return Some(Verdict::Retry);
+        }
         let early = self.scheduler.early.iter_mut().find(|e| e.is_some_and(|(t, _)| t == tag));
         if let Some((_, verdict)) = early.and_then(Option::take) {
             return Some(verdict);
