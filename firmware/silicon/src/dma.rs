@@ -86,13 +86,27 @@ impl DmaPort for TranslatedDma<'_> {
 
 /// DMA for the engine: takes the big lock for each page, so that traps get in between.
 #[derive(Debug)]
-pub struct LockedDma;
+pub struct LockedDma {
+    /// The slot that it works for.
+    pub slot: usize,
+}
+
+impl LockedDma {
+    fn piece(&self, access: impl FnOnce(&mut TranslatedDma<'_>) -> Result<(), DmaError>) -> Result<(), DmaError> {
+        let mut silicon = state::lock();
+        let result = access(&mut silicon.dma());
+        if let Err(DmaError::Stalled(tag)) = result {
+            silicon.note_stall(self.slot, tag);
+        }
+        result
+    }
+}
 
 impl DmaPort for LockedDma {
     fn read(&mut self, who: Requester, mut from: Iova, mut out: &mut [u8]) -> Result<(), DmaError> {
         while !out.is_empty() {
             let (now, later) = out.split_at_mut(piece_len(from, out.len()));
-            state::lock().dma().read_piece(who, from, now)?;
+            self.piece(|dma| dma.read_piece(who, from, now))?;
             from = from.wrapping_add(now.len() as u64);
             out = later;
         }
@@ -102,7 +116,7 @@ impl DmaPort for LockedDma {
     fn write(&mut self, who: Requester, mut to: Iova, mut data: &[u8]) -> Result<(), DmaError> {
         while !data.is_empty() {
             let (now, later) = data.split_at(piece_len(to, data.len()));
-            state::lock().dma().write_piece(who, to, now)?;
+            self.piece(|dma| dma.write_piece(who, to, now))?;
             to = to.wrapping_add(now.len() as u64);
             data = later;
         }

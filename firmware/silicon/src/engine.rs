@@ -11,7 +11,6 @@ use hal::{Requester, StallTag, Verdict};
 use hal_aarch64::{cpu, gic};
 use qm_model::{Completion, Task};
 use qm_spec::QmVersion;
-use smmu_model::HELD_STAG;
 use zip_model::{Direction, EngineMemory, Job, Step};
 
 use crate::dma::LockedDma;
@@ -20,8 +19,6 @@ use crate::trace;
 
 /// Requests that can be under way at once.
 pub const SLOTS: usize = 4;
-/// Verdicts that can arrive before their request has parked: at most one per slot.
-const EARLY: usize = SLOTS;
 
 /// Who may touch a slot's work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +27,8 @@ enum SlotState {
     Free,
     /// The core that set this.
     Running,
+    /// As `Running`; its access has stalled, and it is on its way to park. The verdict may come before it does.
+    Stalling(StallTag, Option<Verdict>),
     /// The holder of the big lock, to resume it.
     Parked(StallTag),
     /// The core that takes it next.
@@ -54,9 +53,6 @@ static WORK: [Slot; SLOTS] = [const { Slot(UnsafeCell::new(Work { job: None, mem
 #[derive(Debug)]
 pub struct Scheduler {
     slots: [SlotState; SLOTS],
-    early: [Option<(StallTag, Verdict)>; EARLY],
-    /// Slots that ran while held transactions were woken.
-    woken: [bool; SLOTS],
     /// Engine cores that sleep, one bit per core number.
     idle: u32,
 }
@@ -64,7 +60,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// All slots free, no core asleep.
     pub const fn new() -> Self {
-        Self { slots: [SlotState::Free; SLOTS], early: [None; EARLY], woken: [false; SLOTS], idle: 0 }
+        Self { slots: [SlotState::Free; SLOTS], idle: 0 }
     }
 
     fn find(&self, wanted: SlotState) -> Option<usize> {
@@ -94,44 +90,26 @@ impl Silicon {
                 Verdict::ReadZeroWriteIgnore => 2,
             };
             trace::note(Some(Counter::Resumes), Kind::Resume, u64::from(tag.stream.0), u64::from(tag.stag), code);
-            if tag.stag == HELD_STAG {
-                self.wake_held(tag);
-            } else if let Some(slot) = self.scheduler.find(SlotState::Parked(tag)) {
-                // SAFETY: parked, and we hold the lock.
-                if let Some((job, _)) = unsafe { work(slot) }.job.as_mut() {
-                    job.resume(verdict);
+            // Transactions that are held back without a record share a tag: all of them go on.
+            for slot in 0..SLOTS {
+                match self.scheduler.slots[slot] {
+                    SlotState::Parked(waits) if waits == tag => {
+                        // SAFETY: parked, and we hold the lock.
+                        if let Some((job, _)) = unsafe { work(slot) }.job.as_mut() {
+                            job.resume(verdict);
+                        }
+                        self.scheduler.slots[slot] = SlotState::Ready;
+                    }
+                    SlotState::Stalling(waits, _) if waits == tag => self.scheduler.slots[slot] = SlotState::Stalling(tag, Some(verdict)),
+                    _ => {}
                 }
-                self.scheduler.slots[slot] = SlotState::Ready;
-            } else if self.qm.waits_for(tag) {
+            }
+            if self.qm.waits_for(tag) {
                 let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
                 self.qm.resume(tag, verdict, &mut dma);
-            } else if let Some(free) = self.scheduler.early.iter_mut().find(|e| e.is_none()) {
-                *free = Some((tag, verdict));
             }
         }
         any && self.has_work()
-    }
-
-    /// Wakes everything that the SMMU held back under this one tag: such transactions have no record of their own, and any of them may be the one
-    /// that can go on. A slot that still runs may have been told to wait a moment ago: it finds the wake-up when it parks, and at worst tries once more.
-    fn wake_held(&mut self, tag: StallTag) {
-        for slot in 0..SLOTS {
-            match self.scheduler.slots[slot] {
-                SlotState::Parked(waits) if waits == tag => {
-                    // SAFETY: parked, and we hold the lock.
-                    if let Some((job, _)) = unsafe { work(slot) }.job.as_mut() {
-                        job.resume(Verdict::Retry);
-                    }
-                    self.scheduler.slots[slot] = SlotState::Ready;
-                }
-                SlotState::Running => self.scheduler.woken[slot] = true,
-                _ => {}
-            }
-        }
-        if self.qm.waits_for(tag) {
-            let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
-            self.qm.resume(tag, Verdict::Retry, &mut dma);
-        }
     }
 
     /// True if a core could take something up now.
@@ -164,14 +142,16 @@ impl Silicon {
         Some(slot)
     }
 
+    /// Notes that a running slot's access stalled, under the lock that translated it: no verdict can come before this.
+    pub fn note_stall(&mut self, slot: usize, tag: StallTag) {
+        self.scheduler.slots[slot] = SlotState::Stalling(tag, None);
+    }
+
     /// Parks a slot until its tag is resumed; the verdict if it was already.
     fn park(&mut self, slot: usize, tag: StallTag) -> Option<Verdict> {
         trace::note(Some(Counter::Stalls), Kind::Stall, u64::from(tag.stream.0), u64::from(tag.stag), slot as u64);
-        if tag.stag == HELD_STAG && core::mem::take(&mut self.scheduler.woken[slot]) {
-            return Some(Verdict::Retry);
-        }
-        let early = self.scheduler.early.iter_mut().find(|e| e.is_some_and(|(t, _)| t == tag));
-        if let Some((_, verdict)) = early.and_then(Option::take) {
+        if let SlotState::Stalling(_, Some(verdict)) = self.scheduler.slots[slot] {
+            self.scheduler.slots[slot] = SlotState::Running;
             return Some(verdict);
         }
         self.scheduler.slots[slot] = SlotState::Parked(tag);
@@ -214,7 +194,7 @@ fn run(slot: usize) {
         // SAFETY: the slot is running on this core.
         let Work { job, memory } = unsafe { work(slot) };
         let Some((job, _)) = job else { return };
-        match job.step(&mut LockedDma, memory) {
+        match job.step(&mut LockedDma { slot }, memory) {
             Step::Progress => {}
             Step::Stalled(tag) => match state::lock().park(slot, tag) {
                 None => return,
