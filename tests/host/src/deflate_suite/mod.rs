@@ -5,6 +5,7 @@
 mod bad_input;
 mod correctness;
 mod headers;
+mod oracle;
 mod state;
 mod streaming;
 mod vectors;

@@ -52,9 +52,9 @@ macro_rules! zlib_like {
             }
 
             pub fn encode(level: i32) -> super::Encode {
+                let size = size_of::<z_stream>() as _;
                 // SAFETY: the stream is as zlib wants it before initialisation.
-                let init =
-                    |stream| unsafe { deflateInit2_(stream, level, Z_DEFLATED, -15, 8, 0, zlibVersion(), size_of::<z_stream>() as _) };
+                let init = |stream| unsafe { deflateInit2_(stream, level, Z_DEFLATED, -15, 8, 0, zlibVersion(), size) };
                 let mut stream = open(init);
                 Box::new(move |input, output| {
                     stream.next_in = input.as_ptr().cast_mut();

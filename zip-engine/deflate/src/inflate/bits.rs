@@ -2,7 +2,7 @@
 
 /// Reads bits from the held bits and then from the input of one step.
 ///
-/// Invariant between calls: bits of `bits` at and above `count` are 0, except inside the fast loop, which cleans up behind itself.
+/// Invariant between calls: bits of `bits` at and above `count` are 0, except inside the bulk loops, which clean up behind themselves.
 pub(super) struct BitReader<'a> {
     pub(super) input: &'a [u8],
     /// Bytes of `input` read.
@@ -31,6 +31,24 @@ impl BitReader<'_> {
         self.bits |= u64::from(byte) << self.count;
         self.count += 8;
         true
+    }
+
+    /// Reads bytes until more than 55 bits are held or the input ends. Bits above the count may then be those of the next byte.
+    #[inline]
+    pub(super) fn fill(&mut self) {
+        if let Some(word) = self.input[self.at..].first_chunk() {
+            self.bits |= u64::from_le_bytes(*word) << self.count;
+            self.at += ((63 - self.count) >> 3) as usize;
+            self.count |= 56;
+        } else {
+            while self.count < 56 && self.pull() {}
+        }
+    }
+
+    /// Clears the bits above the count, which [`BitReader::fill`] may have set.
+    #[inline]
+    pub(super) fn forget_unread(&mut self) {
+        self.bits &= (1 << self.count) - 1;
     }
 
     /// Returns the next `count` held bits without using them; `count` ≤ 32.

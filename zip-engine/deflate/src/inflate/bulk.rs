@@ -1,186 +1,91 @@
-//! The bulk loop: decodes while input and output have slack, and touches nothing it is not sure of.
+//! Decoding in bulk: first the fast loop, which needs slack on both sides, then symbol by symbol up to the ends of the slices.
 //!
-//! One round refills to at least 56 bits by one 8-byte load, decodes up to three literals, or a match after a second refill. It stops in front of
-//! an invalid codeword, of a distance that reaches too far, and of the end of the slack; the careful path then reads the same bits again.
+//! Both touch nothing they are not sure of: they stop in front of an invalid codeword, of a distance that reaches too far, and of what does not fit. The
+//! careful path then reads the same bits again and gives the verdict.
 
 use super::bits::BitReader;
-use super::table::{BLOCK_END, EXCEPTIONAL, LITERAL, SUBTABLE, subtable_index};
-use super::{Inflate, Sink, base_and_extra, copy_match};
-use crate::constants::MATCH_BYTES_MAX;
+use super::table::{BLOCK_END, EXCEPTIONAL, LITERAL};
+use super::{Inflate, Mode, Sink, base_and_extra, copy_match};
+use crate::fast::inflate::{Exit, Run, decode};
 
-/// Input bytes that a round may load: two refills, each moving on by at most 7 bytes and loading 8.
-const INPUT_SLACK: usize = 16;
+/// Bits that the longest length and distance take together, their extra bits included.
+const SYMBOL_BITS_MAX: u32 = 15 + 5 + 15 + 13;
 
-/// Output bytes that a round may write: three literals or one literal run and a match, and up to 15 bytes behind it.
-const OUTPUT_SLACK: usize = 3 + MATCH_BYTES_MAX + 16;
-
-/// Returns whether a round may run.
+/// Returns whether it is worth to leave the careful path.
 #[inline]
 pub(super) fn has_slack(reader: &BitReader<'_>, sink: &Sink<'_>) -> bool {
-    reader.input.len() - reader.at >= INPUT_SLACK && sink.output.len() - sink.at >= OUTPUT_SLACK
+    reader.input.len() - reader.at >= 8 && sink.output.len() - sink.at >= 8
 }
-
-/// Eight bytes of `bytes` from `at`.
-#[inline(always)]
-fn load(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(word)
-}
-
-#[inline(always)]
-fn store(bytes: &mut [u8], at: usize, word: u64) {
-    bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
-}
-
-/// What remains of `8 - 8 % distance`: the largest multiple of a short distance that a word holds.
-const SHORT_STRIDE: [u8; 8] = [8, 8, 8, 6, 8, 5, 6, 7];
 
 impl Inflate {
-    /// Decodes symbols in bulk. The mode is `LitLen` before and, unless the block ended, after.
-    pub(super) fn run_fast(&mut self, reader: &mut BitReader<'_>, sink: &mut Sink<'_>) {
+    /// Decodes symbols in bulk. The mode is `LitLen` before and, unless a block ended or a match is left over, after.
+    pub(super) fn run_bulk(&mut self, reader: &mut BitReader<'_>, sink: &mut Sink<'_>) {
         if !has_slack(reader, sink) {
             return;
         }
-        let litlen = &self.litlen.entries;
-        let litlen_mask = (1usize << self.litlen.root) - 1;
-        let distances = &self.distances.entries;
-        let distance_mask = (1usize << self.distances.root) - 1;
-        let window_filled = self.window.filled();
-        let input = reader.input;
-        let output = &mut *sink.output;
-        let input_end = input.len() - INPUT_SLACK;
-        let output_end = output.len() - OUTPUT_SLACK;
-        let mut from = reader.at;
-        let mut at = sink.at;
-        let mut bits = reader.bits;
-        let mut count = reader.count;
-        let mut block_ended = false;
-
-        // The bits at and above `count` are those of the next byte or 0, so loading them again changes nothing.
-        macro_rules! refill {
-            () => {
-                bits |= load(input, from) << count;
-                from += ((63 - count) >> 3) as usize;
-                count |= 56;
-            };
+        let window = &self.window;
+        let mut run = Run {
+            input: reader.input,
+            from: reader.at,
+            bits: reader.bits,
+            count: reader.count,
+            output: sink.output,
+            at: sink.at,
+            litlen: (&self.litlen.entries, self.litlen.root),
+            distances: (&self.distances.entries, self.distances.root),
+        };
+        let exit = decode(&mut run, window.filled(), &|output, at, distance, length| copy_match(window, output, at, distance, length));
+        (reader.at, reader.bits, reader.count, sink.at) = (run.from, run.bits, run.count, run.at);
+        match exit {
+            Exit::Slack => self.run_tail(reader, sink),
+            Exit::BlockEnd => self.end_block(reader),
+            Exit::Symbol => {}
+            Exit::Distance(length) => {
+                self.left = length;
+                self.mode = Mode::Distance;
+            }
         }
-        macro_rules! take {
-            ($entry:expr) => {
-                bits >>= $entry & 0x3f;
-                count -= $entry & 0x3f;
-            };
-        }
+    }
 
-        while from <= input_end && at <= output_end {
-            refill!();
-            let mut entry = litlen[bits as usize & litlen_mask & 0x7ff];
+    /// Decodes symbols that are whole, and fit whole.
+    fn run_tail(&mut self, reader: &mut BitReader<'_>, sink: &mut Sink<'_>) {
+        let mut ended = false;
+        loop {
+            if reader.count < SYMBOL_BITS_MAX {
+                reader.fill();
+                if reader.count < SYMBOL_BITS_MAX {
+                    break;
+                }
+            }
+            let (entry, before) = self.litlen.lookup(reader.bits);
             if entry & LITERAL != 0 {
-                take!(entry);
-                output[at] = (entry >> 16) as u8;
-                at += 1;
-                entry = litlen[bits as usize & litlen_mask & 0x7ff];
-                if entry & LITERAL != 0 {
-                    take!(entry);
-                    output[at] = (entry >> 16) as u8;
-                    at += 1;
-                    entry = litlen[bits as usize & litlen_mask & 0x7ff];
-                    if entry & LITERAL != 0 {
-                        take!(entry);
-                        output[at] = (entry >> 16) as u8;
-                        at += 1;
-                        continue;
-                    }
-                }
-                refill!();
-            }
-            // Before the symbol: 56 bits or more, enough for a length (15 + 5) and a distance (15 + 13).
-            let (bits_before, count_before) = (bits, count);
-            if entry & EXCEPTIONAL != 0 {
-                if entry & SUBTABLE != 0 {
-                    take!(entry);
-                    entry = litlen[subtable_index(entry, bits)];
-                }
-                if entry & LITERAL != 0 {
-                    take!(entry);
-                    output[at] = (entry >> 16) as u8;
-                    at += 1;
-                    continue;
-                }
-                if entry & EXCEPTIONAL != 0 {
-                    if entry & BLOCK_END != 0 {
-                        take!(entry);
-                        block_ended = true;
-                    } else {
-                        (bits, count) = (bits_before, count_before);
-                    }
-                    break;
-                }
-            }
-            let len = usize::from(base_and_extra(entry, bits));
-            take!(entry);
-            entry = distances[bits as usize & distance_mask & 0xff];
-            if entry & EXCEPTIONAL != 0 {
-                if entry & SUBTABLE != 0 {
-                    take!(entry);
-                    entry = distances[subtable_index(entry, bits)];
-                }
-                if entry & EXCEPTIONAL != 0 {
-                    (bits, count) = (bits_before, count_before);
-                    break;
-                }
-            }
-            let distance = usize::from(base_and_extra(entry, bits));
-            if distance > at {
-                if distance > at + window_filled {
-                    (bits, count) = (bits_before, count_before);
-                    break;
-                }
-                take!(entry);
-                copy_match(&self.window, output, at, distance, len);
-                at += len;
+                let Some(slot) = sink.output.get_mut(sink.at) else { break };
+                *slot = (entry >> 16) as u8;
+                sink.at += 1;
+                reader.skip(before + (entry & 0xff));
                 continue;
             }
-            take!(entry);
-            let end = at + len;
-            let mut source = at - distance;
-            if distance >= 8 {
-                // Word by word, possibly up to 7 bytes past the end: each word is complete before it is read again.
-                loop {
-                    let word = load(output, source);
-                    store(output, at, word);
-                    if at + 8 >= end {
-                        break;
-                    }
-                    let word = load(output, source + 8);
-                    store(output, at + 8, word);
-                    source += 16;
-                    at += 16;
-                    if at >= end {
-                        break;
-                    }
+            if entry & EXCEPTIONAL != 0 {
+                if entry & BLOCK_END != 0 {
+                    reader.skip(before + (entry & 0xff));
+                    ended = true;
                 }
-            } else {
-                // Spread the first `distance` bytes over a word, then write it at strides that keep its phase.
-                let mut word = load(output, source) & ((1 << (8 * distance)) - 1);
-                let mut width = distance;
-                while width < 8 {
-                    word |= word << (8 * width);
-                    width *= 2;
-                }
-                let stride = usize::from(SHORT_STRIDE[distance & 7]);
-                while at < end {
-                    store(output, at, word);
-                    at += stride;
-                }
+                break;
             }
-            at = end;
+            let length = usize::from(base_and_extra(entry, reader.bits >> before));
+            let taken = before + (entry & 0xff);
+            let (entry, before) = self.distances.lookup(reader.bits >> taken);
+            let distance = usize::from(base_and_extra(entry, reader.bits >> taken >> before));
+            let fits = length <= sink.output.len() - sink.at && distance <= sink.at + self.window.filled();
+            if entry & EXCEPTIONAL != 0 || !fits {
+                break;
+            }
+            reader.skip(taken + before + (entry & 0xff));
+            copy_match(&self.window, sink.output, sink.at, distance, length);
+            sink.at += length;
         }
-        reader.at = from;
-        reader.count = count;
-        reader.bits = bits & ((1 << count) - 1);
-        sink.at = at;
-        if block_ended {
+        reader.forget_unread();
+        if ended {
             self.end_block(reader);
         }
     }

@@ -20,15 +20,7 @@
 //! of one bit and need two.
 
 use crate::constants::*;
-
-/// The entry is a literal.
-pub(super) const LITERAL: u32 = 1 << 31;
-/// The entry is neither a literal nor a base value.
-pub(super) const EXCEPTIONAL: u32 = 1 << 15;
-/// With [`EXCEPTIONAL`]: the entry points to a subtable.
-pub(super) const SUBTABLE: u32 = 1 << 14;
-/// With [`EXCEPTIONAL`]: the entry ends the block.
-pub(super) const BLOCK_END: u32 = 1 << 13;
+pub(super) use crate::fast::inflate::entry::{BLOCK_END, EXCEPTIONAL, LITERAL, SUBTABLE};
 
 /// Index bits of the literal/length root. Twelve lost 15 % on the host: the table leaves the first-level cache.
 pub(super) const LITLEN_ROOT_MAX: usize = 11;
