@@ -86,6 +86,15 @@ impl Arguments {
         self.raw(key).map(|raw| decode(raw).ok_or(bad)).transpose()
     }
 
+    /// The value of a key as a decimal number, if it is there.
+    ///
+    /// # Errors
+    /// `Bad` with `NotAllowed`.
+    pub fn number(&self, key: &'static str) -> Result<Option<u64>, ArgumentError> {
+        let bad = ArgumentError::Bad { key, what: BadArgument::NotAllowed };
+        self.raw(key).map(|raw| raw.parse().map_err(|_| bad)).transpose()
+    }
+
     /// The decoded value of a key.
     ///
     /// # Errors
@@ -138,7 +147,9 @@ mod tests {
 
     #[test]
     fn words_are_found_and_decoded() {
-        let arguments = Arguments::parse("app=zip fmt=g dir=c in=/a%20b%25 out=").unwrap();
+        let arguments = Arguments::parse("app=zip fmt=g dir=c in=/a%20b%25 out= seed=7 count=x").unwrap();
+        assert_eq!((arguments.number("seed"), arguments.number("level")), (Ok(Some(7)), Ok(None)));
+        assert!(arguments.number("count").is_err());
         assert_eq!(arguments.choice("fmt", container), Ok(Container::Gzip));
         assert_eq!(arguments.path("in").as_deref(), Ok("/a b%"));
         assert_eq!(arguments.path("out").as_deref(), Ok(""));

@@ -28,6 +28,21 @@ pub trait AppSystem: uacce_user::System {
     /// # Errors
     /// The kernel's refusal.
     fn take_memory(&self, len_bytes: usize) -> Result<&'static mut [u8], uacce_abi::Errno>;
+
+    /// Instructions that this core has retired so far, by exception level. The machine counts them, and the kernel opens the counters to
+    /// processes, only where the argument `count=1` says so; elsewhere this must not be called.
+    fn instructions(&self) -> Instructions;
+}
+
+/// Instructions of one core at EL0, EL1 and EL2, in this order. Each is 32 bits wide and wraps.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Instructions(pub [u32; 3]);
+
+impl Instructions {
+    /// What was counted since `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        Self(core::array::from_fn(|level| self.0[level].wrapping_sub(earlier.0[level])))
+    }
 }
 
 #[cfg(target_os = "none")]

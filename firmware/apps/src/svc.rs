@@ -10,7 +10,7 @@ use hal::Barriers;
 use uacce_abi::{Call, Errno, Kernel, Protection};
 use uacce_user::{QueueRegions, System, UserQueueMemory};
 
-use crate::AppSystem;
+use crate::{AppSystem, Instructions};
 
 /// The kernel, reached by `svc`.
 #[derive(Clone, Copy, Debug)]
@@ -76,5 +76,15 @@ impl AppSystem for SvcSystem {
         let base = core::ptr::with_exposed_provenance_mut(at as usize);
         // SAFETY: MapMemory returned a new mapping of `len_bytes` zeroed bytes, which no one else knows and which is never unmapped.
         Ok(unsafe { core::slice::from_raw_parts_mut(base, len_bytes) })
+    }
+    #[inline(always)]
+    fn instructions(&self) -> Instructions {
+        let (el0, el1, el2): (u64, u64, u64);
+        // SAFETY: reads counters, which the caller knows to be open; the barrier keeps what is measured on its side.
+        unsafe {
+            asm!("isb", "mrs {}, pmevcntr0_el0", "mrs {}, pmevcntr1_el0", "mrs {}, pmevcntr2_el0", out(reg) el0, out(reg) el1, out(reg) el2,
+                options(nostack, preserves_flags))
+        };
+        Instructions([el0, el1, el2].map(|count| count as u32))
     }
 }

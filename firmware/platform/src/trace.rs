@@ -14,7 +14,8 @@ pub const RECORD_BYTES: usize = 32;
 /// Start value of the running hash: the FNV-1a 64-bit offset basis.
 pub const HASH_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 /// Multiplier of the running hash: the FNV-1a 64-bit prime. The hash folds whole 64-bit words: `h = (h ^ word) * prime`, for the words
-/// meta, address and value of every trapped access in turn.
+/// meta, address and value of every trapped access, and for the 16 words of each request's entry when the engine takes it and when it gives it
+/// back, in the order in which these happen.
 pub const HASH_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// Index of each 64-bit word of the header.
@@ -31,7 +32,7 @@ pub enum HeaderWord {
     Written = 3,
     /// Records lost since the area was full.
     Lost = 4,
-    /// Running hash of every trapped access.
+    /// Running hash; see [`HASH_PRIME`].
     Hash = 5,
     /// Trace level: records are kept if not 0.
     Level = 6,

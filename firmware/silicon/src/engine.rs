@@ -135,6 +135,7 @@ impl Silicon {
         // The algorithm type has more values than the engine has directions; its lowest bit selects.
         let direction = Direction::from_alg_type(task.alg_type & 1).unwrap_or(Direction::Compress);
         let job = self.zip.accept(task.sqe, direction, who);
+        trace::entry(&task.sqe);
         trace::note(Some(Counter::Jobs), Kind::Job, u64::from(task.qn), slot as u64, u64::from(task.sq_index));
         // SAFETY: the slot was free and becomes ours under the lock.
         unsafe { work(slot) }.job = Some((job, task));
@@ -163,6 +164,7 @@ impl Silicon {
         // SAFETY: the slot is running on this core.
         if let Some((job, mut task)) = unsafe { work(slot) }.job.take() {
             task.sqe = sqe;
+            trace::entry(&sqe);
             self.zip.retire(&job);
             let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
             match self.qm.complete(&task, &mut dma) {

@@ -46,15 +46,25 @@ pub fn begin(level: u32) {
     set(HeaderWord::Magic, MAGIC);
 }
 
+/// Folds words into the running hash.
+#[inline(always)]
+fn fold(words: impl IntoIterator<Item = u64>) {
+    let slot = &header()[HeaderWord::Hash as usize];
+    let hash = words.into_iter().fold(slot.load(Relaxed), |hash, word| (hash ^ word).wrapping_mul(HASH_PRIME));
+    slot.store(hash, Relaxed);
+}
+
+/// Folds a request's entry into the hash, as the engine got it or as it gives it back. What was in the data shows in the latter's counts and
+/// checksum, so runs over different data have different hashes even where every trapped access is alike.
+pub fn entry(sqe: &[u32; 32]) {
+    let (pairs, _) = sqe.as_chunks::<2>();
+    fold(pairs.iter().map(|[low, high]| u64::from(*low) | u64::from(*high) << 32));
+}
+
 /// Notes a trapped access: hash, counter, and a record if kept. `meta` is [`Record::meta`].
 #[inline(always)]
 pub fn access(block: Counter, meta: u64, address: u64, value: u64, extra: u64) {
-    let word = &header()[HeaderWord::Hash as usize];
-    let mut hash = word.load(Relaxed);
-    for part in [meta, address, value] {
-        hash = (hash ^ part).wrapping_mul(HASH_PRIME);
-    }
-    word.store(hash, Relaxed);
+    fold([meta, address, value]);
     count(block);
     if keeps_records() {
         append(meta, address, value, extra);

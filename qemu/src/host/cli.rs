@@ -16,6 +16,9 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub options: Options,
+    /// Another built-in text for the tour
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 /// Options of every command.
@@ -176,6 +179,9 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Cli
     };
     let cli = Cli::from_arg_matches(&matches).map_err(|error| Complaint { sentence: error.to_string(), code: 2 })?;
     cli.options.machine().check()?;
+    if cli.command.is_some() && cli.seed.is_some() {
+        return Err(Complaint { sentence: "--seed is for the tour, which is run without a command".to_owned(), code: 2 });
+    }
     Ok(cli)
 }
 
@@ -212,6 +218,13 @@ mod tests {
     fn more_cores_than_the_image_has_stacks_for_are_refused() {
         assert!(words("--smp 4 --engines 4").is_ok());
         assert_eq!(words("--smp 4 --engines 5").expect_err("nine cores").code, 2);
+    }
+
+    #[test]
+    fn a_seed_belongs_to_the_tour() {
+        assert_eq!(words("--seed 7 --icount").expect("a valid line").seed, Some(7));
+        assert_eq!(words("--seed 7 zip -g").expect_err("no tour").code, 2);
+        assert_eq!(words("--seed x").expect_err("no number").code, 2);
     }
 
     #[test]

@@ -43,9 +43,9 @@ fn run(mut words: impl Iterator<Item = OsString>) -> Outcome<u8> {
     if !image.tests().is_empty() {
         return suite::run(&image, words);
     }
-    let Cli { command, options } = cli::parse(words)?;
+    let Cli { command, options, seed } = cli::parse(words)?;
     let ending = match command {
-        None => program::run(&image, &options)?,
+        None => program::run(&image, &options, seed)?,
         Some(Command::Zip(zip)) => zip::run(&image, &options, &zip)?,
         Some(Command::Linux(linux)) => linux::run(&image, &options, &linux)?,
     };

@@ -31,6 +31,35 @@ pub fn write(ram: &GuestRam, path: &Path) -> Outcome<()> {
     out.flush().map_err(failed)
 }
 
+/// What the silicon has counted, on one line. Empty memory (no EL2 row) has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    accesses: u64,
+    requests: u64,
+    hash: u64,
+}
+
+impl Summary {
+    /// Reads it from guest memory.
+    ///
+    /// # Errors
+    /// The image left no trace.
+    pub fn read(ram: &GuestRam) -> Outcome<Self> {
+        let header = Header::read(ram)?;
+        let count = |counter: Counter| header.words[HeaderWord::Counters as usize + counter as usize];
+        let blocks = [Counter::SmmuAccesses, Counter::ConfigAccesses, Counter::BarAccesses, Counter::OtherAccesses];
+        let accesses = blocks.map(count).iter().sum();
+        Ok(Self { accesses, requests: count(Counter::JobsDone), hash: header.word(HeaderWord::Hash) })
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { accesses, requests, hash } = self;
+        write!(f, "trace: {accesses} trapped accesses, {requests} requests with their entries, hash {hash:#018x}")
+    }
+}
+
 struct Header {
     words: Vec<u64>,
     records: u64,
