@@ -34,14 +34,26 @@ const fn ipa_of(far: u64, hpfar: u64) -> u64 {
     ((hpfar & 0x0000_0fff_ffff_fff0) << 8) | (far & 0xfff)
 }
 
-/// Answers a plain load or store. Doorbells, stores to the 64-bit window, have a way of their own that is kept short.
+/// Answers a plain load or store. Doorbells have a way of their own that is kept short.
 #[inline(always)]
 pub fn plain(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
     let abort = esr.data_abort();
     let ipa = ipa_of(far, hpfar);
     let Some(form) = abort.syndrome() else { return };
-    if abort.access() == Access::Write && ipa.wrapping_sub(PCI_MEM64_BASE) < PCI_MEM64_BYTES {
-        return store(frame, form, ipa, Target::Pci(ipa));
+    if abort.access() == Access::Write {
+        let mut silicon = state::lock();
+        let doorbell = ipa.wrapping_sub(silicon.doorbells.base);
+        if doorbell < silicon.doorbells.len_bytes {
+            let value = form.store_value(frame.reg(form.register));
+            trace::access(Counter::BarAccesses, Record::meta(Kind::Store, form.bytes, level(frame), state::core_index()), ipa, value, 0);
+            let work = silicon.ring(doorbell, form.bytes, value);
+            drop(silicon);
+            frame.elr += 4;
+            if work {
+                engine::work_arrived();
+            }
+            return;
+        }
     }
     plain_elsewhere(frame, esr, form, far, ipa);
 }

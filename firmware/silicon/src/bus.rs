@@ -85,15 +85,20 @@ impl Silicon {
         }
     }
 
+    /// Takes a store to the doorbell BAR; true if the engine may have work now.
+    #[inline(always)]
+    pub fn ring(&mut self, offset: u64, bytes: u8, value: u64) -> bool {
+        let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+        self.qm.mmio_write(Bar::Bar4, offset, bytes, value, &mut dma);
+        self.engine_is_on && self.qm.has_task()
+    }
+
     /// Takes a store of 1, 2, 4 or 8 bytes; true if the engine may have work now.
     #[inline]
     pub fn write(&mut self, target: Target, bytes: u8, value: u64) -> bool {
         match target {
             Target::Pci(address) => {
-                // Doorbells first; the place of their BAR is kept from its last configuration.
-                let doorbell = address.wrapping_sub(self.doorbells.base);
-                let decoded = if doorbell < self.doorbells.len_bytes { Some((Bar::Bar4, doorbell)) } else { self.qm.decode(address) };
-                let Some((bar, offset)) = decoded else { return false };
+                let Some((bar, offset)) = self.qm.decode(address) else { return false };
                 if bar == Bar::Bar2 && ZIP_REGISTERS.contains(&offset) {
                     self.zip.mmio_write(offset, bytes, value);
                     return false;
@@ -153,11 +158,13 @@ fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
     }
 }
 
-/// Where the doorbell BAR lies on PCI; of length 0 while it is not decoded.
+/// Where the doorbell BAR lies for the CPU; of length 0 while it is not decoded, or outside the 64-bit window.
 #[derive(Clone, Copy, Debug)]
 pub struct DoorbellBar {
-    base: u64,
-    len_bytes: u64,
+    /// First byte: PCI and CPU addresses are equal in that window.
+    pub base: u64,
+    /// Length in bytes.
+    pub len_bytes: u64,
 }
 
 impl DoorbellBar {
@@ -168,7 +175,7 @@ impl DoorbellBar {
     fn of(qm: &QmModel) -> Self {
         let base = u64::from(qm.config_read(BAR4, 4) & !0xf) | u64::from(qm.config_read(BAR4 + 4, 4)) << 32;
         match qm.decode(base) {
-            Some((Bar::Bar4, 0)) => Self { base, len_bytes: qm.bar_bytes(Bar::Bar4) },
+            Some((Bar::Bar4, 0)) if Target::of(base) == Target::Pci(base) => Self { base, len_bytes: qm.bar_bytes(Bar::Bar4) },
             _ => Self::NONE,
         }
     }
