@@ -80,6 +80,15 @@ impl SubmissionQueue {
         self.fields.as_mut().map(|(_, ring)| ring)
     }
 
+    /// Moves the tail of a running queue whose random data match; false, with nothing changed, otherwise or if the position is impossible.
+    #[inline(always)]
+    pub fn take_tail(&mut self, rand: u16, index: u16) -> bool {
+        match &mut self.fields {
+            Some((fields, ring)) if self.state == QueueState::Running && fields.rand == rand => ring.move_tail(index).is_ok(),
+            _ => false,
+        }
+    }
+
     /// Begins a life with this context; false, and nothing changed, if the context contradicts itself.
     pub fn load(&mut self, fields: SqcFields, queues: u16) -> bool {
         let sane = (4..=7).contains(&fields.log2_sqe_bytes) && fields.cqn < queues;
@@ -144,6 +153,7 @@ impl SubmissionQueue {
     }
 
     /// True if the next entry could be handed out now.
+    #[inline(always)]
     pub fn is_runnable(&self) -> bool {
         matches!(self.state, QueueState::Running | QueueState::Stopping)
             && self.outstanding == 0
