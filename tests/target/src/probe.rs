@@ -9,6 +9,7 @@ global_asm!(
     r#"
     .section .text.target_test_probe, "ax"
     .balign 2048
+    .global target_test_probe_vectors
 target_test_probe_vectors:
     .rept 4
     .balign 128

@@ -1,11 +1,15 @@
 //! The EL0 side of a test: memory, queues by hand, and a way to fail with a line number. Nothing here writes a static.
 
 use core::ops::Range;
+use core::panic::Location;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 
-use hal::{Barriers, Iova, Region};
+use hal::{Barriers, Clock, Iova, Region};
+use hal_aarch64::GenericTimer;
 use qm_spec::{Arm, CQE_BYTES, Cqe, Doorbell, DoorbellLayout, DusLayout};
 use uacce_abi::{Call, Command, Counters, Errno, Fd, Kernel, NodeIndex, PAGE_BYTES, Protection, QpContext, USER_ADDRESSES};
+use uacce_user::System;
 use zip_spec::{BufferType, Completion, Mode, Request, RequestType, SQE_BYTES, Sqe, SqeType, Window};
 
 use crate::board::FAILED_LINE;
@@ -19,8 +23,8 @@ pub const BOARD_AT: u64 = USER_ADDRESSES.start;
 pub const FREE_AT: u64 = USER_ADDRESSES.start + 0x4000_0000;
 /// Offset of the doorbell in a queue's page.
 pub const DOORBELL: u64 = 0x1000;
-/// Times that a completion is looked for before a process gives up.
-const PATIENCE: u32 = 2_000_000;
+/// How long a completion is waited for before a process gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Ends the process as failed unless the condition holds.
 #[macro_export]
@@ -302,24 +306,32 @@ impl RawQueue {
     }
 
     /// Waits for the next completion, letting others run now and then.
+    #[track_caller]
     pub fn wait(&mut self) -> Completion {
-        for turn in 0..PATIENCE {
-            if let Some(completion) = self.take() {
-                return completion;
+        let deadline = GenericTimer.deadline(PATIENCE);
+        loop {
+            for _ in 0..64 {
+                if let Some(completion) = self.take() {
+                    return completion;
+                }
+                SvcSystem.relax();
             }
-            if turn % 64 == 63 {
-                give_way();
+            if deadline.has_passed(&GenericTimer) {
+                fail(Location::caller().line(), u64::from(self.number))
             }
+            give_way();
         }
-        fail(line!(), u64::from(self.number))
     }
 
     /// Runs one request to its completion.
+    #[track_caller]
     pub fn run(&mut self, sqe: &Sqe) -> Completion {
         self.put(sqe);
         self.ring();
         let completion = self.wait();
-        check!(completion.tag == sqe.tag(), completion.tag);
+        if completion.tag != sqe.tag() {
+            fail(Location::caller().line(), completion.tag)
+        }
         completion
     }
 

@@ -1,0 +1,333 @@
+//! Memory that is not there, or not like that: device faults of processes, resolved or refused, and what the SMMU says about them.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
+
+#[cfg(target_os = "none")]
+target_tests::suite!();
+
+/// What runs at EL0.
+#[cfg(target_os = "none")]
+mod programs {
+    use target_tests::check;
+    use target_tests::user::{self, FREE_AT, RawQueue, counters, deflate, hold, leave, memory, memory_at, set_word};
+    use uacce_abi::Protection;
+    use zip_spec::{Completion, Status};
+
+    pub const PAGE: u64 = 4096;
+    /// Nothing is ever mapped there.
+    pub const NOWHERE: u64 = FREE_AT + 0x7000_0040;
+    /// Words of the board.
+    pub const DONE: usize = 0;
+    pub const SOURCE_FAULTS: usize = 1;
+    pub const OUTPUT_FAULTS: usize = 2;
+    pub const CPU_FAULTS: usize = 3;
+    pub const REFUSED: usize = 4;
+    pub const AT: usize = 5;
+    /// Where the test says a kernel buffer is.
+    pub const KERNEL_MEMORY: usize = 8;
+    /// Statuses, in order.
+    pub const STATUSES: usize = 16;
+
+    fn good(completion: Completion, bytes: u64) -> u64 {
+        check!(completion.status.is_good(), completion.status.0);
+        check!(completion.consumed as u64 == bytes, completion.consumed);
+        completion.produced.into()
+    }
+
+    /// Neither buffer was touched by anybody, in either direction.
+    pub extern "C" fn first_touch(_: u64) -> ! {
+        const BYTES: u64 = 64 * PAGE;
+        let (mut there, mut back) = (RawQueue::compressing(), RawQueue::decompressing());
+        // 64 pages of zeroes become a few hundred bytes: one page of output.
+        let (zeroes, packed) = (memory(BYTES), memory(BYTES));
+        let before = counters();
+        let produced = good(there.run(&deflate(zeroes, BYTES, packed, BYTES, 1)), BYTES);
+        let during = counters().since(&before);
+        check!(produced < PAGE, produced);
+        set_word(SOURCE_FAULTS, during.device_page_faults);
+        set_word(CPU_FAULTS, during.cpu_page_faults);
+        // 64 pages of output, none touched.
+        let output = memory(BYTES);
+        let before = counters();
+        let completion = back.run(&deflate(packed, produced, output, BYTES, 2));
+        let during = counters().since(&before);
+        check!(completion.status.is_good() && completion.produced as u64 == BYTES, completion.produced);
+        set_word(OUTPUT_FAULTS, during.device_page_faults);
+        check!(during.cpu_page_faults == 0, during.cpu_page_faults);
+        check!(user::is_all(output, BYTES, 0));
+
+        // The same with data: what the device wrote into fresh pages, the CPU has at the same addresses.
+        let source = memory(BYTES);
+        user::fill(source, BYTES, 5);
+        let (packed, output) = (memory(2 * BYTES), memory(BYTES));
+        let produced = good(there.run(&deflate(source, BYTES, packed, 2 * BYTES, 3)), BYTES);
+        let completion = back.run(&deflate(packed, produced, output, BYTES, 4));
+        check!(completion.status.is_good() && completion.produced as u64 == BYTES, completion.produced);
+        check!(user::holds(output, BYTES, 5));
+        // Warm, nothing faults any more.
+        let before = counters();
+        good(there.run(&deflate(source, BYTES, packed, 2 * BYTES, 5)), BYTES);
+        check!(counters().since(&before).device_page_faults == 0);
+        set_word(DONE, 1);
+        leave()
+    }
+
+    /// The output's page becomes read-only after the device has written it: its translation is in the SMMU's TLB.
+    pub extern "C" fn read_only(_: u64) -> ! {
+        let mut queue = RawQueue::compressing();
+        let (source, output) = (memory(PAGE), memory(PAGE));
+        user::fill(source, PAGE, 6);
+        let request = deflate(source, PAGE, output, PAGE, 1);
+        good(queue.run(&request), PAGE);
+        for index in 0..PAGE / 8 {
+            user::store(output + index * 8, 0xa5a5_5a5a_0123_4567);
+        }
+        user::protect(output, PAGE, Protection::Read);
+        let before = counters();
+        let completion = queue.run(&request);
+        let during = counters().since(&before);
+        set_word(STATUSES, completion.status.0.into());
+        set_word(REFUSED, during.device_faults_refused);
+        check!(completion.produced == 0, completion.produced);
+        check!(user::is_all(output, PAGE, 0xa5a5_5a5a_0123_4567));
+        // It may still be read, by both.
+        let elsewhere = memory(PAGE);
+        good(queue.run(&deflate(output, PAGE, elsewhere, PAGE, 2)), PAGE);
+        // And written again, once that is allowed again.
+        user::protect(output, PAGE, Protection::ReadWrite);
+        good(queue.run(&request), PAGE);
+        check!(!user::is_all(output, PAGE, 0xa5a5_5a5a_0123_4567));
+        set_word(AT, output);
+        set_word(DONE, 1);
+        hold()
+    }
+
+    /// A read-only area whose page does not exist yet: reads make it, writes do not.
+    pub extern "C" fn read_only_untouched(_: u64) -> ! {
+        let mut queue = RawQueue::compressing();
+        let (source, output) = (memory(PAGE), memory(PAGE));
+        user::fill(source, PAGE, 7);
+        let area = FREE_AT;
+        memory_at(area, 2 * PAGE, Protection::Read);
+        memory_at(area + 0x10_0000, PAGE, Protection::None);
+        let completion = queue.run(&deflate(source, PAGE, area, PAGE, 1));
+        set_word(STATUSES, completion.status.0.into());
+        good(queue.run(&deflate(area + PAGE, PAGE, output, PAGE, 2)), PAGE);
+        check!(user::is_all(area, 2 * PAGE, 0));
+        let completion = queue.run(&deflate(area + 0x10_0000, PAGE, output, PAGE, 3));
+        set_word(STATUSES + 1, completion.status.0.into());
+        good(queue.run(&deflate(source, PAGE, output, PAGE, 4)), PAGE);
+        set_word(DONE, 1);
+        leave()
+    }
+
+    /// Requests that name memory which is not the process's; after each, one that is fine.
+    pub extern "C" fn no_such_memory(_: u64) -> ! {
+        let mut queue = RawQueue::compressing();
+        let (source, output) = (memory(2 * PAGE), memory(PAGE));
+        user::fill(source, 2 * PAGE, 8);
+        let kernel = user::word(KERNEL_MEMORY);
+        let last = FREE_AT + 0x100_0000;
+        memory_at(last, PAGE, Protection::ReadWrite);
+        user::fill(last, PAGE, 9);
+        let bad = [
+            deflate(NOWHERE, PAGE, output, PAGE, 100),
+            deflate(source, PAGE, NOWHERE, PAGE, 101),
+            deflate(kernel, PAGE, output, PAGE, 102),
+            deflate(source, PAGE, kernel, PAGE, 103),
+            // The first page is there, the second is not.
+            deflate(last, 2 * PAGE, output, PAGE, 104),
+            // Beyond all addresses of a process, below and above the hole.
+            deflate(0, PAGE, output, PAGE, 105),
+            deflate(1 << 45, PAGE, output, PAGE, 106),
+            deflate(0xffff_ff80_0000_0000, PAGE, output, PAGE, 107),
+        ];
+        let before = counters();
+        for (index, request) in bad.iter().enumerate() {
+            let completion = queue.run(request);
+            check!(!completion.status.is_good(), index);
+            set_word(STATUSES + index, completion.status.0.into());
+            let completion = queue.run(&deflate(source, PAGE, output, PAGE, index as u64));
+            check!(completion.status == Status::SUCCESS, completion.status.0);
+        }
+        set_word(REFUSED, counters().since(&before).device_faults_refused);
+        set_word(AT, last);
+        set_word(DONE, bad.len() as u64);
+        hold()
+    }
+}
+
+#[cfg(target_os = "none")]
+mod steps {
+    use super::programs as p;
+    use alloc::vec::Vec;
+    use firmware_kernel::{identity, set_tick, take_events};
+    use hal::{AccessKind, DmaBuffer, Iova, SubstreamId};
+    use smmu_driver::{Event, FaultKind, TranslationFault};
+    use target_tests::board::{frames, space};
+    use target_tests::{Board, accelerator, pattern, start_kernel};
+    use uacce_abi::ProcessId;
+    use zip_spec::Status;
+
+    /// The faults reported since the last call; nothing else may have been reported.
+    fn faults() -> Vec<TranslationFault> {
+        let mut faults = Vec::new();
+        take_events(|event| match event {
+            Event::Fault(fault) => faults.push(fault),
+            other => panic!("an event that is no fault: {other:?}"),
+        });
+        faults
+    }
+
+    fn substream(process: ProcessId) -> SubstreamId {
+        identity(space(process)).and_then(|identity| identity.substream).expect("a process with a queue has a PASID")
+    }
+
+    pub fn first_touch() {
+        start_kernel();
+        let board = Board::new();
+        set_tick(false);
+        board.run(board.start("first touch", p::first_touch, 0));
+        assert_eq!(board.word(p::DONE), 1);
+        assert_eq!(board.word(p::SOURCE_FAULTS), 65, "64 pages of source, one of output");
+        assert_eq!(board.word(p::OUTPUT_FAULTS), 64);
+        assert_eq!(board.word(p::CPU_FAULTS), 0);
+    }
+
+    pub fn read_only() {
+        let report = start_kernel();
+        let stream = accelerator(&report).stream;
+        let board = Board::new();
+        let process = board.start("read only", p::read_only, 0);
+        board.run_until(p::DONE..p::DONE + 1);
+        assert_eq!(board.word(p::STATUSES), Status::DESTINATION_ABORT.0.into());
+        assert!(board.word(p::REFUSED) >= 1);
+        let faults: Vec<_> = faults().into_iter().filter(|fault| fault.kind == FaultKind::Permission).collect();
+        let [fault] = faults[..] else { panic!("one permission fault was expected: {faults:?}") };
+        assert_eq!((fault.stream, fault.substream), (stream, Some(substream(process))));
+        assert_eq!((fault.address, fault.access), (Iova(board.word(p::AT)), AccessKind::Write));
+        assert!(!fault.privileged);
+    }
+
+    pub fn read_only_untouched() {
+        start_kernel();
+        let board = Board::new();
+        board.run(board.start("read only, untouched", p::read_only_untouched, 0));
+        let statuses = [0, 1].map(|index| board.word(p::STATUSES + index) as u8);
+        assert_eq!((board.word(p::DONE), statuses), (1, [Status::DESTINATION_ABORT.0, Status::SOURCE_ABORT.0]));
+    }
+
+    pub fn no_such_memory() {
+        let report = start_kernel();
+        let stream = accelerator(&report).stream;
+        let board = Board::new();
+        let kernel = frames(4096, 4096);
+        for index in 0..512 {
+            kernel.write64(index * 8, pattern::word(99, index as u64));
+        }
+        let kernel_at = kernel.physical_address().expect("frames").0;
+        board.set(p::KERNEL_MEMORY, kernel_at);
+        let process = board.start("no such memory", p::no_such_memory, 0);
+        board.run_until(p::DONE..p::DONE + 1);
+
+        let (read, write) = (Status::SOURCE_ABORT.0, Status::DESTINATION_ABORT.0);
+        let statuses: Vec<u8> = (0..8).map(|index| board.word(p::STATUSES + index) as u8).collect();
+        assert_eq!(statuses, [read, write, read, write, read, read, read, read]);
+        assert!((0..512).all(|index| kernel.read64(index * 8) == pattern::word(99, index as u64)), "kernel memory was written");
+
+        use AccessKind::{Read, Write};
+        use FaultKind::{Permission, Translation};
+        let wanted = [
+            (Translation, p::NOWHERE, Read),
+            (Translation, p::NOWHERE, Write),
+            // Mapped in the process's table, closed to it.
+            (Permission, kernel_at, Read),
+            (Permission, kernel_at, Write),
+            (Translation, board.word(p::AT) + p::PAGE, Read),
+            (Translation, 0, Read),
+            (Translation, 1 << 45, Read),
+            (Translation, 0xffff_ff80_0000_0000, Read),
+        ];
+        let substream = substream(process);
+        let all = faults();
+        // Faults that were resolved are among them; those of these eight are not.
+        let mut refused = all.iter().filter(|fault| wanted.iter().any(|(_, at, _)| fault.address.0 == *at));
+        for (kind, at, access) in wanted {
+            let fault = refused.next().unwrap_or_else(|| panic!("no event for {kind:?} {at:#x} {access:?} in {all:?}"));
+            assert_eq!((fault.kind, fault.address, fault.access), (kind, Iova(at), access));
+            assert_eq!((fault.stream, fault.substream, fault.privileged), (stream, Some(substream), false));
+        }
+        assert_eq!(refused.next(), None);
+        assert_eq!(board.word(p::REFUSED), 8);
+    }
+}
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 60)]
+mod plain {
+    use super::steps;
+
+    #[test]
+    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+        steps::first_touch();
+    }
+
+    #[test]
+    fn ua_v3_a_page_made_read_only_refuses_the_device() {
+        steps::read_only();
+    }
+
+    #[test]
+    fn ua_v3_a_read_only_area_is_read_into_being_but_not_written() {
+        steps::read_only_untouched();
+    }
+
+    #[test]
+    fn ua_o6_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
+        steps::no_such_memory();
+    }
+}
+
+/// The same under a TLB that forgets and fetches as it likes.
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 60)]
+mod on_random {
+    use super::steps;
+
+    #[test]
+    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+        steps::first_touch();
+    }
+
+    #[test]
+    fn ua_v3_a_page_made_read_only_refuses_the_device() {
+        steps::read_only();
+    }
+
+    #[test]
+    fn ua_o6_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
+        steps::no_such_memory();
+    }
+}
+
+/// And under one that fetches neighbours.
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 60)]
+mod on_prefetch {
+    use super::steps;
+
+    #[test]
+    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+        steps::first_touch();
+    }
+
+    #[test]
+    fn ua_v3_a_page_made_read_only_refuses_the_device() {
+        steps::read_only();
+    }
+}
