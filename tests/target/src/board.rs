@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use firmware_kernel::{Buffer, Exit, PhysicalMemory, lend, living, run_until_exit, space_of, spawn};
 use firmware_kerncore::vma::Rights;
+use firmware_kernel::{Buffer, Exit, PhysicalMemory, lend, living, run_until_exit, space_of, spawn};
 use hal::{DmaBuffer, DmaMapper, Pa};
 use uacce_abi::{Entry, ProcessId};
 use uacce_kernel::SpaceId;

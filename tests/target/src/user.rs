@@ -181,14 +181,7 @@ pub fn deflate(source: u64, source_bytes: u64, destination: u64, destination_byt
 }
 
 /// A request; the direction is the queue's.
-pub fn request(
-    request_type: RequestType,
-    source: u64,
-    source_bytes: u64,
-    destination: u64,
-    destination_bytes: u64,
-    tag: u64,
-) -> Sqe {
+pub fn request(request_type: RequestType, source: u64, source_bytes: u64, destination: u64, destination_bytes: u64, tag: u64) -> Sqe {
     let request = Request {
         sqe_type: SqeType::TYPE3,
         request_type,

@@ -61,8 +61,8 @@ mod programs {
 mod steps {
     use super::programs as p;
     use alloc::vec::Vec;
-    use firmware_kernel::{identity, lookup_user, smmu_features, with_smmu};
     use firmware_kerncore::vma::Rights;
+    use firmware_kernel::{identity, lookup_user, smmu_features, with_smmu};
     use hal::{AccessKind, DmaBuffer, Iova, Pa, StreamId, SubstreamId, Va};
     use hal_aarch64::{at, mmu};
     use smmu_driver::{Event, FaultKind, FaultModel, Granule, TableDescription};
