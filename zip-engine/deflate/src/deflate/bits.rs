@@ -1,5 +1,7 @@
 //! The bit writer.
 
+use crate::fast::deflate::Codeword;
+
 /// Puts bits, lowest first (RFC 1951 §3.1.1), into a slice that has slack.
 pub(super) struct BitWriter<'a> {
     out: &'a mut [u8],
@@ -33,8 +35,8 @@ impl<'a> BitWriter<'a> {
 
     /// Puts a codeword.
     #[inline(always)]
-    pub(super) fn put_codeword(&mut self, codeword: super::huffman::Codeword) {
-        self.put(u64::from(codeword & 0xffff), codeword >> 16);
+    pub(super) fn put_codeword(&mut self, codeword: Codeword) {
+        self.put(u64::from(codeword >> 8), codeword & 0xff);
     }
 
     /// Writes whole bytes. Needs `FLUSH_SLACK` bytes of room.
@@ -44,6 +46,16 @@ impl<'a> BitWriter<'a> {
         self.at += (self.count >> 3) as usize;
         self.bits >>= self.count & !7;
         self.count &= 7;
+    }
+
+    /// Lets `write` put into what is free: it is given the free bytes and the held bits, and returns the bytes written, the bits then held, and a result.
+    #[inline(always)]
+    pub(super) fn with_free<R>(&mut self, write: impl FnOnce(&mut [u8], u64, u32) -> (usize, u64, u32, R)) -> R {
+        let (written, bits, count, result) = write(&mut self.out[self.at..], self.bits, self.count);
+        self.at += written;
+        self.bits = bits;
+        self.count = count;
+        result
     }
 
     /// Puts zero bits up to the next byte boundary and writes them.

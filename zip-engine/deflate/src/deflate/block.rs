@@ -1,13 +1,18 @@
 //! One block: which kind is cheapest, its header, and its body in resumable units.
 
 use super::bits::BitWriter;
-use super::huffman::{Codeword, assign_codewords, build_lengths};
-use super::matcher::{Matcher, Sequence};
+use super::huffman::{assign_codewords, build_lengths};
+use super::matcher::Matcher;
 use crate::constants::*;
+use crate::fast::deflate::{Codes, Counts, LENGTH_SLOTS, LENGTH_SYMBOL, SEQUENCE_BYTES, put};
 
-/// Bytes of room that a unit of output may need: 511 literals of 15 bits, a match, held bits and flush slack. A dynamic header needs
-/// at most 17 + 19·3 + 316·14 bits = 563 bytes.
+/// Bytes of room that a unit of output may need: a sequence. A dynamic header needs at most 17 + 19·3 + 316·14 bits = 563 bytes.
 pub(super) const UNIT_BYTES: usize = 1024;
+
+const _: () = assert!(SEQUENCE_BYTES <= UNIT_BYTES);
+
+/// Longest literal or length codeword: four literals then fit between two stores. One bit less than allowed costs nothing to speak of.
+const LITLEN_BITS_MAX: usize = 14;
 
 /// Code lengths of a header in run-length form: symbol in 4:0, extra bits in 15:5.
 struct HeaderCode {
@@ -15,24 +20,6 @@ struct HeaderCode {
     count: usize,
     frequencies: [u32; PRECODE_SYMBOLS],
 }
-
-/// Symbol - 257 of each length - 3.
-static LENGTH_SYMBOL: [u8; 256] = {
-    let mut symbols = [0; 256];
-    let mut symbol = 0;
-    while symbol < 29 {
-        let mut length = LENGTH_BASE[symbol] as usize;
-        while length <= MATCH_BYTES_MAX {
-            symbols[length - MATCH_BYTES_MIN] = symbol as u8;
-            length += 1;
-        }
-        symbol += 1;
-    }
-    symbols
-};
-
-/// Symbols rounded up, so that a mask keeps an index in range.
-const LENGTH_SLOTS: usize = 32;
 
 /// Base and extra bits of each length symbol - 257.
 static LENGTHS: [(u16, u8); LENGTH_SLOTS] = {
@@ -45,16 +32,6 @@ static LENGTHS: [(u16, u8); LENGTH_SLOTS] = {
     lengths
 };
 
-/// Returns symbol and number of extra bits of a distance, given minus one.
-#[inline(always)]
-fn distance_symbol(index: u32) -> (usize, u32) {
-    if index < 4 {
-        return (index as usize, 0);
-    }
-    let extra = 30 - index.leading_zeros();
-    ((2 * extra + 2 + (index >> extra & 1)) as usize, extra)
-}
-
 /// What kind a block becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -65,8 +42,7 @@ pub(super) enum Kind {
 
 /// The code of the block at hand and how far its body has been put.
 pub(super) struct BlockEncoder {
-    litlen: [Codeword; 257 + LENGTH_SLOTS],
-    distance: [Codeword; DISTANCE_SYMBOLS],
+    codes: Codes,
     litlen_lengths: [u8; LITLEN_SYMBOLS],
     distance_lengths: [u8; DISTANCE_SYMBOLS],
     /// Next sequence.
@@ -78,8 +54,7 @@ pub(super) struct BlockEncoder {
 impl BlockEncoder {
     pub(super) const fn new() -> Self {
         BlockEncoder {
-            litlen: [0; 257 + LENGTH_SLOTS],
-            distance: [0; DISTANCE_SYMBOLS],
+            codes: Codes { litlen: [0; 257 + LENGTH_SLOTS], lengths: [0; 256], distance: [0; DISTANCE_SYMBOLS] },
             litlen_lengths: [0; LITLEN_SYMBOLS],
             distance_lengths: [0; DISTANCE_SYMBOLS],
             next: 0,
@@ -89,12 +64,12 @@ impl BlockEncoder {
 
     /// Chooses the cheapest kind for the closed block of `matcher` by its exact cost, and puts the header unless it is to be stored.
     pub(super) fn begin(&mut self, matcher: &Matcher, last: bool, writer: &mut BitWriter<'_>) -> Kind {
-        let mut litlen = [0u32; 257 + LENGTH_SLOTS];
-        let mut distance = [0u32; DISTANCE_SYMBOLS];
-        let extra = count_symbols(matcher, &mut litlen, &mut distance);
+        let Counts { mut litlen, distance } = *matcher.counts();
+        litlen[END_OF_BLOCK] += 1;
+        let extra = cost(&litlen[257..], &LENGTH_EXTRA) + cost(&distance, &DISTANCE_EXTRA);
 
         // The symbols that never occur are counted 0 times, so they lose the lengths that the fixed codes gave them.
-        build_lengths(&litlen[..LITLEN_SYMBOLS], CODEWORD_BITS_MAX, &mut self.litlen_lengths);
+        build_lengths(&litlen[..LITLEN_SYMBOLS], LITLEN_BITS_MAX, &mut self.litlen_lengths);
         build_lengths(&distance, CODEWORD_BITS_MAX, &mut self.distance_lengths);
         let hlit = self.litlen_lengths[..LITLEN_USED].iter().rposition(|&length| length != 0).map_or(257, |last| last + 1);
         let hdist = self.distance_lengths[..DISTANCE_USED].iter().rposition(|&length| length != 0).map_or(1, |last| last + 1);
@@ -124,14 +99,12 @@ impl BlockEncoder {
         if fixed_cost <= dynamic_cost {
             self.litlen_lengths = fixed_lengths;
             self.distance_lengths = FIXED_DISTANCE_LENGTHS;
-            assign_codewords(&self.litlen_lengths, &mut self.litlen);
-            assign_codewords(&self.distance_lengths, &mut self.distance);
+            self.assign_codewords();
             writer.put(u64::from(last) | 1 << 1, 3);
             writer.flush();
             return Kind::Fixed;
         }
-        assign_codewords(&self.litlen_lengths, &mut self.litlen);
-        assign_codewords(&self.distance_lengths, &mut self.distance);
+        self.assign_codewords();
         writer.put(u64::from(last) | 2 << 1, 3);
         writer.put((hlit - 257) as u64, 5);
         writer.put((hdist - 1) as u64, 5);
@@ -145,84 +118,42 @@ impl BlockEncoder {
         Kind::Dynamic
     }
 
+    /// Makes codewords of the code lengths.
+    fn assign_codewords(&mut self) {
+        let codes = &mut self.codes;
+        assign_codewords(&self.litlen_lengths, &mut codes.litlen);
+        assign_codewords(&self.distance_lengths, &mut codes.distance);
+        for (index, codeword) in codes.lengths.iter_mut().enumerate() {
+            let symbol = usize::from(LENGTH_SYMBOL[index]) % LENGTH_SLOTS;
+            let (base, extra) = LENGTHS[symbol];
+            let plain = codes.litlen[257 + symbol];
+            let extra_bits = (index + MATCH_BYTES_MIN) as u32 - u32::from(base);
+            *codeword = plain + u32::from(extra) + (extra_bits << (plain & 0xff) << 8);
+        }
+    }
+
     /// Puts sequences while there is room for one. Returns whether the block, its end included, is complete.
     pub(super) fn put_body(&mut self, matcher: &Matcher, writer: &mut BitWriter<'_>) -> bool {
-        let sequences = matcher.sequences();
-        let buffer = matcher.buffer();
-        while writer.room() >= UNIT_BYTES {
-            let Some(&sequence) = sequences.get(self.next) else {
-                self.put_end(writer);
-                return true;
-            };
-            let at = matcher.block + self.encoded;
-            self.put_literals(&buffer[at..at + sequence.run()], writer);
-            if sequence.length_index() != 0 {
-                self.put_match(sequence, writer);
-            }
-            self.next += 1;
-            self.encoded += sequence.bytes();
+        let sequences = &matcher.sequences()[self.next..];
+        let literals = &matcher.unencoded()[self.encoded..];
+        let done = writer.with_free(|out, bits, count| {
+            let done = put(&self.codes, sequences, literals, out, bits, count);
+            (done.written, done.bits, done.count, done)
+        });
+        self.next += done.sequences;
+        self.encoded += done.encoded;
+        let complete = done.sequences == sequences.len() && writer.room() >= UNIT_BYTES;
+        if complete {
+            self.put_end(writer);
         }
-        false
+        complete
     }
 
     /// Puts the end of the block.
     pub(super) fn put_end(&self, writer: &mut BitWriter<'_>) {
-        writer.put_codeword(self.litlen[END_OF_BLOCK]);
+        writer.put_codeword(self.codes.litlen[END_OF_BLOCK]);
         writer.flush();
     }
-
-    #[inline(always)]
-    fn put_literals(&self, literals: &[u8], writer: &mut BitWriter<'_>) {
-        // Seven held bits and three codewords of 15 fit the 64.
-        let (threes, rest) = literals.as_chunks::<3>();
-        for three in threes {
-            for &literal in three {
-                writer.put_codeword(self.litlen[usize::from(literal)]);
-            }
-            writer.flush();
-        }
-        for &literal in rest {
-            writer.put_codeword(self.litlen[usize::from(literal)]);
-        }
-        writer.flush();
-    }
-
-    #[inline(always)]
-    fn put_match(&self, sequence: Sequence, writer: &mut BitWriter<'_>) {
-        // Seven held bits, 15 + 5 and 15 + 13 fit the 64.
-        let length = sequence.length_index();
-        let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_SLOTS;
-        writer.put_codeword(self.litlen[257 + symbol]);
-        writer.put((length + MATCH_BYTES_MIN) as u64 - u64::from(LENGTHS[symbol].0), u32::from(LENGTHS[symbol].1));
-        let index = sequence.distance_index();
-        let (symbol, extra) = distance_symbol(index);
-        writer.put_codeword(self.distance[symbol % DISTANCE_SYMBOLS]);
-        writer.put(u64::from(index & ((1 << extra) - 1)), extra);
-        writer.flush();
-    }
-}
-
-/// Counts the symbols of the closed block, its end included, and returns the number of extra bits.
-fn count_symbols(matcher: &Matcher, litlen: &mut [u32; 257 + LENGTH_SLOTS], distance: &mut [u32; DISTANCE_SYMBOLS]) -> u32 {
-    let bytes = matcher.block_bytes();
-    let mut at = 0;
-    let mut extra_bits = 0;
-    for &sequence in matcher.sequences() {
-        for &literal in &bytes[at..at + sequence.run()] {
-            litlen[usize::from(literal)] += 1;
-        }
-        at += sequence.bytes();
-        let length = sequence.length_index();
-        if length != 0 {
-            let symbol = usize::from(LENGTH_SYMBOL[length]) % LENGTH_SLOTS;
-            litlen[257 + symbol] += 1;
-            let (distance_symbol, extra) = distance_symbol(sequence.distance_index());
-            distance[distance_symbol % DISTANCE_SYMBOLS] += 1;
-            extra_bits += u32::from(LENGTHS[symbol].1) + extra;
-        }
-    }
-    litlen[END_OF_BLOCK] += 1;
-    extra_bits
 }
 
 /// Returns the bits that the codewords of all counted symbols take.
@@ -307,6 +238,7 @@ impl HeaderCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fast::deflate::distance_symbol;
 
     #[test]
     fn length_and_distance_symbols_invert_the_tables() {

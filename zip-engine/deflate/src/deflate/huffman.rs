@@ -1,9 +1,7 @@
 //! Length-limited prefix codes from frequencies.
 
 use crate::constants::*;
-
-/// One codeword ready to be put: bits reversed in 15:0, their number in 31:16.
-pub(super) type Codeword = u32;
+use crate::fast::deflate::Codeword;
 
 /// Computes code lengths of at most `limit` bits for the symbols with a frequency above 0; the others get 0.
 ///
@@ -31,7 +29,7 @@ pub(super) fn build_lengths(frequencies: &[u32], limit: usize, lengths: &mut [u8
         _ => {}
     }
     let keys = &mut keys[..used];
-    keys.sort_unstable();
+    sort_keys(keys);
 
     let mut weights = [0u32; LITLEN_SYMBOLS];
     for (weight, &key) in weights.iter_mut().zip(keys.iter()) {
@@ -63,6 +61,31 @@ pub(super) fn build_lengths(frequencies: &[u32], limit: usize, lengths: &mut [u8
         for &key in keys.by_ref().take(count[len]) {
             lengths[key as usize & 0x1ff] = len as u8;
         }
+    }
+}
+
+/// Sorts keys by their frequency, those of one frequency staying in the order of their symbols: by six bits of it after another.
+fn sort_keys(keys: &mut [u32]) {
+    let most = keys.iter().fold(0, |most, &key| most | key);
+    let mut other = [0u32; LITLEN_SYMBOLS];
+    let other = &mut other[..keys.len()];
+    let mut shift = 9;
+    while shift < 32 && most >> shift != 0 {
+        let mut starts = [0u16; 64];
+        for &key in keys.iter() {
+            starts[(key >> shift) as usize % 64] += 1;
+        }
+        let mut next = 0;
+        for start in &mut starts {
+            next += core::mem::replace(start, next);
+        }
+        for &key in keys.iter() {
+            let start = &mut starts[(key >> shift) as usize % 64];
+            other[usize::from(*start)] = key;
+            *start += 1;
+        }
+        keys.copy_from_slice(other);
+        shift += 6;
     }
 }
 
@@ -136,7 +159,7 @@ pub(super) fn assign_codewords(lengths: &[u8], codewords: &mut [Codeword]) {
         *codeword = 0;
         if len != 0 {
             let code = &mut codes[usize::from(length)];
-            *codeword = u32::from(code.reverse_bits() >> (16 - len)) | len << 16;
+            *codeword = u32::from(code.reverse_bits() >> (16 - len)) << 8 | len;
             *code += 1;
         }
     }
@@ -208,8 +231,8 @@ mod tests {
             // Each codeword takes its own patterns of 15 bits.
             let mut taken = [false; 1 << 15];
             for codeword in codewords.into_iter().filter(|&codeword| codeword != 0) {
-                for high in 0..1u32 << (15 - (codeword >> 16)) {
-                    let pattern = (codeword & 0xffff | high << (codeword >> 16)) as usize;
+                for high in 0..1u32 << (15 - (codeword & 0xff)) {
+                    let pattern = (codeword >> 8 | high << (codeword & 0xff)) as usize;
                     assert!(!core::mem::replace(&mut taken[pattern], true));
                 }
             }
@@ -221,9 +244,9 @@ mod tests {
         let mut codewords = [0; LITLEN_SYMBOLS];
         assign_codewords(&fixed_litlen_lengths(), &mut codewords);
         // §3.2.6: 0 is 00110000, 144 is 110010000, 256 is 0000000, 280 is 11000000; first bit lowest.
-        assert_eq!(codewords[0], 0b0000_1100 | 8 << 16);
-        assert_eq!(codewords[144], 0b0_0001_0011 | 9 << 16);
-        assert_eq!(codewords[256], 7 << 16);
-        assert_eq!(codewords[280], 0b0000_0011 | 8 << 16);
+        assert_eq!(codewords[0], 0b0000_1100 << 8 | 8);
+        assert_eq!(codewords[144], 0b0_0001_0011 << 8 | 9);
+        assert_eq!(codewords[256], 7);
+        assert_eq!(codewords[280], 0b0000_0011 << 8 | 8);
     }
 }

@@ -1,76 +1,28 @@
 //! The sliding buffer and the match finder of the fastest level.
 //!
 //! Input is copied into one linear buffer: up to 32 KiB of history, then the block being collected, then lookahead. When it is full the part
-//! older than 32 KiB is moved out. Positions in the hash table are the low 16 bits of stream positions; they need no rebasing when the
-//! buffer slides, because a candidate is only believed after its bytes were compared.
+//! older than 32 KiB is moved out. A new stream begins in the buffer where the last one ended, while there is room: the positions that the table keeps of
+//! the last stream are then all before the first byte and never believed, so that small requests need not clear the table.
 
 use crate::constants::*;
+use crate::fast::deflate::{BUFFER_BYTES, Buffer, Counts, Cursor, HASHED_BYTES, Limits, Positions, ROUND_BYTES, Sequence, find};
 use crate::status::WINDOW_BYTES;
 
-/// Bytes behind the history: the wait for a slide, and the lookahead.
-const AHEAD_BYTES: usize = 8 * 1024;
-/// Size of the buffer.
-const BUFFER_BYTES: usize = WINDOW_BYTES + AHEAD_BYTES;
 /// Matching waits for this much input unless flushing, so that what it finds does not depend on how the input was cut.
 const LOOKAHEAD: usize = MATCH_BYTES_MAX + 8;
-/// A block ends when it has this many bytes. A match may carry it 257 further and it must still lie in the history.
-const BLOCK_BYTES: usize = WINDOW_BYTES - MATCH_BYTES_MAX;
+/// A block ends when it has this many bytes. A round may carry it 258 further and it must still lie in the history.
+const BLOCK_BYTES: usize = WINDOW_BYTES - MATCH_BYTES_MAX - 1;
 /// Sequences of a block.
-const SEQUENCES: usize = 4608;
+const SEQUENCES: usize = 5120;
 /// Sequences kept free for the literals that are left when a block ends: 32 KiB in runs of 511.
 const SEQUENCES_RESERVE: usize = WINDOW_BYTES / Sequence::RUN_MAX + 2;
-/// Buckets of the hash table, two positions each: 32 KiB.
-const HASH_BITS: u32 = 13;
-/// Positions inside a match that are entered into the table. All of them gain 0.5 % of ratio and cost 3 to 12 instructions per byte.
-const INSERTIONS: usize = 4;
-/// Shortest match: the bytes that are hashed. Three-byte matches gain 0.1 % here and cost a second table.
-const HASHED_BYTES: usize = 4;
+/// Room that a stream must have to begin behind the last one.
+const ROOM_TO_BEGIN: usize = 8 * 1024;
+/// Every so many bytes of what is stored unseen a position is entered, and as many positions are looked up to find one of them again.
+const SPARSE: usize = 16;
 
 /// Fewest bytes of a block that is full: as many shortest matches as there are sequences.
 pub(super) const FULL_BLOCK_BYTES_MIN: usize = (SEQUENCES - SEQUENCES_RESERVE) * HASHED_BYTES;
-
-/// A run of literals and the match behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sequence(u32);
-
-impl Sequence {
-    /// Most literals of one sequence.
-    pub(super) const RUN_MAX: usize = 511;
-
-    /// Packs run (31:23), match length - 3 (22:15; 0 means no match) and distance - 1 (14:0).
-    fn new(run: usize, len: usize, distance: usize) -> Self {
-        Sequence((run << 23 | (len - MATCH_BYTES_MIN) << 15 | (distance - 1)) as u32)
-    }
-
-    fn literals(run: usize) -> Self {
-        Sequence((run << 23) as u32)
-    }
-
-    /// Literals before the match.
-    #[inline(always)]
-    pub(super) fn run(self) -> usize {
-        (self.0 >> 23) as usize
-    }
-
-    /// Match length - 3, or 0 for no match.
-    #[inline(always)]
-    pub(super) fn length_index(self) -> usize {
-        (self.0 >> 15 & 0xff) as usize
-    }
-
-    /// Distance - 1.
-    #[inline(always)]
-    pub(super) fn distance_index(self) -> u32 {
-        self.0 & 0x7fff
-    }
-
-    /// Input bytes that the sequence stands for.
-    #[inline(always)]
-    pub(super) fn bytes(self) -> usize {
-        let index = self.length_index();
-        self.run() + if index == 0 { 0 } else { index + MATCH_BYTES_MIN }
-    }
-}
 
 /// What collecting ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,105 +35,88 @@ pub(super) enum Collected {
 
 /// Sliding buffer, hash table, and the sequences of the current block.
 pub(super) struct Matcher {
-    buffer: [u8; BUFFER_BYTES],
-    /// Low bits of the stream position of `buffer[0]`.
-    base: u16,
+    buffer: Buffer,
+    /// First byte of the stream or, when that has been moved out, of the buffer.
+    start: usize,
     /// First byte of the current block that is not yet encoded.
     pub(super) block: usize,
-    /// First byte that is not yet matched.
-    pos: usize,
-    /// First literal of the sequence being collected.
-    run_start: usize,
+    cursor: Cursor,
     /// End of the input in the buffer.
     end: usize,
     distance_max: usize,
+    /// Where the next position is entered in a run that is stored unseen: `HASHED_BYTES` more than its distance from the block.
+    sparse: usize,
     sequences: [Sequence; SEQUENCES],
-    sequence_count: usize,
-    table: [u32; 1 << HASH_BITS],
-}
-
-/// Loads four bytes of the buffer. Positions are always below its end; the clamp lets the compiler see it.
-#[inline(always)]
-fn load32(buffer: &[u8; BUFFER_BYTES], at: usize) -> u32 {
-    let at = at.min(BUFFER_BYTES - 4);
-    u32::from_le_bytes([buffer[at], buffer[at + 1], buffer[at + 2], buffer[at + 3]])
-}
-
-#[inline(always)]
-fn load64(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(word)
-}
-
-#[inline(always)]
-fn hash(word: u32) -> usize {
-    (word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
-}
-
-/// Returns how many of at most `max` bytes agree at `a` and `b`; the first `HASHED_BYTES` do.
-#[inline(always)]
-fn match_length(bytes: &[u8], a: usize, b: usize, max: usize) -> usize {
-    let left = &bytes[a..a + max];
-    let right = &bytes[b..b + max];
-    let mut len = HASHED_BYTES;
-    while len + 8 <= max {
-        let difference = load64(left, len) ^ load64(right, len);
-        if difference != 0 {
-            return len + difference.trailing_zeros() as usize / 8;
-        }
-        len += 8;
-    }
-    while len < max && left[len] == right[len] {
-        len += 1;
-    }
-    len
+    counts: Counts,
+    positions: Positions,
 }
 
 impl Matcher {
     pub(super) const fn new() -> Self {
         Matcher {
-            buffer: [0; BUFFER_BYTES],
-            base: 0,
-            block: 0,
-            pos: 0,
-            run_start: 0,
-            end: 0,
+            buffer: [0; size_of::<Buffer>()],
+            start: 1,
+            block: 1,
+            cursor: Cursor { pos: 1, run_start: 1, count: 0 },
+            end: 1,
             distance_max: WINDOW_BYTES,
-            sequences: [Sequence(0); SEQUENCES],
-            sequence_count: 0,
-            table: [0; 1 << HASH_BITS],
+            sparse: HASHED_BYTES,
+            sequences: [Sequence::EMPTY; SEQUENCES],
+            counts: Counts::new(),
+            positions: Positions::new(),
         }
     }
 
-    /// Forgets the stream. The table is cleared so that output depends on nothing before.
+    /// Forgets the stream: nothing of it can be matched any more.
     pub(super) fn reset(&mut self, distance_max: usize) {
-        self.base = 0;
-        (self.block, self.pos, self.run_start, self.end) = (0, 0, 0, 0);
+        if BUFFER_BYTES - self.end < ROOM_TO_BEGIN {
+            self.clear();
+        } else {
+            self.begin_at(self.end);
+        }
         self.distance_max = distance_max;
-        self.sequence_count = 0;
-        self.table.fill(0);
+    }
+
+    fn clear(&mut self) {
+        self.positions.clear();
+        self.begin_at(1);
+    }
+
+    fn begin_at(&mut self, at: usize) {
+        self.start = at;
+        self.block = at;
+        self.end = at;
+        self.end_sparse();
+        self.begin_block(at);
+    }
+
+    fn begin_block(&mut self, at: usize) {
+        self.cursor = Cursor { pos: at, run_start: at, count: 0 };
+        self.counts = Counts::new();
     }
 
     /// Takes `history`, at most 32 KiB, as the bytes before the stream's next one.
     pub(super) fn load_history(&mut self, history: &[u8]) {
-        let len = history.len();
-        self.buffer[..len].copy_from_slice(history);
-        (self.block, self.pos, self.run_start, self.end) = (len, len, len, len);
+        self.clear();
+        let end = 1 + history.len();
+        self.buffer[1..end].copy_from_slice(history);
+        self.block = end;
+        self.end = end;
+        self.begin_block(end);
         // Every fourth position: repeats longer than seven bytes are still found, at a quarter of the cost of a full scan.
-        for at in (0..len.saturating_sub(HASHED_BYTES - 1)).step_by(4) {
-            self.insert(at);
+        for at in (1..end.saturating_sub(HASHED_BYTES - 1)).step_by(4) {
+            self.positions.replace(&self.buffer, at);
         }
     }
 
     /// Returns the history, at most 32 KiB: what lies before the first byte that is not yet encoded.
     pub(super) fn history(&self) -> &[u8] {
-        &self.buffer[self.block.saturating_sub(WINDOW_BYTES)..self.block]
+        &self.buffer[self.start.max(self.block.saturating_sub(WINDOW_BYTES))..self.block]
     }
 
     /// Returns the bytes of the block from its first unencoded one to the last matched one.
     pub(super) fn block_bytes(&self) -> &[u8] {
-        &self.buffer[self.block..self.pos]
+        &self.buffer[self.block..self.cursor.pos]
     }
 
     /// Returns the bytes that are in the buffer and not yet encoded.
@@ -191,21 +126,21 @@ impl Matcher {
 
     /// Returns whether the block takes in all input of the buffer.
     pub(super) fn block_is_all(&self) -> bool {
-        self.pos == self.end
+        self.cursor.pos == self.end
+    }
+
+    /// Returns whether nothing of the block has been collected.
+    pub(super) fn block_is_empty(&self) -> bool {
+        self.cursor.pos == self.block
     }
 
     pub(super) fn sequences(&self) -> &[Sequence] {
-        &self.sequences[..self.sequence_count]
+        &self.sequences[..self.cursor.count]
     }
 
-    pub(super) fn buffer(&self) -> &[u8] {
-        &self.buffer
-    }
-
-    #[inline(always)]
-    fn insert(&mut self, at: usize) {
-        let slot = &mut self.table[hash(load32(&self.buffer, at))];
-        *slot = *slot << 16 | u32::from(self.base.wrapping_add(at as u16));
+    /// How often each symbol occurs in the closed block, its end not counted.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Copies input into the buffer, sliding it if that makes room. Returns the bytes taken.
@@ -214,13 +149,14 @@ impl Matcher {
             return 0;
         }
         if self.end == BUFFER_BYTES {
-            // The block is at most 32 KiB long, so it stays too.
-            let gone = self.pos.saturating_sub(WINDOW_BYTES).min(self.block);
-            self.buffer.copy_within(gone.., 0);
-            self.base = self.base.wrapping_add(gone as u16);
+            // The block is at most 32 KiB long, so it stays too. The longest distance must lead to position 1 or behind it.
+            let gone = self.cursor.pos.saturating_sub(WINDOW_BYTES + 1).min(self.block);
+            self.buffer.copy_within(gone..BUFFER_BYTES, 0);
+            self.positions.slide(gone);
+            self.start = self.start.saturating_sub(gone);
             self.block -= gone;
-            self.pos -= gone;
-            self.run_start -= gone;
+            self.cursor.pos -= gone;
+            self.cursor.run_start -= gone;
             self.end -= gone;
         }
         let len = input.len().min(BUFFER_BYTES - self.end);
@@ -231,104 +167,100 @@ impl Matcher {
 
     /// Matches what is in the buffer. `flushing` says that no input follows for now.
     pub(super) fn collect(&mut self, flushing: bool) -> Collected {
-        // Where matching may begin: with all of a longest match in the buffer, or with the bytes that are hashed.
-        let reserve = if flushing { HASHED_BYTES - 1 } else { LOOKAHEAD };
+        // Where matching may begin: with all of a longest match in the buffer, or with what a round reads.
+        let reserve = if flushing { ROUND_BYTES } else { LOOKAHEAD };
         let input_stop = self.end.saturating_sub(reserve);
-        let stop = input_stop.min(self.block + BLOCK_BYTES);
-        let end = self.end;
-        let base = usize::from(self.base);
-        let distance_max = self.distance_max;
-        let buffer = &self.buffer;
-        let table = &mut self.table;
-        let mut pos = self.pos;
-        let mut run_start = self.run_start;
-        let mut count = self.sequence_count;
-        while pos < stop && count < SEQUENCES - SEQUENCES_RESERVE {
-            let word = load32(buffer, pos);
-            let current = base + pos;
-            let slot = &mut table[hash(word)];
-            let candidates = *slot;
-            *slot = candidates << 16 | (current & 0xffff) as u32;
-            let reach = pos.min(distance_max);
-
-            // A distance of 0 is 64 KiB or nothing.
-            let newer = current.wrapping_sub(candidates as usize) & 0xffff;
-            let newer_agrees = newer.wrapping_sub(1) < reach && load32(buffer, pos - newer) == word;
-            let older = current.wrapping_sub((candidates >> 16) as usize) & 0xffff;
-            let older_agrees = older.wrapping_sub(1) < reach && load32(buffer, pos - older) == word;
-            if !(newer_agrees || older_agrees) {
-                pos += 1;
-                continue;
-            }
-            let max = MATCH_BYTES_MAX.min(end - pos);
-            let (mut len, mut distance) = (0, newer);
-            if newer_agrees {
-                len = match_length(buffer, pos - newer, pos, max);
-            }
-            if older_agrees {
-                let older_len = match_length(buffer, pos - older, pos, max);
-                if older_len > len {
-                    (len, distance) = (older_len, older);
-                }
-            }
-            let mut run = pos - run_start;
-            while run > Sequence::RUN_MAX {
-                self.sequences[count] = Sequence::literals(Sequence::RUN_MAX);
-                count += 1;
-                run -= Sequence::RUN_MAX;
-            }
-            self.sequences[count] = Sequence::new(run, len, distance);
-            count += 1;
-            let next = pos + len;
-            for at in (pos + 1)..next.min(end - HASHED_BYTES + 1).min(pos + 1 + INSERTIONS) {
-                let slot = &mut table[hash(load32(buffer, at))];
-                *slot = *slot << 16 | (base + at) as u32 & 0xffff;
-            }
-            pos = next;
-            run_start = next;
+        let block_stop = self.block + BLOCK_BYTES;
+        let count_max = SEQUENCES - SEQUENCES_RESERVE;
+        let limits = Limits {
+            stop: input_stop.min(block_stop),
+            end: self.end,
+            start: self.start.max(1),
+            distance_max: self.distance_max,
+            count_max,
+        };
+        self.cursor = find(&self.buffer, &mut self.positions, &mut self.counts, &mut self.sequences, self.cursor, limits);
+        if self.cursor.pos >= block_stop || self.cursor.count >= count_max {
+            return Collected::BlockFull;
         }
-        // The last bytes before a flush are too few to hash.
-        if flushing && pos >= input_stop && pos < self.block + BLOCK_BYTES {
-            pos = pos.max(end);
+        if flushing {
+            // The last bytes are too few for a round.
+            for &literal in &self.buffer[self.cursor.pos..self.end] {
+                self.counts.literal(literal);
+            }
+            self.cursor.pos = self.end;
         }
-        self.pos = pos;
-        self.run_start = run_start;
-        self.sequence_count = count;
-        if pos < input_stop { Collected::BlockFull } else { Collected::InputUsed }
-    }
-
-    #[inline(always)]
-    fn push_sequence(&mut self, sequence: Sequence) {
-        self.sequences[self.sequence_count] = sequence;
-        self.sequence_count += 1;
+        Collected::InputUsed
     }
 
     /// Ends the block in front of the first unmatched byte: what is left becomes literals.
     pub(super) fn close_block(&mut self) {
-        let mut run = self.pos - self.run_start;
-        while run > 0 {
-            let part = run.min(Sequence::RUN_MAX);
-            self.push_sequence(Sequence::literals(part));
-            run -= part;
+        let Cursor { pos, run_start, count } = &mut self.cursor;
+        while *run_start < *pos {
+            let part = (*pos - *run_start).min(Sequence::RUN_MAX);
+            self.sequences[*count] = Sequence::literals(part);
+            *count += 1;
+            *run_start += part;
         }
-        self.run_start = self.pos;
     }
 
     /// Begins the next block behind `encoded` bytes of this one; nothing else of it remains.
     pub(super) fn next_block(&mut self, encoded: usize) {
         self.block += encoded;
-        self.pos = self.pos.max(self.block);
-        self.run_start = self.pos;
-        self.sequence_count = 0;
+        self.begin_block(self.block.max(self.cursor.pos));
     }
 
     /// Drops all input that is not encoded and returns how many bytes that were.
     pub(super) fn drop_unencoded(&mut self) -> usize {
         let dropped = self.end - self.block;
         self.end = self.block;
-        self.pos = self.block;
-        self.run_start = self.block;
-        self.sequence_count = 0;
+        self.end_sparse();
+        self.begin_block(self.block);
         dropped
+    }
+
+    /// Makes the next `len` bytes of the buffer, none of them collected, the whole block, without a look for matches.
+    pub(super) fn take_unmatched(&mut self, len: usize) {
+        self.begin_block(self.block);
+        self.cursor.pos = self.block + len;
+        self.cursor.run_start = self.cursor.pos;
+    }
+
+    /// Enters some positions of the next `len` bytes of the block, which are stored unseen, so that repeats of them can be noticed.
+    ///
+    /// Which ones does not depend on how a run is cut into calls.
+    pub(super) fn enter_sparsely(&mut self, len: usize) {
+        let end = self.block + len;
+        let mut at = (self.block + self.sparse).saturating_sub(HASHED_BYTES);
+        while at + HASHED_BYTES <= end {
+            self.positions.replace(&self.buffer, at);
+            at += SPARSE;
+        }
+        self.sparse = at + HASHED_BYTES - end;
+    }
+
+    /// Ends the run of bytes that are stored unseen.
+    pub(super) fn end_sparse(&mut self) {
+        self.sparse = HASHED_BYTES;
+    }
+
+    /// Returns whether any of the next `len` bytes of the block, looked at in places, have occurred before.
+    ///
+    /// Enters the positions that it looks at.
+    pub(super) fn has_repeats(&mut self, len: usize) -> bool {
+        let Some(last) = (self.block + len).checked_sub(HASHED_BYTES) else { return false };
+        let mut found = 0;
+        for place in (self.block..last).step_by(16 * SPARSE) {
+            for at in place..(place + SPARSE).min(last) {
+                let candidate = self.positions.replace(&self.buffer, at);
+                let reach = self.distance_max.min(at - self.start.max(1).min(at));
+                let agrees = self.buffer[candidate..candidate + HASHED_BYTES] == self.buffer[at..at + HASHED_BYTES];
+                found += usize::from(at.wrapping_sub(candidate).wrapping_sub(1) < reach && agrees);
+            }
+            for at in (place + SPARSE..(place + 16 * SPARSE).min(last)).step_by(SPARSE) {
+                self.positions.replace(&self.buffer, at);
+            }
+        }
+        found > 0
     }
 }

@@ -21,7 +21,7 @@ pub use state::DEFLATE_STATE_BYTES_MAX;
 /// How much work goes into matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Level {
-    /// Two candidates per position, greedy.
+    /// One candidate per position, greedy.
     #[default]
     Fastest,
 }
@@ -381,7 +381,26 @@ impl Stream {
     fn collect(&mut self, rest: &[u8], flush: Flush, writer: &mut BitWriter<'_>) -> Next {
         let all_in_buffer = rest.is_empty();
         let flushing = all_in_buffer && flush != Flush::None;
-        if self.matcher.collect(flushing) == Collected::InputUsed {
+        let mut unmatched = 0;
+        if self.matcher.block_is_empty() {
+            // One look at the beginning of a block, the same however the input was cut.
+            let ahead = self.matcher.unencoded().len();
+            if ahead < SAMPLE_BYTES && !flushing {
+                return if all_in_buffer { Next::NeedInput } else { Next::Again };
+            }
+            let sample = ahead.min(SAMPLE_BYTES);
+            if sample >= SAMPLE_BYTES_MIN && has_flat_counts(&self.matcher.unencoded()[..sample], &[]) {
+                let run = sample + incompressible_prefix(&self.matcher.unencoded()[sample..], rest, STORED_BYTES_MAX - sample);
+                // A short block of its own would cost more than it saves.
+                let long = run >= matcher::FULL_BLOCK_BYTES_MIN || flush != Flush::None && run == ahead + rest.len();
+                if long && !self.matcher.has_repeats(sample) {
+                    unmatched = sample;
+                }
+            }
+        }
+        if unmatched != 0 {
+            self.matcher.take_unmatched(unmatched);
+        } else if self.matcher.collect(flushing) == Collected::InputUsed {
             if !all_in_buffer {
                 return Next::Again;
             }
@@ -399,24 +418,21 @@ impl Stream {
         self.synced = false;
         let finish = flush == Flush::Finish && self.params.final_block == FinalBlock::Data;
         let last = finish && all_in_buffer && self.matcher.block_is_all();
-        match self.encoder.begin(&self.matcher, last, writer) {
-            Kind::Stored => {
-                let block = self.matcher.block_bytes().len();
-                let ahead = &self.matcher.unencoded()[block..];
-                let run = block + incompressible_prefix(ahead, rest, STORED_BYTES_MAX - block);
-                match self.params.final_block {
-                    FinalBlock::Data => {
-                        let last = finish && run == self.matcher.unencoded().len() + rest.len();
-                        self.begin_stored(run, last, writer);
-                    }
-                    FinalBlock::Empty => self.stored_run = run,
+        if unmatched != 0 || self.encoder.begin(&self.matcher, last, writer) == Kind::Stored {
+            let block = self.matcher.block_bytes().len();
+            let ahead = &self.matcher.unencoded()[block..];
+            let run = block + incompressible_prefix(ahead, rest, STORED_BYTES_MAX - block);
+            match self.params.final_block {
+                FinalBlock::Data => {
+                    let last = finish && run == self.matcher.unencoded().len() + rest.len();
+                    self.begin_stored(run, last, writer);
                 }
-                self.phase = Phase::Stored;
+                FinalBlock::Empty => self.stored_run = run,
             }
-            Kind::Fixed | Kind::Dynamic => {
-                self.final_put = last;
-                self.phase = Phase::Body;
-            }
+            self.phase = Phase::Stored;
+        } else {
+            self.final_put = last;
+            self.phase = Phase::Body;
         }
         Next::Again
     }
@@ -454,9 +470,11 @@ impl Stream {
         }
         let len = buffered.min(self.stored_left).min(writer.room());
         writer.bytes(&self.matcher.unencoded()[..len]);
+        self.matcher.enter_sparsely(len);
         self.commit(len);
         self.stored_left -= len;
         if self.stored_left + self.stored_run == 0 {
+            self.matcher.end_sparse();
             self.phase = Phase::Collect;
         }
         Next::Again
@@ -505,36 +523,57 @@ impl Stream {
 
 /// Bytes of which the symbol counts are looked at together.
 const SAMPLE_BYTES: usize = 4096;
+/// Fewer say too little: they are matched and stored by their cost.
+const SAMPLE_BYTES_MIN: usize = 1024;
 
 /// Returns how many of the bytes `ahead` and `rest`, at most `max`, are not worth a look: no piece of them has skewed byte counts.
+///
+/// The pieces do not know where `ahead` ends, so that it does not matter how much of the input is in the buffer.
 fn incompressible_prefix(ahead: &[u8], rest: &[u8], max: usize) -> usize {
+    let all = (ahead.len() + rest.len()).min(max);
     let mut taken = 0;
-    for part in [ahead, rest] {
-        for piece in part[..part.len().min(max - taken)].chunks(SAMPLE_BYTES) {
-            if !has_flat_counts(piece) {
-                return taken;
-            }
-            taken += piece.len();
+    while taken < all {
+        let end = (taken + SAMPLE_BYTES).min(all);
+        let cut = |part: &'_ [u8], before: usize| taken.saturating_sub(before).min(part.len())..end.saturating_sub(before).min(part.len());
+        // A last piece that is too short to tell goes with the one before it.
+        let tells = end - taken >= SAMPLE_BYTES_MIN || taken == 0;
+        if tells && !has_flat_counts(&ahead[cut(ahead, 0)], &rest[cut(rest, ahead.len())]) {
+            break;
         }
+        taken = end;
     }
     taken
 }
 
 /// Returns whether byte counts are about as even as those of random bytes.
 ///
-/// The sum of the squared counts of n random bytes is about n + n²/256; one half more is allowed, which is less than what base64 (4 × as much)
+/// The sum of the squared counts of n random bytes is about n + n²/256; one eighth more is allowed, which is less than what base64 (4 × as much)
 /// or compressed data with structure has.
-fn has_flat_counts(bytes: &[u8]) -> bool {
-    let mut counts = [0u16; 256];
-    for &byte in bytes {
-        counts[usize::from(byte)] += 1;
+fn has_flat_counts(first: &[u8], second: &[u8]) -> bool {
+    // Four tables, so that equal neighbours need not wait for each other.
+    let mut counts = [[0u16; 256]; 4];
+    for bytes in [first, second] {
+        let (fours, rest) = bytes.as_chunks::<4>();
+        for four in fours {
+            for (counts, &byte) in counts.iter_mut().zip(four) {
+                counts[usize::from(byte)] += 1;
+            }
+        }
+        for &byte in rest {
+            counts[0][usize::from(byte)] += 1;
+        }
     }
-    let squares: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum();
-    let n = bytes.len() as u64;
-    2 * squares <= 3 * (n + n * n / 256)
+    let squares: u64 = (0..256)
+        .map(|byte| {
+            let count: u64 = counts.iter().map(|counts| u64::from(counts[byte])).sum();
+            count * count
+        })
+        .sum();
+    let n = (first.len() + second.len()) as u64;
+    8 * squares <= 9 * (n + n * n / 256)
 }
 
-/// Returns the most bytes that one `Finish` over `len` bytes makes, trailer included: every block but the last has at least 18,168 bytes and
+/// Returns the most bytes that one `Finish` over `len` bytes makes, trailer included: every block but the last has at least 20,216 bytes and
 /// costs at most five bytes over them.
 pub const fn deflate_bound(len: u64, framing: Framing) -> u64 {
     len + 5 * (len / matcher::FULL_BLOCK_BYTES_MIN as u64 + 1) + 2 + framing.trailer_bytes() as u64

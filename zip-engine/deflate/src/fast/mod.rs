@@ -4,6 +4,7 @@
 //! at least as many bytes left as the round may touch, which each loop states and proves in its comments, and which debug builds assert. Where
 //! there is less, the safe code does the work; it is also what the fast loops are compared with.
 
+pub(crate) mod deflate;
 pub(crate) mod inflate;
 
 /// Loads eight bytes, the first one lowest.
