@@ -88,10 +88,8 @@ impl Silicon {
     /// Takes a store to the doorbell BAR; true if the engine may have work now.
     #[inline(always)]
     pub fn ring(&mut self, offset: u64, bytes: u8, value: u64) -> bool {
-        if !self.qm.ring_submission(offset, bytes, value) {
-            let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
-            self.qm.mmio_write(Bar::Bar4, offset, bytes, value, &mut dma);
-        }
+        let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+        self.qm.mmio_write(Bar::Bar4, offset, bytes, value, &mut dma);
         self.engine_is_on && self.qm.has_task()
     }
 

@@ -223,6 +223,7 @@ fn drain() {
 }
 
 /// Called without the lock when a queue or a resumed stall may have work: an engine core is woken, or this core works itself.
+#[inline(never)]
 pub fn work_arrived() {
     if state::engine_cores() == 0 {
         drain();

@@ -16,7 +16,7 @@ type Header = [AtomicU64; HeaderWord::Counters as usize + COUNTERS];
 
 /// True if records are kept.
 #[inline(always)]
-fn keeps_records() -> bool {
+pub fn keeps_records() -> bool {
     header()[HeaderWord::Level as usize].load(Relaxed) != 0
 }
 
@@ -64,11 +64,17 @@ pub fn entry(sqe: &[u32; 32]) {
 /// Notes a trapped access: hash, counter, and a record if kept. `meta` is [`Record::meta`].
 #[inline(always)]
 pub fn access(block: Counter, meta: u64, address: u64, value: u64, extra: u64) {
-    fold([meta, address, value]);
-    count(block);
+    access_unrecorded(block, meta, address, value);
     if keeps_records() {
         append(meta, address, value, extra);
     }
+}
+
+/// Notes a trapped access while no records are kept.
+#[inline(always)]
+pub fn access_unrecorded(block: Counter, meta: u64, address: u64, value: u64) {
+    fold([meta, address, value]);
+    count(block);
 }
 
 /// Counts something and records it if records are kept.

@@ -9,6 +9,15 @@ use crate::{abort, inject, smc, vendor};
 #[unsafe(no_mangle)]
 extern "C" fn el2_trap(frame: &mut TrapFrame, esr: u64, far: u64, hpfar: u64) {
     let esr = Esr(esr);
+    if abort::is_plain_store8(esr) && abort::ring(frame, esr, far, hpfar) {
+        return;
+    }
+    any_trap(frame, esr, far, hpfar);
+}
+
+/// Whatever is no submission doorbell.
+#[inline(never)]
+fn any_trap(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
     if abort::is_plain(esr) {
         return abort::plain(frame, esr, far, hpfar);
     }

@@ -149,7 +149,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
 
     /// Number of queues that the VFT gives this function; 0 while it is not valid.
     pub fn queue_count(&self) -> u16 {
-        self.vft.share(QUEUES as u16)
+        self.vft.share()
     }
 
     /// Goes on with the access that waited for `tag`; false if none did.
@@ -188,6 +188,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
     }
 
     /// True if the function starts new transactions: bus master on, AXI master open, no error that freezes the bus, memory initialised.
+    #[inline(never)]
     fn issues(&self) -> bool {
         self.pci.bus_master() && self.storage.am_open() && !self.frozen() && self.memory_ready.is_done()
     }

@@ -5,22 +5,36 @@ const WORDS: usize = qm_spec::MAX_QUEUES as usize / 64;
 /// A set of queue numbers with a cursor: taking is fair, and its cost does not depend on how many queues exist.
 pub struct ReadySet {
     words: [u64; WORDS],
+    /// One bit per word that is not zero.
+    summary: u16,
     cursor: u16,
 }
 
+const _: () = assert!(WORDS <= 16);
+
 impl ReadySet {
     pub const fn new() -> Self {
-        Self { words: [0; WORDS], cursor: 0 }
+        Self { words: [0; WORDS], summary: 0, cursor: 0 }
     }
 
+    #[inline(always)]
     pub fn set(&mut self, qn: u16, ready: bool) {
-        let word = &mut self.words[usize::from(qn) / 64 % WORDS];
+        let at = usize::from(qn) / 64 % WORDS;
         let bit = 1 << (qn % 64);
-        if ready { *word |= bit } else { *word &= !bit }
+        if ready {
+            self.words[at] |= bit;
+            self.summary |= 1 << at;
+        } else {
+            self.words[at] &= !bit;
+            if self.words[at] == 0 {
+                self.summary &= !(1 << at);
+            }
+        }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
+    #[inline(always)]
+    pub const fn is_empty(&self) -> bool {
+        self.summary == 0
     }
 
     /// Takes the first member at or after the cursor, going round once.

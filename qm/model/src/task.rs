@@ -40,6 +40,12 @@ pub enum Completion {
 }
 
 impl<const QUEUES: usize> QmModel<QUEUES> {
+    /// True if a queue could be looked at, whether or not the function may.
+    #[inline(always)]
+    pub const fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// True if [`next_task`](Self::next_task) has a queue to look at.
     pub fn has_task(&self) -> bool {
         !self.ready.is_empty() && self.issues()

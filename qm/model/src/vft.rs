@@ -12,12 +12,14 @@ pub struct Vft {
     sqc: [u64; FUNCTIONS],
     cqc: [u64; FUNCTIONS],
     shaper: [[u64; FUNCTIONS]; 2],
+    /// Queues of the physical function, as its entries say: every doorbell looks at it.
+    share: u16,
     pub ready: Latency,
 }
 
 impl Vft {
     pub const fn new() -> Self {
-        Self { sqc: [0; FUNCTIONS], cqc: [0; FUNCTIONS], shaper: [[0; FUNCTIONS]; 2], ready: Latency::done() }
+        Self { sqc: [0; FUNCTIONS], cqc: [0; FUNCTIONS], shaper: [[0; FUNCTIONS]; 2], share: 0, ready: Latency::done() }
     }
 
     /// This function's SQC entry.
@@ -25,16 +27,22 @@ impl Vft {
         self.sqc[0]
     }
 
-    /// Queues of the physical function: none unless both entries are valid and the share lies inside a device of `total` queues.
-    pub fn share(&self, total: u16) -> u16 {
-        match SqcVft::decode(self.sqc[0]) {
+    /// Queues of the physical function.
+    #[inline(always)]
+    pub const fn share(&self) -> u16 {
+        self.share
+    }
+
+    /// Decodes the share anew: none unless both entries are valid and the share lies inside a device of `total` queues.
+    fn divide(&mut self, total: u16) {
+        self.share = match SqcVft::decode(self.sqc[0]) {
             Some(vft)
                 if self.cqc[0] & CQC_VFT::VALID::SET.value != 0 && u32::from(vft.first) + u32::from(vft.count) <= u32::from(total) =>
             {
                 vft.count
             }
             _ => 0,
-        }
+        };
     }
 
     fn cell(&mut self, table: VftType, address: u32) -> Option<&mut u64> {
@@ -66,6 +74,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
                 self.storage.set(pf::VFT_CFG_DATA_H, (entry >> 32) as u32);
             } else {
                 *cell = data;
+                self.vft.divide(QUEUES as u16);
                 self.end_queues_from(self.queue_count());
             }
         }
