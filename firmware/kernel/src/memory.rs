@@ -89,7 +89,7 @@ pub(crate) fn copy_to(at: Pa, data: &[u8]) {
 pub(crate) fn zero(at: Pa, len_bytes: usize) {
     let to = pointer(at, len_bytes);
     // SAFETY: as for copying in.
-    unsafe { core::ptr::write_bytes(to, 0, len_bytes) };
+    unsafe { hal_aarch64::zero::zero_memory(to, len_bytes) };
 }
 
 /// Takes a zeroed frame.

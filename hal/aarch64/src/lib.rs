@@ -24,6 +24,7 @@ pub mod sysreg;
 pub mod timer;
 pub mod tlb;
 pub mod vectors;
+pub mod zero;
 
 pub use barrier::SystemBarriers;
 pub use context::ContextFrame;
