@@ -12,7 +12,9 @@ fn main() {
     }
     let manifest = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let script = Path::new(&manifest).join("../../linker/image.ld");
-    println!("cargo::rustc-link-arg-tests=-T{}", script.display());
-    println!("cargo::rustc-link-arg-tests=-Tdefmt.x");
-    println!("cargo::rustc-link-arg-tests=-Tembedded-test.x");
+    for kind in ["tests", "benches"] {
+        println!("cargo::rustc-link-arg-{kind}=-T{}", script.display());
+        println!("cargo::rustc-link-arg-{kind}=-Tdefmt.x");
+        println!("cargo::rustc-link-arg-{kind}=-Tembedded-test.x");
+    }
 }

@@ -276,8 +276,7 @@ mod rig {
             middle.write64((IOVA >> 21 & 0x1ff) as usize * 8, physical(&pages) | 3);
             let asid = smmu.allocate_asid().expect("an ASID");
             let ips = smmu.features().oas_code.min(5);
-            let description =
-                TableDescription { ttb0: hal::Pa(physical(&root)), t0sz: 25, granule: Granule::Kib4, ips, mair: 0xff, asid };
+            let description = TableDescription { ttb0: hal::Pa(physical(&root)), t0sz: 25, granule: Granule::Kib4, ips, mair: 0xff, asid };
             smmu.attach(edu.stream, &description, FaultModel::Terminate).expect("attached");
             Self { smmu, edu, asid, registers, pages }
         }

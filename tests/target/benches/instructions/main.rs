@@ -1,0 +1,101 @@
+//! What the data path and the control path cost, in guest instructions: `cargo bench`.
+//!
+//! One boot on one core, the model inline in the trap, under QEMU's `-icount`: every instruction is one count, so two runs print the same
+//! table. The counters are filtered by exception level: EL0 is the program and its library, EL1 the kernel, EL2 our models, which on silicon
+//! are gates. An instruction count is not a time: a barrier counts as one, and so does an access that misses every cache.
+//!
+//! Figures of others are constants, measured once under the same counting on Linux; each names its source. Where this house has set itself
+//! a floor, missing it fails the bench.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
+
+#[cfg(target_os = "none")]
+target_tests::suite!();
+
+#[cfg(target_os = "none")]
+mod image;
+#[cfg(target_os = "none")]
+mod kernel;
+#[cfg(target_os = "none")]
+mod process;
+#[cfg(target_os = "none")]
+mod row;
+
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 120)]
+mod on_1p0_icount {
+    use super::image;
+    use super::kernel::{self, Bench};
+    use super::process::Series;
+    use super::row::{self, Row};
+
+    /// Most instructions of EL2 from a doorbell store to the return.
+    const DOORBELL_MAX: u64 = 200;
+    /// Most instructions of EL0 for one request sent and received.
+    const SEND_RECEIVE_MAX: u64 = 150;
+    /// Traps of one request sent and received: its two doorbells.
+    const SEND_RECEIVE_TRAPS: u64 = 2;
+
+    #[test]
+    fn instructions_per_operation() {
+        let bench = Bench::start();
+        row::head();
+
+        // The engine off: the doorbell's tail is taken, no request runs.
+        let doorbell = bench.process(Series::SendOnly, 64);
+        row::print("doorbell store, trap to return", &Row { el0: None, ..doorbell }, "");
+
+        // The processes of these two do both; the traps of a send are known from above.
+        let traps_hundredths = doorbell.traps_hundredths;
+        let send = Row { traps_hundredths, ..bench.process(Series::Send, 500) };
+        row::print("send, 64 bytes compressed in the trap", &send, "");
+        let receive = bench.process(Series::Receive, 500);
+        let receive = Row { traps_hundredths: receive.traps_hundredths - traps_hundredths, ..receive };
+        row::print("receive, completion there", &receive, "");
+        let empty = bench.process(Series::ReceiveNothing, 500);
+        row::print("receive, nothing there", &empty, "");
+        let both = bench.process(Series::SendReceive, 1000);
+        row::print("send + receive, mean of a loop", &both, "201 EL0, 2 traps: minimal C client, uacce, Linux 6.1");
+        row::note("1,177 EL0, 2 traps: UADK wd_do_comp_sync");
+
+        let warm = bench.process(Series::Warm, 64);
+        let write = bench.process(Series::FirstWrite, 64).beyond(&warm);
+        row::print("device's first write to a page", &write, "8,851 EL1, 4 traps: SVA and iopf, Linux 6.1");
+        let read = bench.process(Series::FirstRead, 64).beyond(&warm);
+        row::print("device's first read of a page", &read, "8,017 EL1, 4 traps: the same");
+        let touch = bench.process(Series::CpuFirstWrite, 64);
+        row::print("CPU's first write to a page", &touch, "1 EL0, 1,638 EL1: Linux 6.1");
+
+        // The first queue of a process: its address space is bound with it, and unbound with the last.
+        let open = bench.process(Series::Open, 16);
+        let of_both = open.traps_hundredths;
+        let open = Row { traps_hundredths: bench.traps_of_first_open(), ..open };
+        row::print("open + map + start, first queue", &open, "195 EL0, 41,303 EL1, 16 traps: uacce, Linux 6.1");
+        let close = Row { traps_hundredths: of_both - open.traps_hundredths, ..bench.process(Series::Close, 16) };
+        row::print("close, last queue", &close, "64 EL0, 42,664 EL1, 18 traps: uacce, Linux 6.1");
+        let next = bench.process(Series::KeepOpen, 16);
+        row::print("open + map + start, further queue", &next, "195 EL0, 34,653 EL1, 12 traps: the same");
+
+        row::print("SMMU translation, TLB hit", &bench.translation(kernel::Tlb::Hit), "976 x86: crate smmu 1.8.0");
+        row::print("SMMU translation, TLB miss, 3 levels", &bench.translation(kernel::Tlb::Miss), "2,649 x86: crate smmu 1.8.0");
+        row::note("1,462 x86: openvmm, 4 levels, no TLB");
+        row::print("map + unmap + invalidate a page", &bench.map_unmap(), "");
+
+        image::print();
+
+        let mut missed = 0;
+        let mut floor = |what: &str, is: u64, most: u64| {
+            if is > most {
+                firmware_kernel::print_line(format_args!("floor missed: {what}: {is}, at most {most}"));
+                missed += 1;
+            }
+        };
+        floor("doorbell trap at EL2", doorbell.el2, DOORBELL_MAX);
+        floor("send + receive at EL0", both.el0.unwrap_or(u64::MAX), SEND_RECEIVE_MAX);
+        floor("send + receive, traps in hundredths", both.traps_hundredths, 100 * SEND_RECEIVE_TRAPS);
+        floor("send + receive at EL1", both.el1, 0);
+        assert_eq!(missed, 0, "floors were missed");
+    }
+}

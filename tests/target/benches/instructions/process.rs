@@ -1,0 +1,271 @@
+//! What runs at EL0: each series is a process of its own, which leaves its samples in memory that the kernel has lent it.
+
+use core::hint::black_box;
+
+use firmware_apps::SvcSystem;
+use hal::{Iova, Region};
+use hal_aarch64::pmu::{self, Instructions};
+use uacce_abi::{Attribute, Call, Command, Fd, Kernel, NodeIndex, PAGE_BYTES, Protection, VALUE_MAX_BYTES};
+use uacce_user::{Direction, Wanted, WdError, WdQueue, wd_recv, wd_request_queue, wd_send};
+use zip_spec::{BufferType, Container, Mode, Request, Sqe, Window};
+
+/// Where the samples lie in a process.
+pub const SAMPLES: u64 = 0x18_0000_0000;
+/// Most samples of a series.
+pub const SAMPLES_MAX: usize = 2048;
+/// Length of the lent memory: three words per sample.
+pub const SAMPLES_BYTES: u64 = (SAMPLES_MAX as u64 * 24).next_multiple_of(4096);
+/// Bytes of a request's input.
+const INPUT_BYTES: u32 = 64;
+/// Requests before the first sample.
+const WARM_UP: usize = 8;
+
+/// What is sampled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Series {
+    /// Nothing: what sampling itself costs.
+    Nothing = 0,
+    /// Sends while the engine is off; then sleeps, so that it can be switched on.
+    SendOnly,
+    /// The send of a request.
+    Send,
+    /// The receive of a request that is complete.
+    Receive,
+    /// A receive on an idle queue.
+    ReceiveNothing,
+    /// A loop of sends and receives: one sample, of all of it.
+    SendReceive,
+    /// Send and receive, both pages known to the device.
+    Warm,
+    /// The same, the destination never touched before.
+    FirstWrite,
+    /// The same, the source never touched before.
+    FirstRead,
+    /// A store to a page never touched before.
+    CpuFirstWrite,
+    /// Opens `count` queues and keeps them; then sleeps.
+    KeepOpen,
+    /// Everything from the open to the started queue, the only one of its process.
+    Open,
+    /// The close of a started queue.
+    Close,
+}
+
+impl Series {
+    const ALL: [Self; 13] = [
+        Self::Nothing,
+        Self::SendOnly,
+        Self::Send,
+        Self::Receive,
+        Self::ReceiveNothing,
+        Self::SendReceive,
+        Self::Warm,
+        Self::FirstWrite,
+        Self::FirstRead,
+        Self::CpuFirstWrite,
+        Self::KeepOpen,
+        Self::Open,
+        Self::Close,
+    ];
+
+    /// Samples that `count` operations give.
+    pub fn samples(self, count: usize) -> usize {
+        if self == Self::SendReceive { 1 } else { count }
+    }
+
+    /// True if the process sleeps before it gives its queues back.
+    pub fn sleeps(self) -> bool {
+        matches!(self, Self::SendOnly | Self::KeepOpen)
+    }
+}
+
+/// The number by which a process is told what to do.
+pub fn order(series: Series, count: usize) -> u64 {
+    series as u64 | (count as u64) << 8
+}
+
+/// Samples, in the order taken.
+struct Samples(usize);
+
+impl Samples {
+    #[inline(always)]
+    fn add(&mut self, before: Instructions, after: Instructions) {
+        let spent = after.since(before);
+        let at = SAMPLES as usize + 24 * self.0;
+        assert!(self.0 < SAMPLES_MAX);
+        for (index, word) in [spent.el0, spent.el1, spent.el2].into_iter().enumerate() {
+            let place = core::ptr::with_exposed_provenance_mut::<u64>(at + 8 * index);
+            // SAFETY: the kernel has lent this process `SAMPLES_BYTES` of memory at `SAMPLES`, writable, for its whole life; in bounds by the
+            // check above, aligned, and no reference to it exists.
+            unsafe { place.write_volatile(word) };
+        }
+        self.0 += 1;
+    }
+}
+
+/// A process's first instruction.
+pub extern "C" fn main(order: u64) -> ! {
+    let system = SvcSystem;
+    let series = Series::ALL[(order & 0xff) as usize];
+    let code = match run(&system, series, (order >> 8) as usize) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    };
+    system.exit(code)
+}
+
+fn run(system: &SvcSystem, series: Series, count: usize) -> Result<(), WdError> {
+    let mut samples = Samples(0);
+    match series {
+        Series::Nothing => {
+            for _ in 0..count {
+                let before = pmu::instructions();
+                samples.add(before, pmu::instructions());
+            }
+            Ok(())
+        }
+        Series::CpuFirstWrite => {
+            let pages = system.map_memory(count as u64 * PAGE_BYTES, Protection::ReadWrite)?;
+            for index in 0..count {
+                let place = core::ptr::with_exposed_provenance_mut::<u64>(pages as usize + index * PAGE_BYTES as usize);
+                let before = pmu::instructions();
+                // SAFETY: memory that the kernel has just mapped for this process, aligned, known to nobody else.
+                unsafe { place.write_volatile(1) };
+                samples.add(before, pmu::instructions());
+            }
+            Ok(())
+        }
+        Series::KeepOpen | Series::Open | Series::Close => open_and_close(system, series, count, &mut samples),
+        _ => requests(system, series, count, &mut samples),
+    }
+}
+
+fn number(system: &SvcSystem, attribute: Attribute) -> Result<u64, WdError> {
+    let mut value = [0; VALUE_MAX_BYTES];
+    let text = system.attribute(NodeIndex(0), attribute, &mut value)?;
+    text.trim_end().parse().map_err(|_| WdError::NoDevice)
+}
+
+/// The calls that bring a queue up, without the look at the node's attributes before them.
+fn open(system: &SvcSystem, mmio_bytes: u64, dus_bytes: u64) -> Result<Fd, WdError> {
+    let fd = system.open_node(NodeIndex(0))?;
+    system.set_qp_context(fd, Direction::Compress as u16)?;
+    system.set_qp_info(fd)?;
+    system.map_region(fd, Region::Dus, dus_bytes)?;
+    system.map_region(fd, Region::Mmio, mmio_bytes)?;
+    system.ioctl(fd, Command::START_Q)?;
+    Ok(fd)
+}
+
+fn open_and_close(system: &SvcSystem, series: Series, count: usize, samples: &mut Samples) -> Result<(), WdError> {
+    let (mmio_bytes, dus_bytes) = (number(system, Attribute::RegionMmioSize)?, number(system, Attribute::RegionDusSize)?);
+    for _ in 0..count {
+        let before = pmu::instructions();
+        let fd = open(system, mmio_bytes, dus_bytes)?;
+        let between = pmu::instructions();
+        if series == Series::KeepOpen {
+            samples.add(before, between);
+            continue;
+        }
+        system.close(fd)?;
+        let after = pmu::instructions();
+        if series == Series::Open { samples.add(before, between) } else { samples.add(between, after) }
+    }
+    if series == Series::KeepOpen { sleep(system) } else { Ok(()) }
+}
+
+/// Receives the oldest completion, looking until it is there.
+#[inline(always)]
+fn receive(queue: &mut WdQueue<'_, SvcSystem>, into: &mut Sqe) -> Result<(), WdError> {
+    loop {
+        match wd_recv(queue, into) {
+            Err(WdError::Again) => {}
+            other => return other,
+        }
+    }
+}
+
+fn requests(system: &SvcSystem, series: Series, count: usize, samples: &mut Samples) -> Result<(), WdError> {
+    let container = Container::Zlib;
+    let mut queue = wd_request_queue(system, &Wanted { algorithm: container.algorithm_name(), direction: Direction::Compress })?;
+    let fresh = match series {
+        Series::FirstWrite | Series::FirstRead => system.map_memory((count + 2) as u64 * PAGE_BYTES, Protection::ReadWrite)?,
+        _ => system.map_memory(2 * PAGE_BYTES, Protection::ReadWrite)?,
+    };
+    let page = |index: usize| Iova(fresh + index as u64 * PAGE_BYTES);
+    let sqe_type = queue.format().sqe_type;
+    let request = |source: Iova, destination: Iova| {
+        Request {
+            sqe_type,
+            request_type: container.request_type(),
+            buffer_type: BufferType::FLAT,
+            window: Window::K32,
+            source,
+            source_bytes: INPUT_BYTES,
+            source_offset: 0,
+            destination,
+            destination_bytes: PAGE_BYTES as u32,
+            destination_offset: 0,
+            mode: Mode::ONE_SHOT,
+            tag: 1,
+        }
+        .encode()
+    };
+    // Input is what fresh memory holds: zeroes, so that every request is the same work.
+    let warm = request(page(0), page(1));
+    let mut into = Sqe::ZERO;
+    if series != Series::SendOnly {
+        for _ in 0..WARM_UP {
+            wd_send(&mut queue, &warm)?;
+            receive(&mut queue, &mut into)?;
+        }
+    }
+    if series == Series::SendReceive {
+        let before = pmu::instructions();
+        for _ in 0..count {
+            wd_send(&mut queue, black_box(&warm))?;
+            receive(&mut queue, black_box(&mut into))?;
+        }
+        samples.add(before, pmu::instructions());
+        return Ok(());
+    }
+    for index in 0..count {
+        let sqe = match series {
+            Series::FirstWrite => request(page(0), page(index + 2)),
+            Series::FirstRead => request(page(index + 2), page(1)),
+            _ => warm,
+        };
+        let before = pmu::instructions();
+        if series == Series::ReceiveNothing {
+            let nothing = wd_recv(&mut queue, &mut into);
+            samples.add(before, pmu::instructions());
+            assert!(nothing == Err(WdError::Again));
+            continue;
+        }
+        wd_send(&mut queue, black_box(&sqe))?;
+        let between = pmu::instructions();
+        match series {
+            Series::SendOnly => samples.add(before, between),
+            Series::Send => {
+                samples.add(before, between);
+                receive(&mut queue, &mut into)?;
+            }
+            Series::Receive => {
+                receive(&mut queue, black_box(&mut into))?;
+                samples.add(between, pmu::instructions());
+            }
+            _ => {
+                receive(&mut queue, &mut into)?;
+                samples.add(before, pmu::instructions());
+            }
+        }
+    }
+    if series == Series::SendOnly { sleep(system) } else { Ok(()) }
+}
+
+/// Lets the kernel's side of the bench have a look.
+fn sleep(system: &SvcSystem) -> Result<(), WdError> {
+    system.call(Call::Sleep { nanoseconds: 1_000_000 })?;
+    Ok(())
+}
