@@ -83,10 +83,7 @@ pub fn read() -> Result<Options, OptionsError> {
         "prefetch" => TlbPolicy::Prefetch,
         _ => return Err(OptionsError::BadValue("tlb-policy")),
     };
-    let smmu_profile = match word("smmu-profile").unwrap_or("stall") {
-        "stall" => Profile::STALL_S1,
-        name => Profile::by_name(name).ok_or(OptionsError::BadValue("smmu-profile"))?,
-    };
+    let smmu_profile = Profile::by_name(word("smmu-profile").unwrap_or("stall")).ok_or(OptionsError::BadValue("smmu-profile"))?;
     let payload = match node.and_then(|n| n.property("payload")) {
         None => None,
         Some(p) => Some(u64::from_be_bytes(p.value.try_into().map_err(|_| OptionsError::BadValue("payload"))?)),

@@ -4,19 +4,15 @@ use hal::{IrqLines, Pa, PhysMemory, Requester, StallTag, StreamId, SubstreamId, 
 use smmu_spec::command::{Command, Operation, ResumeAction, SyncSignal};
 use smmu_spec::irq;
 use smmu_spec::queue::CMD_BYTES;
-use smmu_spec::regs::{CR0, GERROR, SMMU_CMDQ_PROD, cerror};
+use smmu_spec::regs::{CR0, CR2, GERROR, SMMU_CMDQ_PROD, cerror};
 
 use crate::invalidate::{ByAddress, Illegal};
 use crate::model::SmmuModel;
 use crate::profile::StallModel;
 use crate::registers::MsiConfig;
-use crate::tlb::{Owner, Scope};
+use crate::tlb::{Owner, Scope, world};
 use crate::trace::Trace;
 use crate::violation::Violation;
-
-/// STRW codes of the stream worlds that Non-secure commands name.
-const NS_EL1: u8 = 0;
-const NS_EL2: u8 = 2;
 
 impl SmmuModel {
     /// Executes commands until the queue is empty or stops.
@@ -88,35 +84,51 @@ impl SmmuModel {
             }
             O::TlbiNhAll { vmid } => {
                 need(self.features.s1p)?;
-                self.invalidate_owner(NS_EL1, vmid, Owner::All, command);
+                self.invalidate_owner(world::EL1, vmid, Owner::All, command);
             }
             O::TlbiNhAsid { vmid, asid } => {
                 need(self.features.s1p)?;
-                self.invalidate_owner(NS_EL1, vmid, Owner::Asid(asid), command);
+                self.invalidate_owner(world::EL1, vmid, Owner::Asid(asid), command);
             }
             O::TlbiNhVa { vmid, asid, range } => {
                 need(self.features.s1p)?;
-                self.invalidate_range(&ByAddress { world: NS_EL1, vmid, owner: Owner::AsidOrGlobal(asid), range }, command)?;
+                self.invalidate_range(&ByAddress { world: world::EL1, vmid, owner: Owner::AsidOrGlobal(asid), range }, command)?;
             }
             O::TlbiNhVaa { vmid, range } => {
                 need(self.features.s1p)?;
-                self.invalidate_range(&ByAddress { world: NS_EL1, vmid, owner: Owner::All, range }, command)?;
+                self.invalidate_range(&ByAddress { world: world::EL1, vmid, owner: Owner::All, range }, command)?;
             }
             O::TlbiEl2All => {
                 need(self.features.hyp)?;
-                self.invalidate_owner(NS_EL2, 0, Owner::All, command);
+                self.invalidate_owner(self.el2_world(), 0, Owner::All, command);
             }
-            // Without E2H the EL2 world has no ASID: all its entries carry 0.
-            O::TlbiEl2Asid { .. } => need(self.features.hyp)?,
-            O::TlbiEl2Va { range, .. } | O::TlbiEl2Vaa { range } => {
+            O::TlbiEl2Asid { asid } => {
                 need(self.features.hyp)?;
-                self.invalidate_range(&ByAddress { world: NS_EL2, vmid: 0, owner: Owner::All, range }, command)?;
+                // Without E2H the EL2 world has no ASID.
+                if self.el2_world() == world::EL2_E2H {
+                    self.invalidate_owner(world::EL2_E2H, 0, Owner::Asid(asid), command);
+                }
+            }
+            O::TlbiEl2Va { asid, range } => {
+                need(self.features.hyp)?;
+                let world = self.el2_world();
+                let owner = if world == world::EL2_E2H { Owner::AsidOrGlobal(asid) } else { Owner::All };
+                self.invalidate_range(&ByAddress { world, vmid: 0, owner, range }, command)?;
+            }
+            O::TlbiEl2Vaa { range } => {
+                need(self.features.hyp)?;
+                self.invalidate_range(&ByAddress { world: self.el2_world(), vmid: 0, owner: Owner::All, range }, command)?;
             }
             O::TlbiS12Vmall { vmid } => {
                 need(self.features.s2p)?;
-                self.invalidate_owner(NS_EL1, vmid, Owner::All, command);
+                self.invalidate_owner(world::EL1, vmid, Owner::All, command);
+                self.invalidate_owner(world::STAGE2, vmid, Owner::All, command);
             }
-            O::TlbiS2Ipa { .. } => need(self.features.s2p)?,
+            // Entries of both stages together may stay: software also invalidates stage 1.
+            O::TlbiS2Ipa { vmid, range } => {
+                need(self.features.s2p)?;
+                self.invalidate_range(&ByAddress { world: world::STAGE2, vmid, owner: Owner::All, range }, command)?;
+            }
             O::TlbiNsnhAll => self.invalidate_nsnh_all(),
             // No profile offers ATS or PRI.
             O::AtcInv { .. } => need(self.features.ats)?,
@@ -151,7 +163,14 @@ impl SmmuModel {
     }
 
     fn invalidate_nsnh_all(&mut self) {
-        self.invalidate_tlb(&Scope { world: NS_EL1, vmid: None, owner: Owner::All, addresses: None });
+        for world in [world::EL1, world::STAGE2] {
+            self.invalidate_tlb(&Scope { world, vmid: None, owner: Owner::All, addresses: None });
+        }
+    }
+
+    /// The world that CMD_TLBI_EL2_* name.
+    fn el2_world(&self) -> u8 {
+        if CR2::E2H.is_set(self.regs.cr2) { world::EL2_E2H } else { world::EL2 }
     }
 
     fn resume(&mut self, tag: StallTag, action: ResumeAction) {

@@ -9,7 +9,10 @@ use smmu_spec::ste::{L1STD, L1STD_BYTES, SPAN_MAX, STE_BYTES, effective_split};
 use crate::cache::Cache;
 use crate::context::Context;
 use crate::model::SmmuModel;
-use crate::stream::{CdTable, DefaultSubstream, Overrides, Stage1Config, SteAction};
+use crate::stage1::{Translation, TranslationFault};
+use crate::stage2::{Purpose, Stage2, Stage2Access};
+use crate::stream::{CdTable, DefaultSubstream, Overrides, Stage1Config, SteAction, SteConfig};
+use crate::tlb::world;
 use crate::violation::Violation;
 
 /// The caches. Keys: L1STD StreamID >> SPLIT; STE StreamID; L1CD and CD StreamID << 20 | index.
@@ -33,17 +36,19 @@ pub(crate) enum Refusal {
     Silent,
     /// With this record, if the queue takes it.
     Record(EventRecord),
+    /// Stage 2 refused an address of the CD table.
+    Stage2(Stage2, Overrides, TranslationFault),
 }
 
 /// How a transaction goes on.
 pub(crate) enum Route {
     /// Untranslated.
     Bypass(Overrides),
-    /// Through this CD.
-    Stage1(Context, Overrides),
+    /// Through these stages.
+    Translate(Translation, Overrides),
 }
 
-enum SteFault {
+pub(crate) enum SteFault {
     BadStreamId,
     Fetch(u64),
 }
@@ -52,6 +57,16 @@ enum CdFault {
     BadSubstream,
     Fetch(u64),
     Illegal,
+    Stage2(TranslationFault),
+}
+
+/// Where the CD of a transaction lies.
+#[derive(Clone, Copy)]
+struct CdPlace<'a> {
+    stream: StreamId,
+    config: &'a Stage1Config,
+    /// Its table's addresses are translated by this.
+    stage2: Option<&'a Stage2>,
 }
 
 const fn cd_key(stream: StreamId, index: u32) -> u64 {
@@ -69,12 +84,22 @@ impl SmmuModel {
         })?;
         let bad_substream = |ssid| Refusal::Record(EventRecord::new(EventId::C_BAD_SUBSTREAMID, who.stream).with_bad_substream(ssid));
         let disabled = || Refusal::Record(EventRecord::new(EventId::F_STREAM_DISABLED, who.stream));
-        let (config, index) = match (ste, who.substream) {
+        let config = match (ste, who.substream) {
             (SteAction::Illegal, _) => return Err(Refusal::Record(record(EventId::C_BAD_STE))),
             (SteAction::Abort, _) => return Err(Refusal::Silent),
             (SteAction::Bypass(_), Some(ssid)) => return Err(bad_substream(ssid)),
             (SteAction::Bypass(overrides), None) => return Ok(Route::Bypass(overrides)),
-            (SteAction::Stage1(config), Some(ssid)) => {
+            (SteAction::Translate(config), _) => config,
+        };
+        let SteConfig { stage1, stage2, overrides, .. } = config;
+        let without_stage1 = || match stage2 {
+            None => Route::Bypass(overrides),
+            Some(_) => Route::Translate(Translation { stage1: None, stage2 }, overrides),
+        };
+        let (stage1, index) = match (stage1, who.substream) {
+            (None, Some(ssid)) => return Err(bad_substream(ssid)),
+            (None, None) => return Ok(without_stage1()),
+            (Some(config), Some(ssid)) => {
                 if config.cd_max == 0 || ssid.0 >> config.cd_max != 0 {
                     return Err(bad_substream(ssid));
                 }
@@ -83,22 +108,24 @@ impl SmmuModel {
                 }
                 (config, ssid.0)
             }
-            (SteAction::Stage1(config), None) if config.cd_max > 0 => match config.default_substream {
+            (Some(config), None) if config.cd_max > 0 => match config.default_substream {
                 DefaultSubstream::Terminate => return Err(disabled()),
-                DefaultSubstream::Bypass => return Ok(Route::Bypass(config.overrides)),
+                DefaultSubstream::Bypass => return Ok(without_stage1()),
                 DefaultSubstream::Ssid0 => (config, 0),
             },
-            (SteAction::Stage1(config), None) => (config, 0),
+            (Some(config), None) => (config, 0),
         };
-        let context = self.cd(who.stream, &config, index, mem).map_err(|fault| match fault {
-            CdFault::BadSubstream => bad_substream(SubstreamId(index)),
-            CdFault::Fetch(at) => Refusal::Record(record(EventId::F_CD_FETCH).with_fetch_address(self.within_oas(at))),
-            CdFault::Illegal => Refusal::Record(record(EventId::C_BAD_CD)),
+        let place = CdPlace { stream: who.stream, config: &stage1, stage2: stage2.as_ref() };
+        let context = self.cd(place, index, mem).map_err(|fault| match (fault, stage2) {
+            (CdFault::BadSubstream, _) => bad_substream(SubstreamId(index)),
+            (CdFault::Stage2(fault), Some(stage2)) => Refusal::Stage2(stage2, overrides, fault),
+            (CdFault::Fetch(at), _) => Refusal::Record(record(EventId::F_CD_FETCH).with_fetch_address(self.within_oas(at))),
+            (CdFault::Illegal | CdFault::Stage2(_), _) => Refusal::Record(record(EventId::C_BAD_CD)),
         })?;
         if self.retention.prefetches() {
-            self.prefetch_neighbours(who.stream, &config, index, mem);
+            self.prefetch_neighbours(place, index, mem);
         }
-        Ok(Route::Stage1(context, config.overrides))
+        Ok(Route::Translate(Translation { stage1: Some(context), stage2 }, overrides))
     }
 
     /// Fetches configuration as a hint: nothing is recorded.
@@ -108,10 +135,10 @@ impl SmmuModel {
         }
     }
 
-    fn prefetch_neighbours(&mut self, stream: StreamId, config: &Stage1Config, index: u32, mem: &mut impl PhysMemory) {
-        let _ = self.ste(StreamId(stream.0.wrapping_add(1)), mem);
-        if (index + 1) >> config.cd_max == 0 {
-            let _ = self.cd(stream, config, index + 1, mem);
+    fn prefetch_neighbours(&mut self, place: CdPlace<'_>, index: u32, mem: &mut impl PhysMemory) {
+        let _ = self.ste(StreamId(place.stream.0.wrapping_add(1)), mem);
+        if (index + 1) >> place.config.cd_max == 0 {
+            let _ = self.cd(place, index + 1, mem);
         }
     }
 
@@ -131,7 +158,7 @@ impl SmmuModel {
         Ok(words)
     }
 
-    fn ste(&mut self, stream: StreamId, mem: &mut impl PhysMemory) -> Result<SteAction, SteFault> {
+    pub(crate) fn ste(&mut self, stream: StreamId, mem: &mut impl PhysMemory) -> Result<SteAction, SteFault> {
         let key = u64::from(stream.0);
         if let Some(found) = self.caches.ste.get(key) {
             if !self.retention.forgets() {
@@ -142,7 +169,13 @@ impl SmmuModel {
         let at = self.ste_address(stream, mem)?;
         self.counters.ste_fetches += 1;
         let words = self.fetch_words(at, mem).map_err(|_| SteFault::Fetch(at))?;
-        let action = SteAction::decode(&words, &self.features);
+        let mut action = SteAction::decode(&words, &self.features);
+        if let SteAction::Translate(SteConfig { stage1: Some(stage1), .. }) = &mut action
+            && stage1.world == world::EL2
+            && CR2::E2H.is_set(self.regs.cr2)
+        {
+            stage1.world = world::EL2_E2H;
+        }
         if self.retention.caches() {
             self.caches.ste.insert(key, action);
         }
@@ -186,18 +219,31 @@ impl SmmuModel {
         Ok((array & !(entries * STE_BYTES - 1)) + offset * STE_BYTES)
     }
 
-    fn cd(&mut self, stream: StreamId, config: &Stage1Config, index: u32, mem: &mut impl PhysMemory) -> Result<Context, CdFault> {
-        let key = cd_key(stream, index);
+    /// Physical address of `at` in a CD table.
+    fn cd_table_address(&mut self, place: CdPlace<'_>, at: u64, mem: &mut impl PhysMemory) -> Result<u64, CdFault> {
+        match place.stage2 {
+            None => Ok(at),
+            Some(s2) => match self.stage2(s2, at, Stage2Access::fetch(Purpose::ContextDescriptor), mem) {
+                Ok(page) => Ok(page.output | at & 0xfff),
+                Err(fault) => Err(CdFault::Stage2(fault)),
+            },
+        }
+    }
+
+    fn cd(&mut self, place: CdPlace<'_>, index: u32, mem: &mut impl PhysMemory) -> Result<Context, CdFault> {
+        let key = cd_key(place.stream, index);
         if let Some(found) = self.caches.cd.get(key) {
             if !self.retention.forgets() {
                 return found.ok_or(CdFault::Illegal);
             }
             self.caches.cd.remove(key);
         }
-        let at = self.cd_address(stream, config, index, mem)?;
+        let at = self.cd_address(place, index, mem)?;
+        // A CD never crosses a page.
+        let at = self.cd_table_address(place, at, mem)?;
         self.counters.cd_fetches += 1;
         let words = self.fetch_words(at, mem).map_err(|_| CdFault::Fetch(at))?;
-        let context = Context::decode(&words, config, &self.features);
+        let context = Context::decode(&words, place.config, &self.features);
         if self.retention.caches() {
             self.check_asid(key, context.as_ref());
             self.caches.cd.insert(key, context);
@@ -205,7 +251,8 @@ impl SmmuModel {
         context.ok_or(CdFault::Illegal)
     }
 
-    fn cd_address(&mut self, stream: StreamId, config: &Stage1Config, index: u32, mem: &mut impl PhysMemory) -> Result<u64, CdFault> {
+    fn cd_address(&mut self, place: CdPlace<'_>, index: u32, mem: &mut impl PhysMemory) -> Result<u64, CdFault> {
+        let CdPlace { stream, config, .. } = place;
         let base = config.context_ptr;
         let CdTable::TwoLevel(split) = config.table else {
             return Ok((base & !((CD_BYTES << config.cd_max) - 1)) + u64::from(index) * CD_BYTES);
@@ -216,6 +263,7 @@ impl SmmuModel {
             Some(found) if !self.retention.forgets() => found,
             _ => {
                 let at = (base & !(table_bytes - 1)) + u64::from(index >> split) * L1CD_BYTES;
+                let at = self.cd_table_address(place, at, mem)?;
                 let fetched = self.fetch(at, mem).map_err(|_| CdFault::Fetch(at))?;
                 if self.retention.caches() {
                     self.caches.l1cd.insert(key, fetched);

@@ -6,7 +6,7 @@ use smmu_spec::regs::address_bits;
 
 use crate::profile::{Features, StallModel};
 use crate::stream::Stage1Config;
-use crate::tlb::Tag;
+use crate::tlb::{Tag, world};
 
 /// Words of a CD that some implemented feature looks at.
 pub(crate) type CdWords = [u64; 4];
@@ -71,7 +71,7 @@ impl Context {
             return None;
         }
         // The plain EL2 world has TTB0 only and ignores EPDx, ASID and PAN.
-        let el2 = ste.world == 2;
+        let el2 = ste.world == world::EL2;
         let output_bits = address_bits(CD_DW0::IPS.read(dw0) as u32).min(f.oas_bits);
         let halves = [
             RawHalf {
@@ -148,11 +148,7 @@ impl RawHalf {
                 hierarchy_ignored,
             });
         }
-        let granule = self.granule.filter(|g| match g {
-            Granule::Kib4 => f.gran4k,
-            Granule::Kib16 => f.gran16k,
-            Granule::Kib64 => f.gran64k,
-        })?;
+        let granule = self.granule.filter(|g| f.has_granule(*g))?;
         let smallest = if f.vax && granule == Granule::Kib64 { 12 } else { 16 };
         let largest = match (f.stt, granule) {
             (false, _) => 39,
@@ -178,7 +174,7 @@ impl RawHalf {
 mod tests {
     use super::*;
     use crate::Profile;
-    use crate::stream::{CdTable, DefaultSubstream, Overrides};
+    use crate::stream::{CdTable, DefaultSubstream};
 
     const SVA: CdWords = [0x0007_7204_c000_3519, 0x4400_0000, 0, 0xff];
 
@@ -191,7 +187,6 @@ mod tests {
             world: 0,
             vmid: 0,
             stall_disabled: false,
-            overrides: Overrides::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use smmu_spec::regs::STRTAB_BASE_CFG;
 use smmu_spec::ste::effective_split;
 
 use crate::model::SmmuModel;
-use crate::stream::{CdTable, SteAction};
+use crate::stream::{CdTable, SteAction, SteConfig};
 use crate::tlb::{Addresses, Owner, Scope};
 use crate::violation::Violation;
 
@@ -79,7 +79,7 @@ impl SmmuModel {
         if leaf == Leaf::AllLevels {
             // The index into the level-1 table depends on a format that software may have changed meanwhile: drop both readings.
             let split = match self.caches.ste.get(u64::from(stream.0)) {
-                Some(SteAction::Stage1(config)) => match config.table {
+                Some(SteAction::Translate(SteConfig { stage1: Some(config), .. })) => match config.table {
                     CdTable::TwoLevel(split) => Some(split),
                     CdTable::Linear => None,
                 },

@@ -24,6 +24,7 @@ mod policy;
 mod profile;
 mod registers;
 mod stage1;
+mod stage2;
 mod stalls;
 mod stream;
 mod tlb;

@@ -63,7 +63,7 @@ impl TraceRing {
     }
 }
 
-/// An SMMUv3 instance. About 200 KiB: it is meant for a static or the heap, not for the stack.
+/// An SMMUv3 instance. About 300 KiB: it is meant for a static or the heap, not for the stack.
 pub struct SmmuModel {
     pub(crate) profile: Profile,
     pub(crate) features: Features,
@@ -187,8 +187,8 @@ mod tests {
     static INSTANCE: SmmuModel = SmmuModel::new(Profile::STALL_S1);
 
     #[test]
-    fn an_instance_can_live_in_a_static_and_stays_below_256_kib() {
+    fn an_instance_can_live_in_a_static_and_stays_below_384_kib() {
         assert_eq!(INSTANCE.profile().name, "stall_s1");
-        assert!(size_of::<SmmuModel>() < 256 << 10, "{} bytes", size_of::<SmmuModel>());
+        assert!(size_of::<SmmuModel>() < 384 << 10, "{} bytes", size_of::<SmmuModel>());
     }
 }

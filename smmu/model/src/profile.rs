@@ -1,5 +1,6 @@
 //! What an instance advertises, and the features derived from it.
 
+use smmu_spec::descriptor::Granule;
 use smmu_spec::id::{self, IdRegisters};
 use smmu_spec::regs::{IDR0, IDR1, IDR3, IDR5, address_bits};
 use tock_registers::{RegisterLongName, fields::Field};
@@ -14,14 +15,16 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Stage 1 with 16 SubstreamID bits, both fault models, HTTU, MSI, SEV, range invalidation; 48-bit output. The default.
+    /// Both stages, EL2 stream worlds, 16 SubstreamID bits, both fault models, HTTU, MSI, SEV, range invalidation; 48-bit output.
+    pub const STALL: Self = Self { name: "stall", ids: id::STALL };
+    /// [`Profile::STALL`] without stage 2 and EL2 stream worlds.
     pub const STALL_S1: Self = Self { name: "stall_s1", ids: id::STALL_S1 };
     /// As little as stage 1 can be.
     pub const MIN: Self = Self { name: "min", ids: id::MIN };
     /// The identification registers of QEMU 7.2, with the architecture's behaviour.
     pub const QEMU72: Self = Self { name: "qemu72", ids: id::QEMU72 };
     /// Every profile that can be chosen by name.
-    pub const ALL: [Self; 3] = [Self::STALL_S1, Self::MIN, Self::QEMU72];
+    pub const ALL: [Self; 4] = [Self::STALL, Self::STALL_S1, Self::MIN, Self::QEMU72];
 
     /// Finds a profile by name.
     pub fn by_name(name: &str) -> Option<Self> {
@@ -70,6 +73,11 @@ pub(crate) struct Features {
     pub ril: bool,
     pub e0pd: bool,
     pub epan: bool,
+    pub fwb: bool,
+    pub xnx: bool,
+    pub ns1ats: bool,
+    pub priqs: u32,
+    pub pps: bool,
     pub oas_bits: u32,
     pub gran4k: bool,
     pub gran16k: bool,
@@ -115,12 +123,25 @@ impl Features {
             ril: get(idr3, &IDR3::RIL) == 1,
             e0pd: get(idr3, &IDR3::E0PD) == 1,
             epan: get(idr3, &IDR3::EPAN) == 1,
+            fwb: get(idr3, &IDR3::FWB) == 1,
+            xnx: get(idr3, &IDR3::XNX) == 1,
+            ns1ats: get(idr0, &IDR0::NS1ATS) == 1,
+            priqs: get(idr1, &IDR1::PRIQS),
+            pps: get(idr3, &IDR3::PPS) == 1,
             oas_bits: address_bits(get(idr5, &IDR5::OAS)),
             gran4k: get(idr5, &IDR5::GRAN4K) == 1,
             gran16k: get(idr5, &IDR5::GRAN16K) == 1,
             gran64k: get(idr5, &IDR5::GRAN64K) == 1,
             vax: get(idr5, &IDR5::VAX) == 1,
             stall_max: get(idr5, &IDR5::STALL_MAX),
+        }
+    }
+
+    pub const fn has_granule(&self, granule: Granule) -> bool {
+        match granule {
+            Granule::Kib4 => self.gran4k,
+            Granule::Kib16 => self.gran16k,
+            Granule::Kib64 => self.gran64k,
         }
     }
 

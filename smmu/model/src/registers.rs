@@ -498,7 +498,6 @@ impl SmmuModel {
 }
 
 fn cr2_bits(f: &Features) -> u32 {
-    // E2H, PTM and REC_CFG_ATS belong to features that no profile offers.
-    debug_assert!(!f.ats);
-    CR2::RECINVSID::SET.value
+    // PTM and REC_CFG_ATS belong to features that no profile offers.
+    CR2::RECINVSID::SET.value | if f.hyp { CR2::E2H::SET.value } else { 0 }
 }

@@ -1,4 +1,4 @@
-//! Stage 1 of a transaction: range, TLB, walk, Access flag, permissions.
+//! The stages of a transaction: range, TLB, walk, Access flag, permissions, then stage 2.
 
 use hal::{AccessKind, Pa, PhysMemory};
 use smmu_spec::descriptor::LEAF;
@@ -6,23 +6,35 @@ use smmu_spec::event::EventId;
 
 use crate::context::{Context, Half};
 use crate::model::SmmuModel;
+use crate::stage2::{Purpose, Stage2, Stage2Access, combine_attributes, combine_shareability};
 use crate::tlb::{Entry, allow};
 use crate::translate::{Transaction, Translated};
-use crate::walk::{Leaf, WalkFault, walk};
+use crate::walk::{Leaf, Tables};
 
 /// How often a descriptor that changes under an atomic update is read again before the walk is given up as aborted.
-const UPDATE_ATTEMPTS: u32 = 64;
+pub(crate) const UPDATE_ATTEMPTS: u32 = 64;
 
-/// Why stage 1 ended.
+/// Why a translation ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stage1Fault {
-    /// One of the four faults that CD.{S, R, A} governs.
-    Governed(EventId),
-    /// F_WALK_EABT with its fetch address.
-    WalkAbort(u64),
+pub(crate) enum TranslationFault {
+    /// One of the four faults of stage 1, which CD.{S, R, A} governs.
+    Stage1(EventId),
+    /// One of the four faults of stage 2, which STE.{S2S, S2R} governs.
+    Stage2 { id: EventId, purpose: Purpose, ipa: u64 },
+    /// F_WALK_EABT with its fetch address, and what stage 2 was walked for.
+    WalkAbort { at: u64, stage2: Option<Purpose> },
+    /// The input address of a stage 2 that nothing precedes is too large.
+    InputSize,
 }
 
-const TRANSLATION: Stage1Fault = Stage1Fault::Governed(EventId::F_TRANSLATION);
+const TRANSLATION: TranslationFault = TranslationFault::Stage1(EventId::F_TRANSLATION);
+
+/// What translates a requester's traffic: at least one stage.
+#[derive(Clone, Copy)]
+pub(crate) struct Translation {
+    pub stage1: Option<Context>,
+    pub stage2: Option<Stage2>,
+}
 
 /// Selects the half and checks the address against it; gives the address with its ignored top byte replaced.
 #[inline]
@@ -51,8 +63,8 @@ pub(crate) fn permission_bit(tx: &Transaction) -> u16 {
 /// True if the entry serves the transaction as it stands.
 #[inline]
 pub(crate) fn serves(entry: &Entry, tx: &Transaction) -> bool {
-    let needs_update = tx.kind == AccessKind::Write && entry.permissions & allow::CLEAN != 0;
-    entry.permissions & permission_bit(tx) != 0 && !needs_update
+    let needs_update = tx.kind == AccessKind::Write && (entry.permissions | entry.stage2) & allow::CLEAN != 0;
+    entry.permissions & entry.stage2 & permission_bit(tx) != 0 && !needs_update
 }
 
 impl Translated {
@@ -62,30 +74,80 @@ impl Translated {
     }
 }
 
+/// Attributes of traffic that no stage 1 translates: write-back, inner shareable.
+fn without_stage1(entry: Entry) -> Entry {
+    Entry { attributes: combine_attributes(0xff, entry.attributes), shareability: combine_shareability(3, entry.shareability), ..entry }
+}
+
+impl Half {
+    pub(crate) fn tables(&self, context: &Context) -> Tables {
+        Tables {
+            tag: context.tag,
+            table: self.table,
+            input_bits: self.input_bits,
+            start_level: self.start_level,
+            granule: self.granule,
+            output_bits: context.output_bits,
+            hierarchy_ignored: self.hierarchy_ignored,
+        }
+    }
+}
+
 impl SmmuModel {
-    /// Translates through `context`. Nothing is recorded here.
-    pub(crate) fn stage1(&mut self, tx: &Transaction, context: &Context, mem: &mut impl PhysMemory) -> Result<Translated, Stage1Fault> {
+    /// Translates through whatever stages there are. Nothing is recorded here.
+    pub(crate) fn through_stages(
+        &mut self,
+        tx: &Transaction,
+        translation: &Translation,
+        mem: &mut impl PhysMemory,
+    ) -> Result<Entry, TranslationFault> {
+        match (&translation.stage1, &translation.stage2) {
+            (Some(context), stage2) => self.stage1(tx, context, stage2.as_ref(), mem),
+            (None, Some(s2)) => {
+                if self.features.beyond_oas(tx.iova.0) {
+                    return Err(TranslationFault::InputSize);
+                }
+                let known = self.tlb.lookup(s2.tables.tag, tx.iova.0).is_some();
+                self.counters.tlb_hits += u64::from(known);
+                self.stage2(s2, tx.iova.0, Stage2Access::of(tx), mem).map(without_stage1)
+            }
+            (None, None) => Err(TranslationFault::InputSize),
+        }
+    }
+
+    fn stage1(
+        &mut self,
+        tx: &Transaction,
+        context: &Context,
+        stage2: Option<&Stage2>,
+        mem: &mut impl PhysMemory,
+    ) -> Result<Entry, TranslationFault> {
         let (half, address) = locate(context, tx).ok_or(TRANSLATION)?;
         if let Some(entry) = self.tlb.lookup(context.tag, address).copied() {
+            let bit = permission_bit(tx);
             if self.retention.forgets() {
                 self.tlb.forget(context.tag, address);
             } else if serves(&entry, tx) {
                 self.counters.tlb_hits += 1;
-                return Ok(Translated::from_entry(&entry, address));
-            } else if entry.permissions & permission_bit(tx) == 0 {
+                return Ok(entry);
+            } else if entry.permissions & bit == 0 {
                 // A denying entry stays until it is invalidated: relaxing a permission needs maintenance too.
                 self.counters.tlb_hits += 1;
-                return Err(Stage1Fault::Governed(EventId::F_PERMISSION));
+                return Err(TranslationFault::Stage1(EventId::F_PERMISSION));
+            } else if entry.stage2 & bit == 0 {
+                self.counters.tlb_hits += 1;
+                let ipa = entry.ipa | address & 0xfff;
+                return Err(Stage2Access::of(tx).fault(EventId::F_PERMISSION, ipa));
             }
         }
         if half.walks_disabled {
             return Err(TRANSLATION);
         }
-        let entry = self.walk_and_update(tx, context, half, address, mem)?;
+        let entry = self.walk_and_update(tx, context, half, address, stage2, mem)?;
         if self.retention.prefetches() {
-            self.prefetch_page(tx, context, address.wrapping_add(1 << 12), mem);
+            self.prefetch_page(tx, context, stage2, address.wrapping_add(1 << 12), mem);
         }
-        Ok(Translated::from_entry(&entry, address))
+        Ok(entry)
     }
 
     fn walk_and_update(
@@ -94,23 +156,25 @@ impl SmmuModel {
         context: &Context,
         half: &Half,
         address: u64,
+        stage2: Option<&Stage2>,
         mem: &mut impl PhysMemory,
-    ) -> Result<Entry, Stage1Fault> {
+    ) -> Result<Entry, TranslationFault> {
+        let tables = half.tables(context);
         let mut updated_at = 0;
         for _ in 0..UPDATE_ATTEMPTS {
-            let mut leaf = self.walk(context, half, address, mem)?;
+            let mut leaf = self.walk_tables(&tables, address, stage2, mem).map_err(|fault| fault.in_stage1())?;
             updated_at = leaf.descriptor_at;
             let has_access = LEAF::AF.is_set(leaf.descriptor);
             if !has_access && !context.update_access && !context.access_flag_ignored {
-                return Err(Stage1Fault::Governed(EventId::F_ACCESS));
+                return Err(TranslationFault::Stage1(EventId::F_ACCESS));
             }
-            let entry = self.entry_of(&leaf, context, address);
+            let entry = entry_of(&leaf, context, address);
             if entry.permissions & permission_bit(tx) == 0 {
-                // An entry whose Access flag hardware has yet to set is not cached.
-                if has_access || !context.update_access {
+                // Not cached: an entry whose Access flag hardware has yet to set, and one whose final address stage 2 has not seen.
+                if stage2.is_none() && (has_access || !context.update_access) {
                     self.keep(entry);
                 }
-                return Err(Stage1Fault::Governed(EventId::F_PERMISSION));
+                return Err(TranslationFault::Stage1(EventId::F_PERMISSION));
             }
             let mut wanted = leaf.descriptor;
             if context.update_access {
@@ -120,68 +184,103 @@ impl SmmuModel {
                 wanted &= !LEAF::AP2::SET.value;
             }
             if wanted == leaf.descriptor {
-                self.keep(entry);
-                return Ok(entry);
+                return self.finish(tx, entry, address, stage2, mem);
+            }
+            if let Some(s2) = stage2 {
+                // Both stages allow the access before any dirty state changes.
+                self.stage2(s2, leaf.descriptor_ipa, Stage2Access::fetch(Purpose::TableUpdate), mem)?;
+                self.stage2(s2, entry.output | address & 0xfff, Stage2Access { commits: false, ..Stage2Access::of(tx) }, mem)?;
             }
             let found = mem
                 .compare_exchange64(Pa(leaf.descriptor_at), leaf.descriptor, wanted)
-                .map_err(|_| Stage1Fault::WalkAbort(leaf.descriptor_at))?;
+                .map_err(|_| TranslationFault::WalkAbort { at: leaf.descriptor_at, stage2: None })?;
             if found == leaf.descriptor {
                 leaf.descriptor = wanted;
-                let entry = self.entry_of(&leaf, context, address);
-                self.keep(entry);
-                return Ok(entry);
+                return self.finish(tx, entry_of(&leaf, context, address), address, stage2, mem);
             }
         }
-        Err(Stage1Fault::WalkAbort(updated_at))
+        Err(TranslationFault::WalkAbort { at: updated_at, stage2: None })
     }
 
-    fn walk(&mut self, context: &Context, half: &Half, address: u64, mem: &mut impl PhysMemory) -> Result<Leaf, Stage1Fault> {
-        self.counters.walks += 1;
-        let cache = self.retention.caches().then_some(&mut self.tlb);
-        walk(context, half, address, cache, mem).map_err(|fault| match fault {
-            WalkFault::ExternalAbort(at) => Stage1Fault::WalkAbort(at),
-            WalkFault::Translation => TRANSLATION,
-            WalkFault::AddressSize => Stage1Fault::Governed(EventId::F_ADDR_SIZE),
-        })
+    /// Sends a stage 1 result through stage 2, if there is one, and keeps both as one entry.
+    fn finish(
+        &mut self,
+        tx: &Transaction,
+        entry: Entry,
+        address: u64,
+        stage2: Option<&Stage2>,
+        mem: &mut impl PhysMemory,
+    ) -> Result<Entry, TranslationFault> {
+        let entry = match stage2 {
+            None => entry,
+            Some(s2) => {
+                let page = self.stage2(s2, entry.output | address & 0xfff, Stage2Access::of(tx), mem)?;
+                combined(entry, &page)
+            }
+        };
+        self.keep(entry);
+        Ok(entry)
     }
 
-    /// Fetches a translation as a hint: nothing is recorded or updated.
-    pub(crate) fn prefetch_page(&mut self, tx: &Transaction, context: &Context, address: u64, mem: &mut impl PhysMemory) {
+    /// Fetches a translation as a hint: nothing is recorded, no dirty state changes.
+    pub(crate) fn prefetch_page(
+        &mut self,
+        tx: &Transaction,
+        context: &Context,
+        stage2: Option<&Stage2>,
+        address: u64,
+        mem: &mut impl PhysMemory,
+    ) {
         if !self.retention.caches() {
             return;
         }
-        let hint = Transaction { iova: hal::Iova(address), ..*tx };
+        let hint = Transaction { iova: hal::Iova(address), kind: AccessKind::Read, ..*tx };
         let Some((half, address)) = locate(context, &hint) else { return };
         if half.walks_disabled || self.tlb.lookup(context.tag, address).is_some() {
             return;
         }
-        let Ok(leaf) = self.walk(context, half, address, mem) else { return };
+        let Ok(leaf) = self.walk_tables(&half.tables(context), address, stage2, mem) else { return };
         if LEAF::AF.is_set(leaf.descriptor) || context.access_flag_ignored && !context.update_access {
-            let entry = self.entry_of(&leaf, context, address);
-            self.keep(entry);
+            let entry = entry_of(&leaf, context, address);
+            if stage2.is_none() || entry.permissions & permission_bit(&hint) != 0 {
+                let _ = self.finish(&hint, entry, address, stage2, mem);
+            }
         }
     }
 
-    fn entry_of(&self, leaf: &Leaf, context: &Context, address: u64) -> Entry {
-        let is_global = !LEAF::NG.is_set(leaf.descriptor);
-        let attr_index = LEAF::ATTR_INDEX.read(leaf.descriptor);
-        Entry {
-            tag: if is_global { context.tag.global() } else { context.tag },
-            page: address >> 12,
-            output: (leaf.output | address & ((1 << leaf.size_log2()) - 1)) & !0xfff,
-            permissions: leaf.permissions(context, context.tag.world() == 2),
-            size_log2: leaf.reach_log2() as u8,
-            level: leaf.level as u8,
-            granule: leaf.granule,
-            attributes: (context.mair >> (8 * attr_index)) as u8,
-            shareability: LEAF::SH.read(leaf.descriptor) as u8,
-        }
-    }
-
-    fn keep(&mut self, entry: Entry) {
+    pub(crate) fn keep(&mut self, entry: Entry) {
         if self.retention.caches() {
             self.tlb.insert(entry);
         }
+    }
+}
+
+fn entry_of(leaf: &Leaf, context: &Context, address: u64) -> Entry {
+    let is_global = !LEAF::NG.is_set(leaf.descriptor);
+    let attr_index = LEAF::ATTR_INDEX.read(leaf.descriptor);
+    let output = leaf.output_page(address);
+    Entry {
+        tag: if is_global { context.tag.global() } else { context.tag },
+        page: address >> 12,
+        output,
+        ipa: output,
+        permissions: leaf.permissions(context, context.tag.world() == 2),
+        stage2: allow::EVERYTHING,
+        size_log2: leaf.reach_log2() as u8,
+        level: leaf.level as u8,
+        granule: leaf.granule,
+        attributes: (context.mair >> (8 * attr_index)) as u8,
+        shareability: LEAF::SH.read(leaf.descriptor) as u8,
+    }
+}
+
+/// A stage 1 entry whose output was translated by the stage 2 entry `page`. It is invalidated like the stage 1 entry.
+fn combined(entry: Entry, page: &Entry) -> Entry {
+    Entry {
+        output: page.output,
+        stage2: page.permissions,
+        attributes: combine_attributes(entry.attributes, page.attributes),
+        shareability: combine_shareability(entry.shareability, page.shareability),
+        ..entry
     }
 }

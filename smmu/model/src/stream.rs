@@ -3,6 +3,8 @@
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
 use crate::profile::{Features, StallModel};
+use crate::stage2::Stage2;
+use crate::tlb::world;
 
 /// Words of an STE that some implemented feature looks at.
 pub(crate) type SteWords = [u64; 4];
@@ -16,8 +18,18 @@ pub(crate) enum SteAction {
     Abort,
     /// No translation.
     Bypass(Overrides),
-    /// Stage 1.
-    Stage1(Stage1Config),
+    /// Stage 1, stage 2, or both.
+    Translate(SteConfig),
+}
+
+/// The translating part of an STE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SteConfig {
+    pub stage1: Option<Stage1Config>,
+    pub stage2: Option<Stage2>,
+    pub overrides: Overrides,
+    /// EATS as it stands: whether it is in effect depends on CR0.ATSCHK.
+    pub eats: u8,
 }
 
 /// Permission attributes that replace the incoming ones.
@@ -56,13 +68,12 @@ pub(crate) struct Stage1Config {
     pub world: u8,
     pub vmid: u16,
     pub stall_disabled: bool,
-    pub overrides: Overrides,
 }
 
 impl SteAction {
     /// Decodes an STE under what the implementation advertises.
     pub fn decode(words: &SteWords, f: &Features) -> Self {
-        let [dw0, dw1, dw2, _] = *words;
+        let [dw0, dw1, dw2, dw3] = *words;
         if !STE_DW0::V.is_set(dw0) {
             return Self::Illegal;
         }
@@ -70,10 +81,27 @@ impl SteAction {
         match STE_DW0::CONFIG.read(dw0) {
             0..=3 => Self::Abort,
             4 => Self::Bypass(overrides),
-            5 if f.s1p => stage1(dw0, dw1, dw2, f).map_or(Self::Illegal, |s1| Self::Stage1(Stage1Config { overrides, ..s1 })),
-            _ => Self::Illegal,
+            config => translating(config, [dw0, dw1, dw2, dw3], f).map_or(Self::Illegal, |c| Self::Translate(SteConfig { overrides, ..c })),
         }
     }
+}
+
+/// `None` if ILLEGAL. `config` is 5, 6 or 7.
+fn translating(config: u64, [dw0, dw1, dw2, dw3]: SteWords, f: &Features) -> Option<SteConfig> {
+    let (wants1, wants2) = (config & 1 != 0, config & 2 != 0);
+    if wants1 && !f.s1p || wants2 && !f.s2p {
+        return None;
+    }
+    let stage2 = if wants2 { Some(Stage2::decode(dw1, dw2, dw3, f)?) } else { None };
+    let stage1 = if wants1 { Some(stage1(dw0, dw1, dw2, wants2, f)?) } else { None };
+    let eats = if f.ats { STE_DW1::EATS.read(dw1) as u8 } else { 0 };
+    let stage2_stalls = stage2.is_some_and(|s2| s2.stall);
+    let eats_is_legal = match eats {
+        1 => !stage2_stalls,
+        2 => config == 7 && !stage2_stalls && !f.ns1ats,
+        _ => true,
+    };
+    eats_is_legal.then_some(SteConfig { stage1, stage2, overrides: Overrides::default(), eats })
 }
 
 fn overrides(dw1: u64, f: &Features) -> Overrides {
@@ -89,7 +117,7 @@ fn overrides(dw1: u64, f: &Features) -> Overrides {
 }
 
 /// `None` if ILLEGAL.
-fn stage1(dw0: u64, dw1: u64, dw2: u64, f: &Features) -> Option<Stage1Config> {
+fn stage1(dw0: u64, dw1: u64, dw2: u64, is_nested: bool, f: &Features) -> Option<Stage1Config> {
     // Without SubstreamIDs S1CDMax and S1Fmt are not looked at.
     let cd_max = if f.ssid_bits == 0 { 0 } else { STE_DW0::S1CDMAX.read(dw0) as u32 };
     if cd_max > f.ssid_bits {
@@ -104,10 +132,11 @@ fn stage1(dw0: u64, dw1: u64, dw2: u64, f: &Features) -> Option<Stage1Config> {
         return None;
     }
     let context_ptr = STE_DW0::S1CONTEXTPTR.read(dw0) << 6;
-    if f.beyond_oas(context_ptr) {
+    // Nested, the pointer is an intermediate address: stage 2 refuses what is beyond its range.
+    if !is_nested && f.beyond_oas(context_ptr) {
         return None;
     }
-    let world = if f.hyp { STE_DW1::STRW.read(dw1) as u8 } else { 0 };
+    let world = if f.hyp && !is_nested { STE_DW1::STRW.read(dw1) as u8 } else { world::EL1 };
     if world & 1 == 1 {
         return None;
     }
@@ -116,7 +145,7 @@ fn stage1(dw0: u64, dw1: u64, dw2: u64, f: &Features) -> Option<Stage1Config> {
         return None;
     }
     // The VMID tags stage-1-only EL1 translations where stage 2 exists, and is not looked at where it does not.
-    let vmid = if f.s2p && world == 0 { STE_DW2::S2VMID.read(dw2) as u16 } else { 0 };
+    let vmid = if f.s2p && world == world::EL1 { STE_DW2::S2VMID.read(dw2) as u16 } else { 0 };
     if vmid > 0xff && !f.vmid16 {
         return None;
     }
@@ -125,7 +154,7 @@ fn stage1(dw0: u64, dw1: u64, dw2: u64, f: &Features) -> Option<Stage1Config> {
         2 => DefaultSubstream::Ssid0,
         _ => DefaultSubstream::Terminate,
     };
-    Some(Stage1Config { context_ptr, cd_max, table, default_substream, world, vmid, stall_disabled, overrides: Overrides::default() })
+    Some(Stage1Config { context_ptr, cd_max, table, default_substream, world, vmid, stall_disabled })
 }
 
 #[cfg(test)]
@@ -139,6 +168,13 @@ mod tests {
         SteAction::decode(&words, &Features::of(&profile.ids))
     }
 
+    fn stage1_of(action: SteAction) -> Option<Stage1Config> {
+        match action {
+            SteAction::Translate(config) => config.stage1,
+            _ => None,
+        }
+    }
+
     #[test]
     fn every_config_code() {
         let f = |config: u64| decode([1 | config << 1, 0, 0, 0], Profile::STALL_S1);
@@ -146,14 +182,14 @@ mod tests {
             assert_eq!(f(config), SteAction::Abort);
         }
         assert_eq!(f(4), SteAction::Bypass(Overrides::default()));
-        assert!(matches!(f(5), SteAction::Stage1(_)));
+        assert!(stage1_of(f(5)).is_some());
         assert_eq!((f(6), f(7)), (SteAction::Illegal, SteAction::Illegal), "stage 2 without IDR0.S2P");
         assert_eq!(decode([0xb & !1, 0, 0, 0], Profile::STALL_S1), SteAction::Illegal, "V = 0");
     }
 
     #[test]
     fn golden_table_decodes() {
-        let SteAction::Stage1(s1) = decode(GOOD, Profile::STALL_S1) else { panic!("stage 1 expected") };
+        let s1 = stage1_of(decode(GOOD, Profile::STALL_S1)).expect("stage 1");
         assert_eq!((s1.context_ptr, s1.cd_max, s1.table), (0x4800_0000, 16, CdTable::TwoLevel(10)));
         assert_eq!(s1.default_substream, DefaultSubstream::Ssid0);
     }
@@ -164,7 +200,7 @@ mod tests {
         assert_eq!(decode([dw0 & !(31 << 59) | 17 << 59, dw1, 0, 0], Profile::STALL_S1), SteAction::Illegal);
         let mut narrow = Profile::STALL_S1;
         narrow.ids.idr1 &= !(0x1f << 6);
-        assert!(matches!(decode(GOOD, narrow), SteAction::Stage1(s1) if s1.cd_max == 0), "not looked at without SubstreamIDs");
+        assert!(stage1_of(decode(GOOD, narrow)).is_some_and(|s1| s1.cd_max == 0), "not looked at without SubstreamIDs");
     }
 
     #[test]
@@ -174,32 +210,80 @@ mod tests {
         assert_eq!(decode(GOOD, no_cd2l), SteAction::Illegal);
         let [dw0, ..] = GOOD;
         let fmt3 = decode([dw0 | 3 << 4, 0xd6, 0, 0], no_cd2l);
-        assert!(matches!(fmt3, SteAction::Stage1(s1) if s1.table == CdTable::Linear));
+        assert!(stage1_of(fmt3).is_some_and(|s1| s1.table == CdTable::Linear));
     }
 
     #[test]
     fn s1contextptr_beyond_oas_is_illegal() {
         assert_eq!(decode([0xb | 1 << 48, 0xd6, 0, 0], Profile::STALL_S1), SteAction::Illegal);
-        assert!(matches!(decode([0xb | 1 << 48, 0xd6, 0, 0], Profile::STALL_S1.with_oas(6)), SteAction::Stage1(_)));
+        assert!(stage1_of(decode([0xb | 1 << 48, 0xd6, 0, 0], Profile::STALL_S1.with_oas(6))).is_some());
     }
 
     #[test]
     fn s1stalld_needs_both_stall_models() {
-        assert!(matches!(decode([0xb, 0xd6 | 1 << 27, 0, 0], Profile::STALL_S1), SteAction::Stage1(s1) if s1.stall_disabled));
+        assert!(stage1_of(decode([0xb, 0xd6 | 1 << 27, 0, 0], Profile::STALL_S1)).is_some_and(|s1| s1.stall_disabled));
         assert_eq!(decode([0xb, 0xd6 | 1 << 27, 0, 0], Profile::QEMU72), SteAction::Illegal);
         assert_eq!(decode([9, 1 << 27, 0, 0], Profile::QEMU72), SteAction::Bypass(Overrides::default()), "ignored with stage 1 off");
     }
 
     #[test]
     fn strw_and_vmid_are_not_looked_at_without_their_features() {
-        assert!(matches!(decode([0xb, 1 << 30, 0xffff, 0], Profile::STALL_S1), SteAction::Stage1(s1) if s1.world == 0 && s1.vmid == 0));
-        let both = Profile { name: "test", ids: smmu_spec::id::STALL };
+        assert!(stage1_of(decode([0xb, 1 << 30, 0xffff, 0], Profile::STALL_S1)).is_some_and(|s1| s1.world == 0 && s1.vmid == 0));
+        let both = Profile::STALL;
         assert_eq!(decode([0xb, 1 << 30, 0, 0], both), SteAction::Illegal, "STRW = 1");
         assert_eq!(decode([0xb, 3 << 30, 0, 0], both), SteAction::Illegal, "STRW = 3");
-        assert!(matches!(decode([0xb, 0, 0x123, 0], both), SteAction::Stage1(s1) if s1.vmid == 0x123));
+        assert!(stage1_of(decode([0xb, 0, 0x123, 0], both)).is_some_and(|s1| s1.vmid == 0x123));
         let mut vmid8 = both;
         vmid8.ids.idr0 &= !(1 << 18);
         assert_eq!(decode([0xb, 0, 0x123, 0], vmid8), SteAction::Illegal, "VMID above 8 bits");
+    }
+
+    /// Stage 2 as in the tests of stage 2.
+    const S2: [u64; 2] = [0x040d_3558_0000_0005, 0x5000_0000];
+
+    #[test]
+    fn ste_config_6_and_7_need_stage_2_and_config_7_stage_1() {
+        for config in [6, 7] {
+            let words = [1 | config << 1, 0, S2[0], S2[1]];
+            let SteAction::Translate(c) = decode(words, Profile::STALL) else { panic!("Config {config}") };
+            assert_eq!((c.stage1.is_some(), c.stage2.is_some()), (config == 7, true));
+            assert_eq!(decode(words, Profile::STALL_S1), SteAction::Illegal);
+        }
+        let mut only_s2 = Profile::STALL;
+        only_s2.ids.idr0 &= !(1 << 1 | 1 << 9);
+        assert!(matches!(decode([0xd, 0, S2[0], S2[1]], only_s2), SteAction::Translate(_)));
+        assert_eq!(decode([0xf, 0, S2[0], S2[1]], only_s2), SteAction::Illegal);
+        assert_eq!(decode([0xb, 0, 0, 0], only_s2), SteAction::Illegal, "IDR0.S1P = 0");
+    }
+
+    #[test]
+    fn nested_strw_is_ignored_and_the_table_pointer_is_an_intermediate_address() {
+        let nested = [0xf | 1 << 50, 3 << 30, S2[0], S2[1]];
+        assert!(stage1_of(decode(nested, Profile::STALL)).is_some_and(|s1| s1.world == 0 && s1.vmid == 5));
+    }
+
+    #[test]
+    fn ste_eats_1_with_s2s_is_illegal() {
+        let mut ats = Profile::STALL;
+        ats.ids.idr0 |= 1 << 10;
+        let eats = |code: u64| code << 28;
+        let stalling = S2[0] | 1 << 57;
+        assert_eq!(decode([0xd, eats(1), stalling, S2[1]], ats), SteAction::Illegal);
+        assert!(matches!(decode([0xd, eats(1), S2[0], S2[1]], ats), SteAction::Translate(c) if c.eats == 1));
+        assert!(matches!(decode([0xd, eats(1), stalling, S2[1]], Profile::STALL), SteAction::Translate(c) if c.eats == 0), "no ATS");
+    }
+
+    #[test]
+    fn ste_eats_2_needs_nesting_without_s2s_and_ns1ats_0() {
+        let mut ats = Profile::STALL;
+        ats.ids.idr0 |= 1 << 10;
+        let split = 2 << 28;
+        assert!(matches!(decode([0xf, split, S2[0], S2[1]], ats), SteAction::Translate(c) if c.eats == 2));
+        assert_eq!(decode([0xb, split, 0, 0], ats), SteAction::Illegal, "stage 1 only");
+        assert_eq!(decode([0xd, split, S2[0], S2[1]], ats), SteAction::Illegal, "stage 2 only");
+        assert_eq!(decode([0xf, split, S2[0] | 1 << 57, S2[1]], ats), SteAction::Illegal, "S2S = 1");
+        ats.ids.idr0 |= 1 << 11;
+        assert_eq!(decode([0xf, split, S2[0], S2[1]], ats), SteAction::Illegal, "IDR0.NS1ATS = 1");
     }
 
     #[test]

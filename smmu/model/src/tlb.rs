@@ -8,8 +8,20 @@ use smmu_spec::command::Leaf;
 use smmu_spec::descriptor::Granule;
 
 /// Who an entry belongs to, packed: bit 63 set, ASID 15:0, VMID 31:16, world 33:32, ASET 34, global 35.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Tag(u64);
+
+/// Worlds of tags: the STRW codes, and two codes that no STE may carry.
+pub(crate) mod world {
+    /// Non-secure EL1, nested or not.
+    pub const EL1: u8 = 0;
+    /// Stage 2 of a VMID: addresses are intermediate physical ones.
+    pub const STAGE2: u8 = 1;
+    /// EL2 without E2H.
+    pub const EL2: u8 = 2;
+    /// EL2 with E2H.
+    pub const EL2_E2H: u8 = 3;
+}
 
 const TAG_VALID: u64 = 1 << 63;
 const TAG_ASET: u64 = 1 << 34;
@@ -22,6 +34,11 @@ impl Tag {
     /// The tag of non-global entries. `world` is the STRW code.
     pub const fn of_asid(world: u8, vmid: u16, asid: u16, aset: bool) -> Self {
         Self(TAG_VALID | asid as u64 | (vmid as u64) << 16 | (world as u64) << 32 | if aset { TAG_ASET } else { 0 })
+    }
+
+    /// The tag of stage 2 entries.
+    pub const fn of_stage2(vmid: u16) -> Self {
+        Self::of_asid(world::STAGE2, vmid, 0, false)
     }
 
     /// The tag of global entries that this owner may use.
@@ -55,6 +72,8 @@ pub(crate) mod allow {
     pub const EXECUTE: u16 = 2;
     /// A write must first make the descriptor dirty.
     pub const CLEAN: u16 = 1 << 6;
+    /// Every access.
+    pub const EVERYTHING: u16 = 0x3f;
 }
 
 /// A translation as the TLB keeps it.
@@ -65,8 +84,12 @@ pub(crate) struct Entry {
     pub page: u64,
     /// Output address of the 4 KiB piece.
     pub output: u64,
-    /// `allow` bits.
+    /// The same before stage 2; equal without one.
+    pub ipa: u64,
+    /// `allow` bits of the stage whose addresses these are.
     pub permissions: u16,
+    /// `allow` bits of stage 2 below it; everything without one.
+    pub stage2: u16,
     /// Log2 of the whole page, contiguous run included.
     pub size_log2: u8,
     pub level: u8,
@@ -81,7 +104,9 @@ impl Entry {
         tag: Tag::NONE,
         page: 0,
         output: 0,
+        ipa: 0,
         permissions: 0,
+        stage2: 0,
         size_log2: 0,
         level: 0,
         granule: Granule::Kib4,

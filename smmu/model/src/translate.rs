@@ -5,9 +5,9 @@ use smmu_spec::event::{EventId, EventRecord, FaultClass};
 use smmu_spec::regs::{CR0, GBPA};
 
 use crate::configuration::{Refusal, Route};
-use crate::context::Context;
 use crate::model::SmmuModel;
-use crate::stage1::{Stage1Fault, locate, serves};
+use crate::stage1::{Translation, TranslationFault, locate, serves};
+use crate::stage2::Purpose;
 use crate::stalls::{Admission, Key};
 use crate::stream::Overrides;
 use crate::trace::Trace;
@@ -49,11 +49,11 @@ pub enum Fault {
 pub(crate) struct Resolved {
     key: u64,
     generation: u64,
-    context: Option<Context>,
+    translation: Option<Translation>,
 }
 
 impl Resolved {
-    pub const EMPTY: Self = Self { key: 0, generation: 0, context: None };
+    pub const EMPTY: Self = Self { key: 0, generation: 0, translation: None };
 }
 
 /// Number of resolved contexts.
@@ -131,7 +131,7 @@ impl SmmuModel {
         let slot = &self.resolved[resolved_slot(key)];
         if slot.key == key
             && slot.generation == self.generation
-            && let Some(context) = &slot.context
+            && let Some(Translation { stage1: Some(context), .. }) = &slot.translation
             && let Some((_, address)) = locate(context, &tx)
             && let Some(entry) = self.tlb.lookup(context.tag, address)
             && serves(entry, &tx)
@@ -172,52 +172,74 @@ impl SmmuModel {
                 }
                 Ok(untranslated(tx.iova))
             }
-            Ok(Route::Stage1(context, overrides)) => {
+            Err(Refusal::Stage2(stage2, overrides, fault)) => {
+                let translation = Translation { stage1: None, stage2: Some(stage2) };
+                Err(self.end(&overridden(tx, overrides), &translation, fault, mem, irq))
+            }
+            Ok(Route::Translate(translation, overrides)) => {
                 if self.retention.is_steady()
                     && overrides == Overrides::default()
                     && let Some(key) = resolved_key(&tx.who)
                 {
-                    self.resolved[resolved_slot(key)] = Resolved { key, generation: self.generation, context: Some(context) };
+                    self.resolved[resolved_slot(key)] = Resolved { key, generation: self.generation, translation: Some(translation) };
                 }
                 let tx = overridden(tx, overrides);
-                self.stage1(&tx, &context, mem).map_err(|fault| self.end(&tx, &context, fault, mem, irq))
+                match self.through_stages(&tx, &translation, mem) {
+                    Ok(entry) => Ok(Translated::from_entry(&entry, tx.iova.0)),
+                    Err(fault) => Err(self.end(&tx, &translation, fault, mem, irq)),
+                }
             }
         }
     }
 
     /// Fetches a translation as a hint, for CMD_PREFETCH_ADDR.
     pub(crate) fn prefetch_address(&mut self, who: Requester, address: u64, mem: &mut impl PhysMemory) {
-        if let Ok(Route::Stage1(context, _)) = self.route(who, mem) {
+        if let Ok(Route::Translate(Translation { stage1: Some(context), stage2 }, _)) = self.route(who, mem) {
             let tx = Transaction { who, iova: Iova(address), kind: AccessKind::Read };
-            self.prefetch_page(&tx, &context, address, mem);
+            self.prefetch_page(&tx, &context, stage2.as_ref(), address, mem);
         }
     }
 
-    /// Ends a transaction that stage 1 faulted, as CD.{S, R, A} say.
+    /// Ends a transaction that did not translate, as CD.{S, R, A} or STE.{S2S, S2R} say.
     fn end(
         &mut self,
         tx: &Transaction,
-        context: &Context,
-        fault: Stage1Fault,
+        translation: &Translation,
+        fault: TranslationFault,
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Fault {
-        let id = match fault {
-            Stage1Fault::WalkAbort(at) => {
-                let record = client_record(EventId::F_WALK_EABT, tx).with_class(FaultClass::Tt).with_fetch_address(at);
-                self.record_event(record, mem, irq);
-                return Fault::Abort;
+        let (record, stalls, records, aborts) = match (fault, &translation.stage1, &translation.stage2) {
+            (TranslationFault::Stage1(id), Some(context), _) => {
+                (client_record(id, tx).with_class(FaultClass::In), context.stall, context.record, context.abort)
             }
-            Stage1Fault::Governed(id) => id,
+            (TranslationFault::Stage2 { id, purpose, ipa }, _, Some(s2)) => {
+                let mut record = client_record(id, tx).with_stage2().with_class(purpose.class()).with_ipa(ipa);
+                if id == EventId::F_PERMISSION && purpose == Purpose::TableRead {
+                    record = record.with_table_read();
+                }
+                // Terminated stage 2 faults always abort.
+                (record, s2.stall, s2.record, true)
+            }
+            (TranslationFault::WalkAbort { at, stage2 }, ..) => {
+                let record = client_record(EventId::F_WALK_EABT, tx).with_fetch_address(at);
+                let record = match stage2 {
+                    None => record.with_class(FaultClass::Tt),
+                    Some(purpose) => record.with_stage2().with_class(purpose.class()),
+                };
+                (record, false, true, true)
+            }
+            (TranslationFault::InputSize | TranslationFault::Stage1(_) | TranslationFault::Stage2 { .. }, ..) => {
+                (client_record(EventId::F_ADDR_SIZE, tx).with_class(FaultClass::In), false, true, true)
+            }
         };
-        let record = client_record(id, tx).with_class(FaultClass::In);
-        if context.stall {
+        if stalls {
             return self.stall(tx, record, mem, irq);
         }
-        if context.record {
+        if records {
             self.record_event(record, mem, irq);
         }
-        if context.abort { Fault::Abort } else { Fault::ReadZeroWriteIgnore }
+        if aborts { Fault::Abort } else { Fault::ReadZeroWriteIgnore }
     }
 
     fn stall(&mut self, tx: &Transaction, record: EventRecord, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Fault {

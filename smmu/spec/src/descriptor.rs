@@ -1,4 +1,4 @@
-//! VMSAv8-64 stage-1 translation table descriptors as the SMMU reads them (Arm ARM D8.3, IHI 0070 3.4).
+//! VMSAv8-64 translation table descriptors of both stages as the SMMU reads them (Arm ARM D8.3, IHI 0070 3.4).
 #![allow(missing_docs, reason = "register_bitfields! generates undocumented items beside each documented field")]
 
 use tock_registers::register_bitfields;
@@ -45,6 +45,37 @@ register_bitfields! { u64,
         PXN OFFSET(53) NUMBITS(1) [],
         /// Unprivileged execute never.
         UXN OFFSET(54) NUMBITS(1) [],
+        /// Free for software.
+        SW OFFSET(55) NUMBITS(4) [],
+        /// Page-based hardware attributes.
+        PBHA OFFSET(59) NUMBITS(4) [],
+    ],
+    /// A stage 2 block or page descriptor. Output address as in [`LEAF`].
+    pub LEAF_S2 [
+        /// Valid.
+        VALID OFFSET(0) NUMBITS(1) [],
+        /// 1 page (level 3), 0 block.
+        PAGE OFFSET(1) NUMBITS(1) [],
+        /// Memory type; bits 3:2 = 0 is Device, whatever S2FWB says.
+        MEM_ATTR OFFSET(2) NUMBITS(4) [],
+        /// S2AP\[0\]: readable.
+        READ OFFSET(6) NUMBITS(1) [],
+        /// S2AP\[1\]: writable; 0 with DBM means clean.
+        WRITE OFFSET(7) NUMBITS(1) [],
+        /// Shareability.
+        SH OFFSET(8) NUMBITS(2) [ NonShareable = 0, Outer = 2, Inner = 3 ],
+        /// Access flag.
+        AF OFFSET(10) NUMBITS(1) [],
+        /// 64 KiB granule: address bits 51:48.
+        ADDR_51_48 OFFSET(12) NUMBITS(4) [],
+        /// Block: not cached in the TLB while its table is being replaced (BBML 1).
+        NT OFFSET(16) NUMBITS(1) [],
+        /// Dirty bit modifier.
+        DBM OFFSET(51) NUMBITS(1) [],
+        /// Contiguous hint.
+        CONTIGUOUS OFFSET(52) NUMBITS(1) [],
+        /// Execute never. Codes need IDR3.XNX; without it bit 54 alone counts.
+        XN OFFSET(53) NUMBITS(2) [ Nobody = 2, OnlyUnprivileged = 1, OnlyPrivileged = 3, Everybody = 0 ],
         /// Free for software.
         SW OFFSET(55) NUMBITS(4) [],
         /// Page-based hardware attributes.
@@ -144,6 +175,17 @@ impl Granule {
         level
     }
 
+    /// Level that STE.S2SL0 names as the start of a stage 2 walk; `None` for the code that needs small tables or 52-bit addresses.
+    pub const fn stage2_start_level(self, sl0: u64) -> Option<u32> {
+        match (self, sl0) {
+            (Self::Kib4, 0) | (Self::Kib16 | Self::Kib64, 1) => Some(2),
+            (Self::Kib4, 1) | (Self::Kib16 | Self::Kib64, 2) => Some(1),
+            (Self::Kib4, 2) => Some(0),
+            (Self::Kib16 | Self::Kib64, 0) => Some(3),
+            _ => None,
+        }
+    }
+
     /// True if a block may stand at `level` (without 52-bit small-granule addresses).
     pub const fn has_block_at(self, level: u32) -> bool {
         match self {
@@ -206,6 +248,23 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|l| Granule::Kib4.level_shift(l)), [39, 30, 21, 12]);
         assert_eq!([1, 2, 3].map(|l| Granule::Kib16.level_shift(l)), [36, 25, 14]);
         assert_eq!([1, 2, 3].map(|l| Granule::Kib64.level_shift(l)), [42, 29, 16]);
+    }
+
+    #[test]
+    fn stage2_start_levels_follow_the_table_of_codes() {
+        assert_eq!([0, 1, 2, 3].map(|c| Granule::Kib4.stage2_start_level(c)), [Some(2), Some(1), Some(0), None]);
+        for granule in [Granule::Kib16, Granule::Kib64] {
+            assert_eq!([0, 1, 2, 3].map(|c| granule.stage2_start_level(c)), [Some(3), Some(2), Some(1), None]);
+        }
+    }
+
+    #[test]
+    fn stage2_pages_golden() {
+        let page = LEAF_S2::VALID::SET + LEAF_S2::PAGE::SET + LEAF_S2::AF::SET + LEAF_S2::SH::Inner + LEAF_S2::MEM_ATTR.val(0xf);
+        assert_eq!((page + LEAF_S2::READ::SET + LEAF_S2::WRITE::SET).value, 0x7ff);
+        assert_eq!((page + LEAF_S2::READ::SET).value, 0x77f);
+        assert_eq!(LEAF_S2::XN::Nobody.value, 1 << 54);
+        assert_eq!(LEAF_S2::XN::OnlyUnprivileged.value, 1 << 53);
     }
 
     #[test]

@@ -26,9 +26,12 @@ fn is_accepted(profile: Profile, words: [u64; 2]) -> bool {
 fn sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says() {
     let common = [0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x10, 0x11, 0x12, 0x13, 0x30, 0x46];
     let stalls = [0x44, 0x45];
+    let stage2 = [0x20, 0x21, 0x22, 0x23, 0x28, 0x2a];
     for op in 0..=0xff_u64 {
         let everywhere = common.contains(&op);
         assert_eq!(is_accepted(Profile::STALL_S1, [op, 0]), everywhere || stalls.contains(&op), "{:?}", Opcode(op as u8));
+        let with_stage2 = everywhere || stalls.contains(&op) || stage2.contains(&op);
+        assert_eq!(is_accepted(Profile::STALL, [op, 0]), with_stage2, "{:?} with stage 2", Opcode(op as u8));
         assert_eq!(is_accepted(Profile::QEMU72, [op, 0]), everywhere, "{:?} without stalls", Opcode(op as u8));
         assert_eq!(is_accepted(Profile::MIN, [op, 0]), everywhere, "{:?} of min", Opcode(op as u8));
         assert!(!is_accepted(Profile::STALL_S1, [op | 1 << 10, 0]), "SSec with {:?}", Opcode(op as u8));
@@ -42,6 +45,10 @@ fn sm_i08_sync_with_cs_3_is_illegal() {
 
 #[test]
 fn sm_i03_range_fields_are_illegal_where_the_architecture_says() {
+    for op in [0x22, 0x23, 0x2a] {
+        assert!(!is_accepted(Profile::STALL, [op, 0x1000 | 1 << 10]), "NUM = SCALE = TTL = 0 with TG");
+        assert!(is_accepted(Profile::STALL, [op | 1 << 12, 0x1000 | 1 << 10]));
+    }
     for op in [0x12, 0x13] {
         let num = |n: u64| op | n << 12;
         assert!(!is_accepted(Profile::STALL_S1, [op, 0x1000 | 1 << 10]), "NUM = SCALE = TTL = 0 with TG");

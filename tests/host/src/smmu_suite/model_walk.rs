@@ -4,20 +4,7 @@ use hal::{AccessKind, Requester};
 use smmu_model::{Policy, Profile};
 
 use super::model_bench::*;
-
-/// A generator of repeatable numbers.
-struct Rng(u64);
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-    fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 11) % n
-    }
-}
+use super::rng::Rng;
 
 /// What the reference walker is told; nothing of it comes from the model.
 #[derive(Clone, Copy, Debug)]
