@@ -66,7 +66,7 @@ const fn qm(version: QmVersion) -> QmModel {
 
 #[unsafe(link_section = ".data.el2")]
 static SILICON: SpinLock<Silicon> = SpinLock::new(Silicon {
-    smmu: SmmuModel::new(Profile::STALL_S1),
+    smmu: SmmuModel::new(Profile::STALL),
     qm: qm(QmVersion::V3),
     doorbells: DoorbellBar::NONE,
     zip: ZipCore::new(Capabilities::V3),
