@@ -284,7 +284,7 @@ mod rig {
         /// Sets the descriptor of page `index` of the window; nothing is invalidated.
         pub fn set_page(&self, index: u64, to: Option<(&Buffer, u64)>) {
             let descriptor = to.map_or(0, |(page, bits)| physical(page) | bits);
-            self.pages.write64(((IOVA >> 12) + index & 0x1ff) as usize * 8, descriptor);
+            self.pages.write64((((IOVA >> 12) + index) & 0x1ff) as usize * 8, descriptor);
             barrier::dsb_ishst();
         }
 
