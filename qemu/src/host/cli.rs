@@ -166,15 +166,18 @@ fn parse_revision(text: &str) -> Result<Revision, String> {
 /// Parses the words after the ELF file's name. Help and version end the program here with exit code 0.
 ///
 /// # Errors
-/// A complaint with exit code 2 for words that are not understood; clap's own text is the sentence.
+/// A complaint with exit code 2 for words that are not understood.
 pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Cli> {
     let command = Cli::command().no_binary_name(true);
     let matches = match command.try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => {
+            // The first paragraph says what is wrong, the others what `--help` says too.
             let text = error.render().to_string();
-            return Err(Complaint { sentence: text.trim_start_matches("error: ").trim_end().to_owned(), code: 2 });
+            let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            let words: Vec<&str> = first.split_whitespace().collect();
+            return Err(Complaint { sentence: format!("{} (--help lists what there is)", words.join(" ")), code: 2 });
         }
     };
     let cli = Cli::from_arg_matches(&matches).map_err(|error| Complaint { sentence: error.to_string(), code: 2 })?;
@@ -229,7 +232,9 @@ mod tests {
 
     #[test]
     fn an_unknown_command_or_revision_is_refused() {
-        assert_eq!(words("dance").expect_err("no such command").code, 2);
+        let complaint = words("dance").expect_err("no such command");
+        assert_eq!(complaint.code, 2);
+        assert!(complaint.sentence.contains("'dance'") && !complaint.sentence.contains('\n'), "{complaint}");
         assert_eq!(words("--revision 0x22").expect_err("no such revision").code, 2);
     }
 }

@@ -144,7 +144,10 @@ impl Output {
                 let mode = std::fs::metadata(path).map_or(0o666, |data| data.permissions().mode() & 0o777);
                 builder.permissions(std::fs::Permissions::from_mode(mode));
                 let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                builder.tempfile_in(directory).map_err(|error| Complaint::io(format!("cannot write {}", path.display()), &error))?
+                // The error names the temporary file too, which is nothing that the user knows.
+                builder
+                    .tempfile_in(directory)
+                    .map_err(|error| Complaint::io(format!("cannot write {}", path.display()), &error.kind().into()))?
             }
             _ => builder.tempfile().map_err(|error| Complaint::io("cannot make a temporary file", &error))?,
         };
