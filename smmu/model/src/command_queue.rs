@@ -1,18 +1,27 @@
 //! Consuming commands (IHI 0070 chapter 4, 3.5.1, 7.1).
 
 use hal::{IrqLines, Pa, PhysMemory, Requester, StallTag, StreamId, SubstreamId, Verdict};
-use smmu_spec::command::{Command, Operation, ResumeAction, SyncSignal};
+use smmu_spec::command::{Command, Opcode, Operation, PriResponse, ResumeAction, SyncSignal};
 use smmu_spec::irq;
 use smmu_spec::queue::CMD_BYTES;
 use smmu_spec::regs::{CR0, CR2, GERROR, SMMU_CMDQ_PROD, cerror};
 
+use crate::ats::AtcInvalidation;
 use crate::invalidate::{ByAddress, Illegal};
 use crate::model::SmmuModel;
+use crate::pri_queue::PageResponse;
 use crate::profile::StallModel;
 use crate::registers::MsiConfig;
 use crate::tlb::{Owner, Scope, world};
 use crate::trace::Trace;
 use crate::violation::Violation;
+
+/// CMD_ATC_INV.Size that stands for every address; larger ones are ILLEGAL here.
+const ATC_INV_EVERYTHING: u8 = 52;
+
+fn is_sync(command: Command) -> bool {
+    command.opcode() == Opcode::SYNC
+}
 
 impl SmmuModel {
     /// Executes commands until the queue is empty or stops.
@@ -32,6 +41,9 @@ impl SmmuModel {
             let words = mem.read64(Pa(at)).and_then(|dw0| Ok([dw0, mem.read64(Pa(at + 8))?]));
             let outcome = match words {
                 Err(_) => Err(cerror::ABT),
+                // Endpoints have not completed yet, or have no room for more.
+                Ok(words) if self.waits_for_endpoints(Command(words)) => return,
+                Ok(words) if is_sync(Command(words)) && self.atc.take_failure() => Err(cerror::ATC_INV_SYNC),
                 Ok(words) => self.execute(Command(words), mem, irq).map(|signal| (words, signal)).map_err(|Illegal| cerror::ILL),
             };
             match outcome {
@@ -50,6 +62,15 @@ impl SmmuModel {
                     return;
                 }
             }
+        }
+    }
+
+    /// True if a command must wait for completions of ATC invalidations.
+    fn waits_for_endpoints(&self, command: Command) -> bool {
+        match command.opcode() {
+            Opcode::SYNC => self.atc.is_busy(),
+            Opcode::ATC_INV => self.atc.is_full(),
+            _ => false,
         }
     }
 
@@ -130,9 +151,18 @@ impl SmmuModel {
                 self.invalidate_range(&ByAddress { world: world::STAGE2, vmid, owner: Owner::All, range }, command)?;
             }
             O::TlbiNsnhAll => self.invalidate_nsnh_all(),
-            // No profile offers ATS or PRI.
-            O::AtcInv { .. } => need(self.features.ats)?,
-            O::PriResp { .. } => need(self.features.pri)?,
+            O::AtcInv { stream, substream, global, address, size } => {
+                need(self.features.ats && size <= ATC_INV_EVERYTHING)?;
+                if CR0::SMMUEN.is_set(self.regs.cr0ack) {
+                    self.atc.push(AtcInvalidation { stream, substream, global, address, size });
+                }
+            }
+            O::PriResp { stream, substream, prg_index, response } => {
+                need(self.features.pri && response != PriResponse::Reserved)?;
+                if CR0::SMMUEN.is_set(self.regs.cr0ack) {
+                    self.respond(PageResponse { stream, substream, prg_index, response });
+                }
+            }
             O::Resume { stream, stag, action } => {
                 need(may_stall)?;
                 self.resume(StallTag { stream, stag }, action);

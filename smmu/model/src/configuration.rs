@@ -182,6 +182,12 @@ impl SmmuModel {
         Ok(action)
     }
 
+    /// A word of a valid STE, from memory; `None` if it cannot be read.
+    pub(crate) fn ste_word(&mut self, stream: StreamId, word: u64, mem: &mut impl PhysMemory) -> Option<u64> {
+        let at = self.ste_address(stream, mem).ok()?;
+        self.fetch(at + 8 * word, mem).ok()
+    }
+
     fn ste_address(&mut self, stream: StreamId, mem: &mut impl PhysMemory) -> Result<u64, SteFault> {
         let cfg = self.regs.strtab_base_cfg;
         let log2 = STRTAB_BASE_CFG::LOG2SIZE.read(cfg).min(self.features.sid_bits);

@@ -13,6 +13,8 @@
 #[cfg(test)]
 extern crate std;
 
+mod atc;
+mod ats;
 mod cache;
 mod command_queue;
 mod configuration;
@@ -21,6 +23,7 @@ mod event_queue;
 mod invalidate;
 mod model;
 mod policy;
+mod pri_queue;
 mod profile;
 mod registers;
 mod stage1;
@@ -33,8 +36,11 @@ mod translate;
 mod violation;
 mod walk;
 
+pub use atc::{Atc, Endpoint};
+pub use ats::{AtcInvalidation, AtsCompletion, AtsTranslation, TranslationRequest};
 pub use model::{Counters, SmmuModel};
 pub use policy::Policy;
+pub use pri_queue::PageResponse;
 pub use profile::Profile;
 pub use stalls::HELD_STAG;
 pub use trace::{Trace, Tracing};

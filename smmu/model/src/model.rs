@@ -3,8 +3,10 @@
 use hal::{StallTag, Verdict};
 use heapless::Deque;
 
+use crate::ats::AtcQueue;
 use crate::configuration::ConfigurationCaches;
 use crate::policy::{Policy, Retention};
+use crate::pri_queue::Responses;
 use crate::profile::{Features, Profile};
 use crate::registers::Registers;
 use crate::stalls::Stalls;
@@ -36,6 +38,8 @@ pub struct Counters {
     pub stalls: u64,
     /// CMD_SYNCs that asked for an event to waiting CPUs.
     pub sev: u64,
+    /// Page requests written to the PRI queue.
+    pub page_requests: u64,
     /// Rules broken by software.
     pub violations: u64,
 }
@@ -81,6 +85,8 @@ pub struct SmmuModel {
     pub(crate) counters: Counters,
     pub(crate) trace: TraceRing,
     violations: Deque<Violation, 32>,
+    pub(crate) atc: AtcQueue,
+    pub(crate) responses: Responses,
     pub(crate) ack_delay: u32,
     /// An invalidation was executed since the last CMD_SYNC.
     pub(crate) invalidated_since_sync: bool,
@@ -113,10 +119,13 @@ impl SmmuModel {
                 events_lost: 0,
                 stalls: 0,
                 sev: 0,
+                page_requests: 0,
                 violations: 0,
             },
             trace: TraceRing { ring: Deque::new(), tracing: Tracing::Off },
             violations: Deque::new(),
+            atc: AtcQueue::new(),
+            responses: Responses::new(),
             ack_delay: 0,
             invalidated_since_sync: false,
             sev_pending: false,

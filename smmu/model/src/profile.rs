@@ -19,12 +19,14 @@ impl Profile {
     pub const STALL: Self = Self { name: "stall", ids: id::STALL };
     /// [`Profile::STALL`] without stage 2 and EL2 stream worlds.
     pub const STALL_S1: Self = Self { name: "stall_s1", ids: id::STALL_S1 };
+    /// [`Profile::STALL`] with ATS and page requests, and faults that terminate.
+    pub const ATSPRI: Self = Self { name: "atspri", ids: id::ATSPRI };
     /// As little as stage 1 can be.
     pub const MIN: Self = Self { name: "min", ids: id::MIN };
     /// The identification registers of QEMU 7.2, with the architecture's behaviour.
     pub const QEMU72: Self = Self { name: "qemu72", ids: id::QEMU72 };
     /// Every profile that can be chosen by name.
-    pub const ALL: [Self; 4] = [Self::STALL, Self::STALL_S1, Self::MIN, Self::QEMU72];
+    pub const ALL: [Self; 5] = [Self::STALL, Self::STALL_S1, Self::ATSPRI, Self::MIN, Self::QEMU72];
 
     /// Finds a profile by name.
     pub fn by_name(name: &str) -> Option<Self> {

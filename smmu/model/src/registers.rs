@@ -1,9 +1,11 @@
 //! The register file of both pages: access rules, guards, update protocols (IHI 0070 chapter 6).
 
 use hal::{IrqLines, PhysMemory, Verdict};
+use smmu_spec::pri::PRI_BYTES;
 use smmu_spec::queue::{CMD_BYTES, EVENT_BYTES, RingIndex};
 use smmu_spec::regs::*;
 
+use crate::ats::AtcQueue;
 use crate::model::SmmuModel;
 use crate::policy::Retention;
 use crate::profile::Features;
@@ -77,6 +79,11 @@ pub(crate) struct Registers {
     pub eventq_msi: MsiConfig,
     cmdq_log2: u32,
     eventq_log2: u32,
+    priq_base: u64,
+    pub priq_prod: u32,
+    pub priq_cons: u32,
+    pub priq_msi: MsiConfig,
+    priq_log2: u32,
 }
 
 impl Registers {
@@ -107,6 +114,11 @@ impl Registers {
             eventq_msi: MsiConfig::OFF,
             cmdq_log2: 0,
             eventq_log2: 0,
+            priq_base: 0,
+            priq_prod: 0,
+            priq_cons: 0,
+            priq_msi: MsiConfig::OFF,
+            priq_log2: 0,
         }
     }
 
@@ -143,6 +155,26 @@ impl Registers {
     pub fn eventq_has_room(&self) -> bool {
         let (prod, cons) = self.eventq_indices();
         prod.used_since(cons).is_some_and(|used| used < prod.entries())
+    }
+
+    pub fn priq_indices(&self) -> (RingIndex, RingIndex) {
+        let prod = RingIndex::new(OUTPUT_PROD::WR.read(self.priq_prod), self.priq_log2);
+        (prod, RingIndex::new(OUTPUT_CONS::RD.read(self.priq_cons), self.priq_log2))
+    }
+
+    pub fn priq_address(&self) -> u64 {
+        queue_address(self.priq_base, self.priq_log2, PRI_BYTES)
+    }
+
+    /// Indices that are further apart than the queue is long count as full.
+    pub fn priq_has_room(&self) -> bool {
+        let (prod, cons) = self.priq_indices();
+        prod.used_since(cons).is_some_and(|used| used < prod.entries())
+    }
+
+    /// PRIQ_IRQ_CFG2.LO.
+    pub fn priq_interrupts_on_last(&self) -> bool {
+        IRQ_CFG2::LO.is_set(self.priq_msi.control)
     }
 
     fn is_enabled(&self, bit: u32) -> bool {
@@ -292,7 +324,8 @@ impl SmmuModel {
             0x090 => r.cmdq_base,
             0x0a0 => r.eventq_base,
             0x0b0 => r.eventq_msi.address,
-            // PRIQ_BASE and PRIQ_IRQ_CFG0: no profile offers PRI.
+            0x0c0 => r.priq_base,
+            0x0d0 => r.priq_msi.address,
             _ => 0,
         }
     }
@@ -323,9 +356,13 @@ impl SmmuModel {
             0x09c => r.cmdq_cons,
             0x0b8 => r.eventq_msi.data,
             0x0bc => r.eventq_msi.control,
+            0x0d8 => r.priq_msi.data,
+            0x0dc => r.priq_msi.control,
             0xff0..=0xffc => CIDR[(offset - CIDR0_OFFSET) as usize / 4],
             0x1_00a8 => r.eventq_prod,
             0x1_00ac => r.eventq_cons,
+            0x1_00c8 => r.priq_prod,
+            0x1_00cc => r.priq_cons,
             _ => 0,
         }
     }
@@ -358,6 +395,12 @@ impl SmmuModel {
             0x0b0 if self.may_write_msi(offset, IRQ_CTRL::EVENTQ_IRQEN::SET.value) => {
                 self.regs.eventq_msi.address = value & IRQ_CFG0_BITS;
             }
+            0x0c0 if self.features.pri && self.may_write(offset, self.regs.is_enabled(PRIQEN)) => {
+                self.regs.priq_base = value & QUEUE_BASE_BITS;
+                self.regs.priq_log2 = QUEUE_BASE::LOG2SIZE.read(value).min(u64::from(self.features.priqs)) as u32;
+                self.check_queue_alignment(offset, value, self.regs.priq_log2, PRI_BYTES);
+            }
+            0x0d0 if self.may_write_priq_msi(offset) => self.regs.priq_msi.address = value & IRQ_CFG0_BITS,
             _ => {}
         }
     }
@@ -365,6 +408,10 @@ impl SmmuModel {
     /// MSI registers exist with IDR0.MSI only, and are guarded by their interrupt's enable.
     fn may_write_msi(&mut self, offset: u64, enable: u32) -> bool {
         self.features.msi && self.may_write(offset, self.regs.is_irq_enabled(enable))
+    }
+
+    fn may_write_priq_msi(&mut self, offset: u64) -> bool {
+        self.features.pri && self.may_write_msi(offset, IRQ_CTRL::PRIQ_IRQEN::SET.value)
     }
 
     fn check_queue_alignment(&mut self, offset: u64, value: u64, log2: u32, entry_bytes: u64) {
@@ -401,6 +448,24 @@ impl SmmuModel {
                 self.regs.eventq_prod = flag | RingIndex::new(value, self.regs.eventq_log2).raw();
             }
             0x1_00ac => self.write_eventq_cons(value),
+            0x0d8 if self.may_write_priq_msi(offset) => self.regs.priq_msi.data = value,
+            // LO exists without MSIs too.
+            0x0dc if self.features.pri && self.may_write(offset, self.regs.is_irq_enabled(IRQ_CTRL::PRIQ_IRQEN::SET.value)) => {
+                let bits = IRQ_CFG2::LO::SET.value | if self.features.msi { 0x3f } else { 0 };
+                self.regs.priq_msi.control = value & bits;
+            }
+            0x1_00c8 if self.features.pri && self.may_write(offset, self.regs.is_enabled(PRIQEN)) => {
+                let flag = value & OUTPUT_PROD::OVFLG::SET.value;
+                self.regs.priq_prod = flag | RingIndex::new(value, self.regs.priq_log2).raw();
+            }
+            0x1_00cc if self.features.pri => {
+                let flag = value & OUTPUT_CONS::OVACKFLG::SET.value;
+                self.regs.priq_cons = flag | RingIndex::new(value, self.regs.priq_log2).raw();
+                let (prod, cons) = self.regs.priq_indices();
+                if self.regs.is_enabled(PRIQEN) && prod.used_since(cons).is_none() {
+                    self.log(Violation::IndicesApart { offset });
+                }
+            }
             // Read-only, reserved, or of an absent feature: ignored.
             _ => {}
         }
@@ -493,6 +558,8 @@ impl SmmuModel {
         self.tlb.clear();
         self.invalidate_ste_range(hal::StreamId(0), 31);
         self.stalls.resolve_all(Verdict::Abort, |_| true);
+        self.atc = AtcQueue::new();
+        self.responses.clear();
         self.retention = Retention::new(self.retention.policy);
     }
 }

@@ -27,6 +27,15 @@ pub(crate) enum TranslationFault {
     InputSize,
 }
 
+/// How far a translation goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Through every stage.
+    Both,
+    /// To the intermediate address.
+    Stage1,
+}
+
 const TRANSLATION: TranslationFault = TranslationFault::Stage1(EventId::F_TRANSLATION);
 
 /// What translates a requester's traffic: at least one stage.
@@ -74,9 +83,22 @@ impl Translated {
     }
 }
 
-/// Attributes of traffic that no stage 1 translates: write-back, inner shareable.
-fn without_stage1(entry: Entry) -> Entry {
-    Entry { attributes: combine_attributes(0xff, entry.attributes), shareability: combine_shareability(3, entry.shareability), ..entry }
+impl Entry {
+    /// A stage 2 entry for traffic that no stage 1 translates: write-back, inner shareable before stage 2.
+    pub(crate) fn without_stage1(self) -> Self {
+        Self { attributes: combine_attributes(0xff, self.attributes), shareability: combine_shareability(3, self.shareability), ..self }
+    }
+
+    /// What stage 1 alone says.
+    fn before_stage2(self) -> Self {
+        Self { output: self.ipa, stage2: allow::EVERYTHING, ..self }
+    }
+
+    /// A page that stands for itself. Never kept.
+    pub(crate) const fn identity(address: u64) -> Self {
+        let page = address & !0xfff;
+        Self { output: page, ipa: page, permissions: allow::EVERYTHING, stage2: allow::EVERYTHING, attributes: 0xff, ..Self::EMPTY }
+    }
 }
 
 impl Half {
@@ -102,17 +124,28 @@ impl SmmuModel {
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
         match (&translation.stage1, &translation.stage2) {
-            (Some(context), stage2) => self.stage1(tx, context, stage2.as_ref(), mem),
+            (Some(context), stage2) => self.stage1(tx, context, stage2.as_ref(), Extent::Both, mem),
             (None, Some(s2)) => {
                 if self.features.beyond_oas(tx.iova.0) {
                     return Err(TranslationFault::InputSize);
                 }
                 let known = self.tlb.lookup(s2.tables.tag, tx.iova.0).is_some();
                 self.counters.tlb_hits += u64::from(known);
-                self.stage2(s2, tx.iova.0, Stage2Access::of(tx), mem).map(without_stage1)
+                self.stage2(s2, tx.iova.0, Stage2Access::of(tx), mem).map(Entry::without_stage1)
             }
             (None, None) => Err(TranslationFault::InputSize),
         }
+    }
+
+    /// Translates by stage 1 only, for split-stage ATS: the output is an intermediate address. Tables still lie where stage 2 says.
+    pub(crate) fn stage1_alone(
+        &mut self,
+        tx: &Transaction,
+        context: &Context,
+        stage2: Option<&Stage2>,
+        mem: &mut impl PhysMemory,
+    ) -> Result<Entry, TranslationFault> {
+        self.stage1(tx, context, stage2, Extent::Stage1, mem).map(Entry::before_stage2)
     }
 
     fn stage1(
@@ -120,6 +153,7 @@ impl SmmuModel {
         tx: &Transaction,
         context: &Context,
         stage2: Option<&Stage2>,
+        extent: Extent,
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
         let (half, address) = locate(context, tx).ok_or(TRANSLATION)?;
@@ -127,14 +161,14 @@ impl SmmuModel {
             let bit = permission_bit(tx);
             if self.retention.forgets() {
                 self.tlb.forget(context.tag, address);
-            } else if serves(&entry, tx) {
+            } else if serves(&entry, tx) || extent == Extent::Stage1 && serves(&entry.before_stage2(), tx) {
                 self.counters.tlb_hits += 1;
                 return Ok(entry);
             } else if entry.permissions & bit == 0 {
                 // A denying entry stays until it is invalidated: relaxing a permission needs maintenance too.
                 self.counters.tlb_hits += 1;
                 return Err(TranslationFault::Stage1(EventId::F_PERMISSION));
-            } else if entry.stage2 & bit == 0 {
+            } else if entry.stage2 & bit == 0 && extent == Extent::Both {
                 self.counters.tlb_hits += 1;
                 let ipa = entry.ipa | address & 0xfff;
                 return Err(Stage2Access::of(tx).fault(EventId::F_PERMISSION, ipa));
@@ -143,7 +177,7 @@ impl SmmuModel {
         if half.walks_disabled {
             return Err(TRANSLATION);
         }
-        let entry = self.walk_and_update(tx, context, half, address, stage2, mem)?;
+        let entry = self.walk_and_update(tx, context, (half, address), stage2, extent, mem)?;
         if self.retention.prefetches() {
             self.prefetch_page(tx, context, stage2, address.wrapping_add(1 << 12), mem);
         }
@@ -154,11 +188,12 @@ impl SmmuModel {
         &mut self,
         tx: &Transaction,
         context: &Context,
-        half: &Half,
-        address: u64,
+        (half, address): (&Half, u64),
         stage2: Option<&Stage2>,
+        extent: Extent,
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
+        let beyond = stage2.filter(|_| extent == Extent::Both);
         let tables = half.tables(context);
         let mut updated_at = 0;
         for _ in 0..UPDATE_ATTEMPTS {
@@ -184,11 +219,13 @@ impl SmmuModel {
                 wanted &= !LEAF::AP2::SET.value;
             }
             if wanted == leaf.descriptor {
-                return self.finish(tx, entry, address, stage2, mem);
+                return self.finish(tx, entry, address, (stage2, extent), mem);
             }
             if let Some(s2) = stage2 {
                 // Both stages allow the access before any dirty state changes.
                 self.stage2(s2, leaf.descriptor_ipa, Stage2Access::fetch(Purpose::TableUpdate), mem)?;
+            }
+            if let Some(s2) = beyond {
                 self.stage2(s2, entry.output | address & 0xfff, Stage2Access { commits: false, ..Stage2Access::of(tx) }, mem)?;
             }
             let found = mem
@@ -196,7 +233,7 @@ impl SmmuModel {
                 .map_err(|_| TranslationFault::WalkAbort { at: leaf.descriptor_at, stage2: None })?;
             if found == leaf.descriptor {
                 leaf.descriptor = wanted;
-                return self.finish(tx, entry_of(&leaf, context, address), address, stage2, mem);
+                return self.finish(tx, entry_of(&leaf, context, address), address, (stage2, extent), mem);
             }
         }
         Err(TranslationFault::WalkAbort { at: updated_at, stage2: None })
@@ -208,12 +245,14 @@ impl SmmuModel {
         tx: &Transaction,
         entry: Entry,
         address: u64,
-        stage2: Option<&Stage2>,
+        (stage2, extent): (Option<&Stage2>, Extent),
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
-        let entry = match stage2 {
-            None => entry,
-            Some(s2) => {
+        let entry = match (stage2, extent) {
+            (None, _) => entry,
+            // Half of a combined entry is not kept.
+            (Some(_), Extent::Stage1) => return Ok(entry),
+            (Some(s2), Extent::Both) => {
                 let page = self.stage2(s2, entry.output | address & 0xfff, Stage2Access::of(tx), mem)?;
                 combined(entry, &page)
             }
@@ -243,7 +282,7 @@ impl SmmuModel {
         if LEAF::AF.is_set(leaf.descriptor) || context.access_flag_ignored && !context.update_access {
             let entry = entry_of(&leaf, context, address);
             if stage2.is_none() || entry.permissions & permission_bit(&hint) != 0 {
-                let _ = self.finish(&hint, entry, address, stage2, mem);
+                let _ = self.finish(&hint, entry, address, (stage2, Extent::Both), mem);
             }
         }
     }

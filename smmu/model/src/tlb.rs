@@ -100,7 +100,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    const EMPTY: Self = Self {
+    pub const EMPTY: Self = Self {
         tag: Tag::NONE,
         page: 0,
         output: 0,

@@ -201,7 +201,7 @@ impl SmmuModel {
     }
 
     /// Ends a transaction that did not translate, as CD.{S, R, A} or STE.{S2S, S2R} say.
-    fn end(
+    pub(crate) fn end(
         &mut self,
         tx: &Transaction,
         translation: &Translation,

@@ -5,6 +5,7 @@ mod driver_faults;
 mod driver_machine;
 mod driver_maintenance;
 mod driver_queues;
+mod model_ats;
 mod model_bench;
 mod model_caches;
 mod model_commands;

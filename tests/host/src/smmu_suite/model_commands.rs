@@ -32,6 +32,8 @@ fn sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says() {
         assert_eq!(is_accepted(Profile::STALL_S1, [op, 0]), everywhere || stalls.contains(&op), "{:?}", Opcode(op as u8));
         let with_stage2 = everywhere || stalls.contains(&op) || stage2.contains(&op);
         assert_eq!(is_accepted(Profile::STALL, [op, 0]), with_stage2, "{:?} with stage 2", Opcode(op as u8));
+        let with_ats = everywhere || stage2.contains(&op) || [0x40, 0x41].contains(&op);
+        assert_eq!(is_accepted(Profile::ATSPRI, [op, 0]), with_ats, "{:?} with ATS and PRI", Opcode(op as u8));
         assert_eq!(is_accepted(Profile::QEMU72, [op, 0]), everywhere, "{:?} without stalls", Opcode(op as u8));
         assert_eq!(is_accepted(Profile::MIN, [op, 0]), everywhere, "{:?} of min", Opcode(op as u8));
         assert!(!is_accepted(Profile::STALL_S1, [op | 1 << 10, 0]), "SSec with {:?}", Opcode(op as u8));
