@@ -45,7 +45,7 @@ const fn ipa_of(far: u64, hpfar: u64) -> u64 {
     ((hpfar & 0x0000_0fff_ffff_fff0) << 8) | (far & 0xfff)
 }
 
-/// Answers a plain 8-byte store if it is a submission doorbell that moves a running queue's tail; false, with nothing done, if it is anything
+/// Answers a plain 8-byte store if it is a doorbell that moves a tail, or a head without arming; false, with nothing done, if it is anything
 /// else. Nothing is called on this way but the engine at its end, so that the trap needs no stack of its own.
 #[inline(always)]
 pub fn ring(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) -> bool {
@@ -53,7 +53,10 @@ pub fn ring(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) -> bool {
     let value = frame.reg((esr.0 >> 16) as u8);
     let mut silicon = state::lock();
     let doorbell = ipa.wrapping_sub(silicon.doorbells.base);
-    if doorbell >= silicon.doorbells.len_bytes || trace::keeps_records() || !silicon.qm.ring_submission(doorbell, 8, value) {
+    if doorbell >= silicon.doorbells.len_bytes || trace::keeps_records() {
+        return false;
+    }
+    if !silicon.qm.ring_submission(doorbell, 8, value) && !silicon.qm.ring_completion(doorbell, 8, value) {
         return false;
     }
     trace::access_unrecorded(Counter::BarAccesses, Record::meta(Kind::Store, 8, level(frame), state::core_index()), ipa, value);

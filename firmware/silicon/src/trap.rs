@@ -15,7 +15,7 @@ extern "C" fn el2_trap(frame: &mut TrapFrame, esr: u64, far: u64, hpfar: u64) {
     any_trap(frame, esr, far, hpfar);
 }
 
-/// Whatever is no submission doorbell.
+/// Whatever is no plain doorbell.
 #[inline(never)]
 fn any_trap(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
     if abort::is_plain(esr) {

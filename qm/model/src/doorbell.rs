@@ -73,6 +73,21 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         true
     }
 
+    /// The same for completion doorbells that do not arm the queue.
+    #[inline(always)]
+    pub fn ring_completion(&mut self, offset: u64, bytes: u8, word: u64) -> bool {
+        let qn = offset / DOORBELL_PAGE_BYTES;
+        let wanted = qn | u64::from(DoorbellCommand::CQ.0) << 12;
+        let is_plain = offset % DOORBELL_PAGE_BYTES == DOORBELL_OFFSET && bytes == 8 && word & PLAIN_MASK == wanted;
+        let Some(cq) = self.cq.get_mut(qn as usize).filter(|_| is_plain) else { return false };
+        if !cq.take_head((word >> 16) as u16, (word >> 32) as u16) {
+            return false;
+        }
+        bump(&mut self.hardware.doorbells);
+        self.hardware.last_doorbell = word;
+        true
+    }
+
     /// Counts a store that is no doorbell at all: wrong width or offset.
     pub(crate) fn not_a_doorbell(&mut self) {
         bump(&mut self.counters.doorbells_refused);

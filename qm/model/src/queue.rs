@@ -205,6 +205,15 @@ impl CompletionQueue {
         self.fields.as_mut().map(|(_, ring)| ring)
     }
 
+    /// Moves the head if the random data match; false, with nothing changed, otherwise or if the position is impossible.
+    #[inline(always)]
+    pub fn take_head(&mut self, rand: u16, index: u16) -> bool {
+        match &mut self.fields {
+            Some((fields, ring)) if fields.rand == rand => ring.move_head(index).is_ok(),
+            _ => false,
+        }
+    }
+
     /// Begins a life with this context; false, and nothing changed, if the context contradicts itself.
     pub fn load(&mut self, fields: CqcFields) -> bool {
         if fields.log2_cqe_bytes != 4 {

@@ -194,6 +194,7 @@ impl RingCursors {
     ///
     /// # Errors
     /// [`BadIndex`]; nothing is then changed.
+    #[inline(always)]
     pub const fn move_head(&mut self, index: u16) -> Result<u32, BadIndex> {
         let to = index as u32;
         if to >= self.depth {

@@ -93,6 +93,7 @@ mod on_1p0_icount {
             }
         };
         floor("doorbell trap at EL2", doorbell.el2, DOORBELL_MAX);
+        floor("the completion's doorbell trap at EL2", receive.el2, DOORBELL_MAX);
         floor("send + receive at EL0", both.el0.unwrap_or(u64::MAX), SEND_RECEIVE_MAX);
         floor("send + receive, traps in hundredths", both.traps_hundredths, 100 * SEND_RECEIVE_TRAPS);
         floor("send + receive at EL1", both.el1, 0);
