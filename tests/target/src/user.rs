@@ -55,8 +55,11 @@ macro_rules! get {
 /// Ends the process, leaving a line and a value on the board.
 #[cold]
 pub fn fail(line: u32, value: u64) -> ! {
-    board(FAILED_LINE + 1).store(value, Ordering::Relaxed);
-    board(FAILED_LINE).store(line.into(), Ordering::Release);
+    // The first complaint is the one that tells something.
+    if word(FAILED_LINE) == 0 {
+        set_word(FAILED_LINE + 1, value);
+        set_word(FAILED_LINE, line.into());
+    }
     SvcSystem.exit(1)
 }
 

@@ -29,7 +29,7 @@ mod vectors {
         pub fn of(seed: u64) -> Self {
             let mut random = Random(seed);
             // Cumulative exception bits; round towards plus infinity, flush to zero.
-            Self { q: core::array::from_fn(|_| random.next()), fpsr: 0x9f & random.next(), fpcr: 0x0140_0000 }
+            Self { q: core::array::from_fn(|_| random.number()), fpsr: 0x9f & random.number(), fpcr: 0x0140_0000 }
         }
 
         pub const ZERO: Self = Self { q: [0; 64], fpsr: 0, fpcr: 0 };
