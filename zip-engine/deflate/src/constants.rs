@@ -41,7 +41,7 @@ pub(crate) const DISTANCE_EXTRA: [u8; 30] =
     [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13];
 
 /// Returns the code lengths of the fixed literal/length code (§3.2.6).
-pub(crate) const fn fixed_litlen_lengths() -> [u8; LITLEN_SYMBOLS] {
+const fn fixed_litlen_lengths() -> [u8; LITLEN_SYMBOLS] {
     let mut lengths = [8; LITLEN_SYMBOLS];
     let mut symbol = 144;
     while symbol < 256 {
@@ -55,5 +55,7 @@ pub(crate) const fn fixed_litlen_lengths() -> [u8; LITLEN_SYMBOLS] {
     lengths
 }
 
+/// Code lengths of the fixed literal/length code.
+pub(crate) static FIXED_LITLEN_LENGTHS: [u8; LITLEN_SYMBOLS] = fixed_litlen_lengths();
 /// Code lengths of the fixed distance code.
 pub(crate) const FIXED_DISTANCE_LENGTHS: [u8; DISTANCE_SYMBOLS] = [5; DISTANCE_SYMBOLS];

@@ -20,6 +20,8 @@ const ROUNDS: usize = 173;
 pub fn adler32(adler: u32, data: &[u8]) -> u32 {
     let mut a = (adler & 0xffff) % BASE;
     let mut b = (adler >> 16) % BASE;
+    #[cfg(target_arch = "x86_64")]
+    let data = with_vectors(&mut a, &mut b, data);
     let mut blocks = data.chunks_exact(LANES * ROUNDS);
     for block in &mut blocks {
         (a, b) = sum_rounds(a, b, block.as_chunks::<LANES>().0);
@@ -31,6 +33,18 @@ pub fn adler32(adler: u32, data: &[u8]) -> u32 {
         b += a;
     }
     ((b % BASE) << 16) | (a % BASE)
+}
+
+/// Sums with vector instructions as far as there are any; returns the rest of the data.
+#[cfg(target_arch = "x86_64")]
+fn with_vectors<'a>(a: &mut u32, b: &mut u32, data: &'a [u8]) -> &'a [u8] {
+    use crate::fast::checksum::{ADLER_ROUND, adler_sums};
+    let (rounds, rest) = data.as_chunks::<ADLER_ROUND>();
+    for rounds in rounds.chunks(LANES * ROUNDS / ADLER_ROUND) {
+        let Some(sums) = adler_sums(*a, *b, rounds) else { return data };
+        (*a, *b) = (sums.0 % BASE, sums.1 % BASE);
+    }
+    rest
 }
 
 /// Adds at most `ROUNDS` rounds and reduces both sums.

@@ -79,8 +79,7 @@ impl BlockEncoder {
         build_lengths(&header.frequencies, PRECODE_BITS_MAX, &mut precode_lengths);
         let hclen = 4.max(PRECODE_ORDER.iter().rposition(|&symbol| precode_lengths[usize::from(symbol)] != 0).map_or(4, |last| last + 1));
 
-        let fixed_lengths = fixed_litlen_lengths();
-        let fixed_cost = 3 + extra + cost(&litlen, &fixed_lengths) + cost(&distance, &FIXED_DISTANCE_LENGTHS);
+        let fixed_cost = 3 + extra + cost(&litlen, &FIXED_LITLEN_LENGTHS) + cost(&distance, &FIXED_DISTANCE_LENGTHS);
         let dynamic_cost = 3
             + 14
             + 3 * hclen as u32
@@ -97,7 +96,7 @@ impl BlockEncoder {
             return Kind::Stored;
         }
         if fixed_cost <= dynamic_cost {
-            self.litlen_lengths = fixed_lengths;
+            self.litlen_lengths = FIXED_LITLEN_LENGTHS;
             self.distance_lengths = FIXED_DISTANCE_LENGTHS;
             self.assign_codewords();
             writer.put(u64::from(last) | 1 << 1, 3);

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn fixed_codewords_are_those_of_the_rfc() {
         let mut codewords = [0; LITLEN_SYMBOLS];
-        assign_codewords(&fixed_litlen_lengths(), &mut codewords);
+        assign_codewords(&FIXED_LITLEN_LENGTHS, &mut codewords);
         // §3.2.6: 0 is 00110000, 144 is 110010000, 256 is 0000000, 280 is 11000000; first bit lowest.
         assert_eq!(codewords[0], 0b0000_1100 << 8 | 8);
         assert_eq!(codewords[144], 0b0_0001_0011 << 8 | 9);

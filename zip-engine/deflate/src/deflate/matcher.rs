@@ -10,16 +10,18 @@ use crate::status::WINDOW_BYTES;
 
 /// Matching waits for this much input unless flushing, so that what it finds does not depend on how the input was cut.
 const LOOKAHEAD: usize = MATCH_BYTES_MAX + 8;
-/// A block ends when it has this many bytes. A round may carry it 258 further and it must still lie in the history.
-const BLOCK_BYTES: usize = WINDOW_BYTES - MATCH_BYTES_MAX - 1;
+/// A block ends when it has this many bytes. A round may carry it 259 further; with that and the lookahead it fits the buffer.
+const BLOCK_BYTES: usize = 42 * 1024;
 /// Sequences of a block.
-const SEQUENCES: usize = 5120;
-/// Sequences kept free for the literals that are left when a block ends: 32 KiB in runs of 511.
-const SEQUENCES_RESERVE: usize = WINDOW_BYTES / Sequence::RUN_MAX + 2;
+const SEQUENCES: usize = 5632;
+/// Sequences kept free for the literals that are left when a block ends, in runs of 511.
+const SEQUENCES_RESERVE: usize = (BLOCK_BYTES + MATCH_BYTES_MAX + 1) / Sequence::RUN_MAX + 2;
 /// Room that a stream must have to begin behind the last one.
 const ROOM_TO_BEGIN: usize = 8 * 1024;
 /// Every so many bytes of what is stored unseen a position is entered, and as many positions are looked up to find one of them again.
 const SPARSE: usize = 16;
+
+const _: () = assert!(1 + BLOCK_BYTES + MATCH_BYTES_MAX + 1 + LOOKAHEAD <= BUFFER_BYTES);
 
 /// Fewest bytes of a block that is full: as many shortest matches as there are sequences.
 pub(super) const FULL_BLOCK_BYTES_MIN: usize = (SEQUENCES - SEQUENCES_RESERVE) * HASHED_BYTES;
@@ -149,7 +151,7 @@ impl Matcher {
             return 0;
         }
         if self.end == BUFFER_BYTES {
-            // The block is at most 32 KiB long, so it stays too. The longest distance must lead to position 1 or behind it.
+            // The block stays too. The longest distance must lead to position 1 or behind it.
             let gone = self.cursor.pos.saturating_sub(WINDOW_BYTES + 1).min(self.block);
             self.buffer.copy_within(gone..BUFFER_BYTES, 0);
             self.positions.slide(gone);

@@ -4,6 +4,8 @@
 //! at least as many bytes left as the round may touch, which each loop states and proves in its comments, and which debug builds assert. Where
 //! there is less, the safe code does the work; it is also what the fast loops are compared with.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod checksum;
 pub(crate) mod deflate;
 pub(crate) mod inflate;
 
@@ -39,21 +41,71 @@ unsafe fn copy16(from: *const u8, to: *mut u8) {
     unsafe { to.cast::<[u8; 16]>().write(bytes) }
 }
 
-/// Whether this CPU has BMI2, asked once per process.
+/// What the CPU has.
+#[cfg(target_arch = "x86_64")]
+mod cpu {
+    use core::arch::x86_64::{__cpuid_count, _xgetbv};
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    /// BMI1, BMI2 and LZCNT.
+    pub(super) const BMI2: u8 = 1 << 0;
+    /// PCLMULQDQ and SSE4.1.
+    pub(super) const PCLMUL: u8 = 1 << 1;
+    /// AVX2, with its registers saved by the operating system.
+    pub(super) const AVX2: u8 = 1 << 2;
+    const ASKED: u8 = 1 << 7;
+
+    /// Asks the CPU, once per process: CPUID traps in virtual machines, which takes thousands of cycles. A race asks twice.
+    pub(super) fn features() -> u8 {
+        static KNOWN: AtomicU8 = AtomicU8::new(0);
+        let known = KNOWN.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
+        let known = ASKED | ask();
+        KNOWN.store(known, Ordering::Relaxed);
+        known
+    }
+
+    fn ask() -> u8 {
+        let has = |word: u32, bits: u32| word & bits == bits;
+        let leaf = |highest: u32, leaf: u32| if leaf <= highest { Some(__cpuid_count(leaf, 0)) } else { None };
+        let basic = __cpuid_count(0, 0).eax;
+        let extended = __cpuid_count(0x8000_0000, 0).eax;
+        let (Some(one), Some(seven)) = (leaf(basic, 1), leaf(basic, 7)) else { return 0 };
+        let mut features = 0;
+        // EBX of leaf 7: bit 3 BMI1, bit 8 BMI2. ECX of leaf 0x8000_0001: bit 5 LZCNT.
+        if has(seven.ebx, 1 << 3 | 1 << 8) && leaf(extended, 0x8000_0001).is_some_and(|leaf| has(leaf.ecx, 1 << 5)) {
+            features |= BMI2;
+        }
+        // ECX of leaf 1: bit 1 PCLMULQDQ, bit 19 SSE4.1, bit 26 XSAVE, bit 27 OSXSAVE.
+        if has(one.ecx, 1 << 1 | 1 << 19) {
+            features |= PCLMUL;
+        }
+        if has(one.ecx, 1 << 26 | 1 << 27) && has(seven.ebx, 1 << 5) {
+            // SAFETY: OSXSAVE says that XGETBV can be used. Bits 1 and 2 of XCR0: the system saves the SSE and AVX registers.
+            if unsafe { _xgetbv(0) } & 6 == 6 {
+                features |= AVX2;
+            }
+        }
+        features
+    }
+}
+
+/// Whether this CPU has BMI1, BMI2 and LZCNT.
 #[cfg(target_arch = "x86_64")]
 fn has_bmi2() -> bool {
-    use core::arch::x86_64::__cpuid_count;
-    use core::sync::atomic::{AtomicU8, Ordering};
-    // CPUID traps in virtual machines: thousands of cycles. 0 not asked, 1 no, 2 yes. A race asks twice.
-    static KNOWN: AtomicU8 = AtomicU8::new(0);
-    match KNOWN.load(Ordering::Relaxed) {
-        0 => {
-            let highest = __cpuid_count(0, 0).eax;
-            // Leaf 7: EBX bit 3 is BMI1, bit 8 BMI2.
-            let known = highest >= 7 && __cpuid_count(7, 0).ebx & 0x108 == 0x108;
-            KNOWN.store(1 + u8::from(known), Ordering::Relaxed);
-            known
-        }
-        known => known == 2,
-    }
+    cpu::features() & cpu::BMI2 != 0
+}
+
+/// Whether this CPU has PCLMULQDQ and SSE4.1.
+#[cfg(target_arch = "x86_64")]
+fn has_pclmul() -> bool {
+    cpu::features() & cpu::PCLMUL != 0
+}
+
+/// Whether this CPU has AVX2.
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    cpu::features() & cpu::AVX2 != 0
 }

@@ -163,7 +163,7 @@ impl Inflate {
         if self.codes == Codes::Fixed {
             return;
         }
-        let complete = self.litlen.build_litlen(&fixed_litlen_lengths()).and(self.distances.build_distance(&FIXED_DISTANCE_LENGTHS));
+        let complete = self.litlen.build_litlen(&FIXED_LITLEN_LENGTHS).and(self.distances.build_distance(&FIXED_DISTANCE_LENGTHS));
         assert!(complete.is_ok(), "the fixed codes are complete");
         self.codes = Codes::Fixed;
     }

@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn fixed_code_decodes_as_the_rfc_says() {
-        check_litlen(&fixed_litlen_lengths());
+        check_litlen(&FIXED_LITLEN_LENGTHS);
     }
 
     #[test]
