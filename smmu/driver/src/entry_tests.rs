@@ -58,7 +58,7 @@ fn is_valid(entry: &Words) -> bool {
 }
 
 fn stage1(pointer: u64, format: CdFormat, bits: u8) -> Words {
-    Stage1 { context_pointer: pointer, format, substream_bits: bits, cacheable: true, never_stalls: false }.ste()
+    Stage1 { context_pointer: pointer, format, substream_bits: bits, cacheable: true, never_stalls: false, ats: None }.ste()
 }
 
 fn with_s1dss(mut ste: Words, s1dss: u64) -> Words {

@@ -83,6 +83,10 @@ pub enum SmmuError {
     UnknownStall,
     /// The SMMU has no stall model.
     NoStall,
+    /// The SMMU has no ATS.
+    NoAts,
+    /// No page request group like this waits for an answer.
+    UnknownGroup,
     /// The stream must be blocked first: its transactions could stall again.
     NotBlocked(StreamId),
 }

@@ -120,7 +120,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     }
 
     /// True if the address space exists, so that somebody may answer for it.
-    fn has_owner(&self, stream: StreamId, substream: Option<SubstreamId>) -> bool {
+    pub(crate) fn has_owner(&self, stream: StreamId, substream: Option<SubstreamId>) -> bool {
         self.owner_asid(stream, substream).is_some()
     }
 

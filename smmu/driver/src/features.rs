@@ -64,10 +64,12 @@ pub struct Features {
     pub has_broadcast_tlbi: bool,
     /// Hardware update of Access flag (1) and dirty state (2); the driver does not use it.
     pub httu: u8,
-    /// ATS exists; the driver leaves it off in every stream.
+    /// ATS exists; streams use it after [`enable_ats`](crate::Smmu::enable_ats).
     pub has_ats: bool,
-    /// PRI exists; the driver leaves it off.
+    /// PRI exists.
     pub has_pri: bool,
+    /// log2 of the longest PRI queue.
+    pub page_queue_log2: u8,
     /// Message-signalled interrupts exist; the driver uses the wired ones.
     pub has_msi: bool,
     /// ASID bits, 8 or 16.
@@ -152,6 +154,7 @@ impl Features {
             httu: idr0.read(IDR0::HTTU) as u8,
             has_ats: idr0.is_set(IDR0::ATS),
             has_pri: idr0.is_set(IDR0::PRI),
+            page_queue_log2: idr1.read(IDR1::PRIQS).min(19) as u8,
             has_msi: idr0.is_set(IDR0::MSI),
             asid_bits: if idr0.is_set(IDR0::ASID16) { 16 } else { 8 },
             stall_model,

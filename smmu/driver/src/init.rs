@@ -10,11 +10,13 @@ use smmu_spec::{
     regs::{
         CR0, CR1, CR2, GBPA, IRQ_CTRL, QUEUE_BASE, SMMU_CMDQ_BASE, SMMU_CMDQ_CONS, SMMU_CMDQ_PROD, SMMU_CR0, SMMU_CR0ACK, SMMU_CR1,
         SMMU_CR2, SMMU_EVENTQ_BASE, SMMU_EVENTQ_CONS, SMMU_EVENTQ_IRQ_CFG0, SMMU_EVENTQ_PROD, SMMU_GBPA, SMMU_GERROR, SMMU_GERROR_IRQ_CFG0,
-        SMMU_GERRORN, SMMU_IRQ_CTRL, SMMU_IRQ_CTRLACK, SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG,
+        SMMU_GERRORN, SMMU_IRQ_CTRL, SMMU_IRQ_CTRLACK, SMMU_PRIQ_BASE, SMMU_PRIQ_CONS, SMMU_PRIQ_IRQ_CFG0, SMMU_PRIQ_IRQ_CFG2,
+        SMMU_PRIQ_PROD, SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG,
     },
 };
 use tock_registers::fields::FieldValue;
 
+use crate::ats::{AtsBinding, PageEvent, PageGroup};
 use crate::cd_table::substream_limit;
 use crate::command_queue::CommandQueue;
 use crate::error::SmmuError;
@@ -22,6 +24,7 @@ use crate::event_queue::{Event, EventQueue};
 use crate::fault::Stall;
 use crate::features::Features;
 use crate::ids::Numbers;
+use crate::page_queue::PageQueue;
 use crate::port::Port;
 use crate::space::Space;
 use crate::stream::Stream;
@@ -35,6 +38,14 @@ pub(crate) const MAX_SPACES: usize = 512;
 pub(crate) const MAX_STALLS: usize = 128;
 /// log2 of the longest Event queue that the driver uses.
 const MAX_EVENT_QUEUE_LOG2: u8 = 7;
+/// log2 of the longest PRI queue that the driver uses.
+const MAX_PAGE_QUEUE_LOG2: u8 = 6;
+/// Page request events set aside while an address space is taken down: twice a full queue.
+pub(crate) const MAX_DEFERRED_PAGES: usize = 2 << MAX_PAGE_QUEUE_LOG2;
+/// Page request groups handed out and not yet answered.
+pub(crate) const MAX_PAGE_GROUPS: usize = 128;
+/// Address spaces that devices may keep translations of.
+pub(crate) const MAX_ATS_BINDINGS: usize = 128;
 /// Events set aside while an address space is taken down: twice a full queue.
 pub(crate) const MAX_DEFERRED: usize = 2 << MAX_EVENT_QUEUE_LOG2;
 
@@ -94,6 +105,11 @@ pub struct Smmu<W, C, M: DmaMapper> {
     pub(crate) asids: Numbers,
     pub(crate) stalls: Vec<Stall, MAX_STALLS>,
     pub(crate) deferred: Deque<Event, MAX_DEFERRED>,
+    /// `None` without PRI.
+    pub(crate) pages: Option<PageQueue<M::Buffer>>,
+    pub(crate) ats: Vec<AtsBinding, MAX_ATS_BINDINGS>,
+    pub(crate) page_groups: Vec<PageGroup, MAX_PAGE_GROUPS>,
+    pub(crate) deferred_pages: Deque<PageEvent, MAX_DEFERRED_PAGES>,
     pub(crate) serial: u64,
 }
 
@@ -129,6 +145,19 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
                 return Err(error);
             }
         };
+        let pages = if features.has_pri {
+            match PageQueue::new(&memory, u32::from(features.page_queue_log2.min(MAX_PAGE_QUEUE_LOG2))) {
+                Ok(pages) => Some(pages),
+                Err(error) => {
+                    table.free(&memory);
+                    events.free(&memory);
+                    commands.free(&memory);
+                    return Err(error);
+                }
+            }
+        } else {
+            None
+        };
         let mut smmu = Self {
             port: Port { window, clock, memory, patience: config.patience },
             config,
@@ -142,6 +171,10 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             asids: Numbers::new(1 << features.asid_bits),
             stalls: Vec::new(),
             deferred: Deque::new(),
+            pages,
+            ats: Vec::new(),
+            page_groups: Vec::new(),
+            deferred_pages: Deque::new(),
             serial: 0,
         };
         match smmu.bring_up() {
@@ -182,6 +215,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             }
         }
         self.table.free(memory);
+        if let Some(pages) = self.pages {
+            pages.free(memory);
+        }
         self.events.free(memory);
         self.commands.free(memory);
     }
@@ -278,8 +314,15 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         SMMU_EVENTQ_CONS.set(window, 0);
         cr0 += CR0::EVENTQEN::SET;
         self.set_cr0(cr0.value)?;
+        if let Some(pages) = &self.pages {
+            SMMU_PRIQ_BASE.set(window, with_log2(pages.base(), pages.log2_entries()));
+            SMMU_PRIQ_PROD.set(window, 0);
+            SMMU_PRIQ_CONS.set(window, 0);
+            cr0 += CR0::PRIQEN::SET;
+            self.set_cr0(cr0.value)?;
+        }
         if self.features.has_ats {
-            // Translated traffic is checked against the (absent) permission of its stream.
+            // Translated traffic is checked against the permission of its stream.
             cr0 += CR0::ATSCHK::SET;
             self.set_cr0(cr0.value)?;
         }
@@ -288,7 +331,14 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             SMMU_GERROR_IRQ_CFG0.set(window, 0);
             SMMU_EVENTQ_IRQ_CFG0.set(window, 0);
         }
-        let irqs = IRQ_CTRL::GERROR_IRQEN::SET + IRQ_CTRL::EVENTQ_IRQEN::SET;
+        if self.features.has_pri {
+            if self.features.has_msi {
+                SMMU_PRIQ_IRQ_CFG0.set(window, 0);
+            }
+            // An interrupt for every request that finds the queue empty.
+            SMMU_PRIQ_IRQ_CFG2.set(window, 0);
+        }
+        let irqs = self.irq_bits();
         SMMU_IRQ_CTRL.write(window, irqs);
         self.port.wait(&SMMU_IRQ_CTRLACK, self.irq_bits().value, irqs.value)?;
 

@@ -165,9 +165,16 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         }
         contexts.ensure(&self.port, Some((&mut self.commands, stream)), substream)?;
         self.enter_space(table)?;
+        if self.streams[at].ats.is_some()
+            && let Err(error) = self.note_ats(stream, Some(substream), table.asid)
+        {
+            self.leave_space(table.asid);
+            return Err(error);
+        }
         let contexts = self.streams[at].contexts.as_ref().ok_or(SmmuError::NoSuchStream(stream))?;
         if let Err(error) = contexts.set(&self.port, &mut self.commands, stream, substream, &context(table, how)) {
             if contexts.slot(substream) == Slot::Empty {
+                self.forget_ats(stream, Some(substream));
                 self.leave_space(table.asid);
             } else {
                 self.streams[at].bound += 1;
@@ -198,7 +205,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         };
         self.commands.push(&self.port, Operation::TlbiNhAsid { vmid: 0, asid })?;
         self.commands.sync(&self.port)?;
-        self.flush_faults()
+        self.invalidate_devices(asid, None)?;
+        self.flush_faults()?;
+        self.flush_page_requests()
     }
 
     /// Takes the table of `substream` away: [`quiesce`](Self::quiesce), then no context at all (C_BAD_CD for late traffic).
@@ -212,6 +221,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         let contexts = self.streams[at].contexts.as_ref().ok_or(SmmuError::NoSuchStream(stream))?;
         let Slot::Quiesced { asid } = contexts.slot(substream) else { return Err(SmmuError::NotBound(substream)) };
         contexts.set(&self.port, &mut self.commands, stream, substream, &[0; 8])?;
+        self.forget_ats(stream, Some(substream));
         self.streams[at].bound -= 1;
         self.leave_space(asid);
         Ok(())

@@ -3,6 +3,7 @@
 use hal::{Clock, DmaMapper, RegisterWindow, StreamId, SubstreamId};
 use smmu_spec::command::Operation;
 
+use crate::ats::AtsOptions;
 use crate::cd_table::{CdTable, context};
 use crate::error::SmmuError;
 use crate::features::StallModel;
@@ -30,7 +31,9 @@ pub(crate) struct Stream<B> {
     pub(crate) blocked: bool,
     /// SubstreamIDs bound, quiesced ones included.
     pub(crate) bound: u32,
-    kernel_asid: Option<u16>,
+    pub(crate) kernel_asid: Option<u16>,
+    /// The device keeps translations.
+    pub(crate) ats: Option<AtsOptions>,
 }
 
 const KERNEL: SubstreamId = SubstreamId(0);
@@ -70,17 +73,29 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
                 return Err(error);
             }
         };
-        let ste = Stage1 {
-            context_pointer: contexts.pointer(),
-            format: contexts.format(),
-            substream_bits: contexts.substream_bits(),
-            cacheable: self.config.memory == TableMemory::Cacheable,
-            never_stalls: model == StallModel::StallOrTerminate && !stall,
-        };
-        let entry = Stream { id: stream, contexts: Some(contexts), stall, blocked: false, bound: 0, kernel_asid: Some(kernel.asid) };
+        let entry =
+            Stream { id: stream, contexts: Some(contexts), stall, blocked: false, bound: 0, kernel_asid: Some(kernel.asid), ats: None };
         // There is room: check_free has looked.
         let _ = self.streams.push(entry);
-        self.table.set(&self.port, &mut self.commands, stream, &ste.ste())?;
+        self.write_entry(self.position(stream)?)
+    }
+
+    /// Writes the STE of an attached stream as its description asks.
+    pub(crate) fn write_entry(&mut self, at: usize) -> Result<(), SmmuError> {
+        let entry = &self.streams[at];
+        let ste = match &entry.contexts {
+            Some(contexts) => Stage1 {
+                context_pointer: contexts.pointer(),
+                format: contexts.format(),
+                substream_bits: contexts.substream_bits(),
+                cacheable: self.config.memory == TableMemory::Cacheable,
+                never_stalls: self.features.stall_model == StallModel::StallOrTerminate && !entry.stall,
+                ats: entry.ats,
+            }
+            .ste(),
+            None => bypass(),
+        };
+        self.table.set(&self.port, &mut self.commands, entry.id, &ste)?;
         Ok(())
     }
 
@@ -102,7 +117,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     pub fn attach_bypass(&mut self, stream: StreamId) -> Result<(), SmmuError> {
         self.check_free(stream)?;
         self.table.ensure(&self.port, &mut self.commands, stream)?;
-        let entry = Stream { id: stream, contexts: None, stall: false, blocked: false, bound: 0, kernel_asid: None };
+        let entry = Stream { id: stream, contexts: None, stall: false, blocked: false, bound: 0, kernel_asid: None, ats: None };
         let _ = self.streams.push(entry);
         self.table.set(&self.port, &mut self.commands, stream, &bypass())?;
         Ok(())
@@ -138,6 +153,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             self.enter_space(kernel)?;
             self.streams[at].kernel_asid = Some(kernel.asid);
         }
+        let has_ats = self.streams[at].ats.is_some();
         let contexts = self.streams[at].contexts.as_ref().ok_or(SmmuError::NoSuchStream(stream))?;
         contexts.set(&self.port, &mut self.commands, stream, KERNEL, &cd)?;
         if let Some(asid) = old {
@@ -145,6 +161,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             if asid != kernel.asid {
                 self.leave_space(asid);
             }
+        }
+        if has_ats {
+            self.note_ats(stream, None, kernel.asid)?;
         }
         self.invalidate_asid(kernel.asid)
     }
@@ -189,19 +208,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// `NoSuchStream`; or a failure of the command queue.
     pub fn unblock(&mut self, stream: StreamId) -> Result<(), SmmuError> {
         let at = self.position(stream)?;
-        let entry = &self.streams[at];
-        let ste = match &entry.contexts {
-            Some(contexts) => Stage1 {
-                context_pointer: contexts.pointer(),
-                format: contexts.format(),
-                substream_bits: contexts.substream_bits(),
-                cacheable: self.config.memory == TableMemory::Cacheable,
-                never_stalls: self.features.stall_model == StallModel::StallOrTerminate && !entry.stall,
-            }
-            .ste(),
-            None => bypass(),
-        };
-        self.table.set(&self.port, &mut self.commands, stream, &ste)?;
+        self.write_entry(at)?;
         self.streams[at].blocked = false;
         Ok(())
     }
@@ -220,6 +227,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             self.invalidate_asid(asid)?;
             self.leave_space(asid);
         }
+        self.ats.retain(|b| !b.is_of(stream));
         if let Some(contexts) = self.streams.swap_remove(at).contexts {
             contexts.free(&self.port.memory);
         }

@@ -9,6 +9,7 @@ use smmu_spec::{
 };
 use tock_registers::{RegisterLongName, fields::Field};
 
+use crate::ats::AtsOptions;
 use crate::command_queue::CommandQueue;
 use crate::entry::{Change, Words, rewrite};
 use crate::error::SmmuError;
@@ -47,6 +48,7 @@ pub(crate) struct Stage1 {
     pub(crate) substream_bits: u8,
     pub(crate) cacheable: bool,
     pub(crate) never_stalls: bool,
+    pub(crate) ats: Option<AtsOptions>,
 }
 
 impl Stage1 {
@@ -62,6 +64,9 @@ impl Stage1 {
         let mut dw1 = STE_DW1::S1DSS::Ssid0 + STE_DW1::S1STALLD.val(u64::from(self.never_stalls));
         if self.cacheable {
             dw1 += STE_DW1::S1CIR::WriteBackReadAllocate + STE_DW1::S1COR::WriteBackReadAllocate + STE_DW1::S1CSH::Inner;
+        }
+        if let Some(options) = self.ats {
+            dw1 += STE_DW1::EATS::Full + STE_DW1::PPAR.val(u64::from(options.response_carries_substream));
         }
         [dw0.value, dw1.value, 0, 0, 0, 0, 0, 0]
     }
@@ -112,6 +117,10 @@ pub(crate) fn used(ste: &Words) -> Words {
             STE_DW2::S2R,
         ]);
         used[3] |= bits(&[STE_DW3::S2TTB, STE_DW3::S2DS, STE_DW3::S2SL0_2]);
+    }
+    if translates && ste[1] & bits(&[W1::EATS]) != 0 {
+        // Automatic answers to page requests.
+        used[1] |= bits(&[W1::PPAR]);
     }
     if config == 4 {
         used[1] |= bits(&[W1::SHCFG]);
@@ -240,22 +249,37 @@ mod tests {
 
     #[test]
     fn entries_are_the_words_of_the_document() {
-        let single =
-            Stage1 { context_pointer: 0x4101_0000, format: CdFormat::Linear, substream_bits: 0, cacheable: true, never_stalls: false };
+        let single = Stage1 {
+            context_pointer: 0x4101_0000,
+            format: CdFormat::Linear,
+            substream_bits: 0,
+            cacheable: true,
+            never_stalls: false,
+            ats: None,
+        };
         assert_eq!(single.ste(), [0x0000_0000_4101_000b, 0xd6, 0, 0, 0, 0, 0, 0]);
         let table = Stage1 { context_pointer: 0x4800_0000, format: CdFormat::TwoLevel, substream_bits: 16, ..single };
         assert_eq!(table.ste()[..2], [0x8000_0000_4800_002b, 0xd6]);
         let terminating = Stage1 { never_stalls: true, cacheable: false, ..single };
         assert_eq!(terminating.ste()[1], 0x0800_0002);
+        let ats = Stage1 { ats: Some(AtsOptions { response_carries_substream: true }), ..single };
+        assert_eq!(ats.ste()[1], 0x1004_00d6);
         assert_eq!(abort()[..2], [1, 0]);
         assert_eq!(bypass()[..2], [9, 1 << 44]);
     }
 
     #[test]
     fn no_builder_sets_a_bit_that_nobody_looks_at() {
-        let stage1 =
-            Stage1 { context_pointer: 0x4101_0000, format: CdFormat::TwoLevel, substream_bits: 20, cacheable: true, never_stalls: true };
-        for ste in [abort(), bypass(), stage1.ste()] {
+        let stage1 = Stage1 {
+            context_pointer: 0x4101_0000,
+            format: CdFormat::TwoLevel,
+            substream_bits: 20,
+            cacheable: true,
+            never_stalls: true,
+            ats: None,
+        };
+        let with_ats = Stage1 { ats: Some(AtsOptions { response_carries_substream: true }), ..stage1 };
+        for ste in [abort(), bypass(), stage1.ste(), with_ats.ste()] {
             let mask = used(&ste);
             assert!((0..8).all(|i| ste[i] & !mask[i] == 0), "{ste:x?}");
         }

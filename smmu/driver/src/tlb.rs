@@ -60,7 +60,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         } else {
             self.commands.push(&self.port, Operation::TlbiNhAsid { vmid: 0, asid })?;
         }
-        self.commands.sync(&self.port)
+        self.commands.sync(&self.port)?;
+        // Devices after the TLB, or they would fetch the old translation again.
+        self.invalidate_devices(asid, Some((Va(first), va.0 + (len_bytes - 1))))
     }
 
     fn push_ranges(&mut self, asid: u16, granule: Granule, first: u64, pages: u64, leaf: Leaf) -> Result<(), SmmuError> {
@@ -88,7 +90,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// A failure of the command queue.
     pub fn invalidate_asid(&mut self, asid: u16) -> Result<(), SmmuError> {
         self.commands.push(&self.port, Operation::TlbiNhAsid { vmid: 0, asid })?;
-        self.commands.sync(&self.port)
+        self.commands.sync(&self.port)?;
+        self.invalidate_devices(asid, None)
     }
 
     /// Drops every translation.
@@ -97,7 +100,11 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// A failure of the command queue.
     pub fn invalidate_all(&mut self) -> Result<(), SmmuError> {
         self.commands.push(&self.port, Operation::TlbiNsnhAll)?;
-        self.commands.sync(&self.port)
+        self.commands.sync(&self.port)?;
+        for at in 0..self.spaces.len() {
+            self.invalidate_devices(self.spaces[at].asid, None)?;
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hal::{AccessKind, Barriers, DmaBuffer, DmaMapper, Iova, Pa, PhysMemory, Requester, StallTag, StreamId, SubstreamId, Va, Verdict};
 use smmu_driver::{Config, Event, EventRecord, Granule, Smmu, SmmuError, TableDescription, TableMemory};
-use smmu_model::{Fault, Policy, Profile, SmmuModel, Transaction, Violation};
+use smmu_model::{Endpoint, Fault, Policy, Profile, SmmuModel, Transaction, Violation};
 
 use crate::support::{FakeClock, Faulty, HostBuffer, HostDma, HostMemory, IrqRecorder, MmioDevice, ModelWindow, StoreRelease};
 
@@ -22,6 +22,8 @@ pub struct Device {
     resumed: Vec<(StallTag, Verdict)>,
     /// Transactions tried after every register write, and how often one got through.
     intruder: Option<(Requester, u64, u32)>,
+    /// The device's side of ATS and PRI.
+    pub endpoint: Box<Endpoint>,
 }
 
 impl MmioDevice for Device {
@@ -31,7 +33,8 @@ impl MmioDevice for Device {
 
     fn mmio_write(&mut self, offset: u64, bytes: u8, value: u64) {
         self.model.mmio_write(offset, bytes, value, &mut self.memory, &mut self.irq);
-        while let Some(resumed) = self.model.take_resumed() {
+        self.endpoint.serve(&mut self.model, &mut self.memory, &mut self.irq);
+        while let Some(resumed) = self.model.take_resumed().or_else(|| self.endpoint.take_resumed()) {
             self.resumed.push(resumed);
         }
         if let Some((who, iova, passed)) = self.intruder {
@@ -46,7 +49,18 @@ impl Device {
     pub fn new(profile: Profile, policy: Policy, memory: &HostMemory, irq: &IrqRecorder) -> Self {
         let mut model = SmmuModel::new(profile);
         model.set_policy(policy);
-        Self { model, memory: memory.clone(), irq: irq.clone(), resumed: Vec::new(), intruder: None }
+        Self { model, memory: memory.clone(), irq: irq.clone(), resumed: Vec::new(), intruder: None, endpoint: Box::new(Endpoint::new()) }
+    }
+
+    /// One address through the device's translation cache.
+    pub fn translate_by_ats(&mut self, who: Requester, iova: u64, kind: AccessKind) -> Result<Pa, Fault> {
+        let tx = Transaction { who, iova: Iova(iova), kind };
+        self.endpoint.translate(&mut self.model, tx, &mut self.memory, &mut self.irq).map(|t| t.pa)
+    }
+
+    /// A page request of the device's own making.
+    pub fn request_page(&mut self, request: smmu_spec::pri::PageRequest) {
+        self.model.page_request(request, &mut self.memory, &mut self.irq);
     }
 
     /// One address through the SMMU.
@@ -120,6 +134,12 @@ impl Machine {
     /// A device access of 8 bytes: translation, then memory.
     pub fn read(&self, who: Requester, iova: u64) -> Result<u64, Fault> {
         let pa = self.model.device().translate(who, iova, AccessKind::Read)?;
+        Ok(self.memory.clone().read64(pa).expect("the page is RAM"))
+    }
+
+    /// As [`read`](Self::read), by a device that uses ATS.
+    pub fn read_by_ats(&self, who: Requester, iova: u64) -> Result<u64, Fault> {
+        let pa = self.model.device().translate_by_ats(who, iova, AccessKind::Read)?;
         Ok(self.memory.clone().read64(pa).expect("the page is RAM"))
     }
 
