@@ -278,6 +278,16 @@ mod tests {
     }
 
     #[test]
+    fn haft_without_ha_is_illegal_where_it_exists() {
+        let f = |profile: Profile| Features::of(&profile.ids);
+        let mut tables = Profile::STALL_S1;
+        tables.ids.idr0 |= 3 << 6;
+        let haft = |dw0, profile| Context::decode(&[dw0, SVA[1] | 1 << 3, 0, 0], &ste(), &f(profile)).is_some();
+        assert!(haft(SVA[0], Profile::STALL_S1), "not looked at with HTTU = 2");
+        assert!(!haft(SVA[0], tables) && haft(SVA[0] | 1 << 43, tables));
+    }
+
+    #[test]
     fn asid_above_8_bits_needs_asid16() {
         let wide = SVA[0] | 0x0100_0000_0000_0000;
         assert!(is_legal(wide));

@@ -1,0 +1,249 @@
+//! The generated documents: which test shows which rule, and the reference of registers and layouts. `SMMU_DOCS=write` renews them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use smmu_spec::{command::Opcode, event::EventId, regs};
+
+/// What shows a rule.
+enum Shown {
+    /// These tests.
+    By(&'static [&'static str]),
+    /// No profile advertises it; these words stand in the model's table of limits.
+    Limit(&'static str),
+}
+use Shown::{By, Limit};
+
+type Row = (&'static str, &'static str, Shown);
+
+const STE: &[Row] = &[
+    ("V = 0", "C_BAD_STE", By(&["every_config_code", "sm_c15_ste_abort_is_silent_and_invalid_is_recorded"])),
+    ("Config 5, 7 without IDR0.S1P; 6, 7 without S2P", "C_BAD_STE", By(&["ste_config_6_and_7_need_stage_2_and_config_7_stage_1"])),
+    ("S1CDMax > IDR1.SSIDSIZE", "C_BAD_STE", By(&["s1cdmax_above_ssidsize_is_illegal"])),
+    ("S1Fmt 1, 2 without IDR0.CD2L", "C_BAD_STE", By(&["s1fmt_two_level_needs_cd2l_and_3_acts_as_linear"])),
+    ("S1ContextPtr beyond OAS", "C_BAD_STE", By(&["s1contextptr_beyond_oas_is_illegal"])),
+    ("STRW 1, 3", "C_BAD_STE", By(&["strw_and_vmid_are_not_looked_at_without_their_features"])),
+    ("S1STALLD without both stall models", "C_BAD_STE", By(&["s1stalld_needs_both_stall_models"])),
+    ("EATS = 1 with S2S = 1", "C_BAD_STE", By(&["ste_eats_1_with_s2s_is_illegal"])),
+    ("EATS = 2 unless nested, S2S = 0, NS1ATS = 0", "C_BAD_STE", By(&["ste_eats_2_needs_nesting_without_s2s_and_ns1ats_0"])),
+    (
+        "S2VMID 15:8 without IDR0.VMID16",
+        "C_BAD_STE",
+        By(&["ste_s2vmid_above_8_bits_needs_vmid16", "strw_and_vmid_are_not_looked_at_without_their_features"]),
+    ),
+    ("S2S against IDR0.STALL_MODEL", "C_BAD_STE", By(&["ste_s2s_follows_the_stall_model"])),
+    ("S2AA64 = 0", "C_BAD_STE", By(&["ste_s2aa64_0_is_illegal"])),
+    ("S2HA, S2HD beyond IDR0.HTTU", "C_BAD_STE", By(&["ste_s2ha_and_s2hd_need_httu"])),
+    ("S2HAFT = 1 with S2HA = 0", "C_BAD_STE", By(&["ste_s2haft_without_s2ha_is_illegal_where_it_exists"])),
+    ("S2TG reserved or missing", "C_BAD_STE", By(&["ste_s2tg_reserved_or_missing_is_illegal"])),
+    ("S2TTB beyond S2PS, or 48 bits with small granules", "C_BAD_STE", By(&["ste_s2ttb_beyond_s2ps_is_illegal"])),
+    ("S2T0SZ out of range", "C_BAD_STE", By(&["ste_s2t0sz_outside_its_range_is_illegal"])),
+    ("S2SL0 against S2T0SZ and S2TG", "C_BAD_STE", By(&["ste_s2sl0_without_a_level_or_with_too_many_tables_is_illegal"])),
+    ("S2ENDI against IDR0.TTENDIAN", "C_BAD_STE", By(&["ste_s2endi_needs_big_endian_tables"])),
+];
+
+const CD: &[Row] = &[
+    ("V = 0", "C_BAD_CD", By(&["v_0_and_aa64_0_are_illegal", "sm_c18_illegal_cd"])),
+    ("AA64 = 0", "C_BAD_CD", By(&["v_0_and_aa64_0_are_illegal"])),
+    ("S against S1STALLD and IDR0.STALL_MODEL", "C_BAD_CD", By(&["stall_bit_follows_the_model_and_s1stalld"])),
+    ("A = 0 with IDR0.TERM_MODEL", "C_BAD_CD", By(&["a_0_is_illegal_under_term_model"])),
+    ("HA, HD beyond IDR0.HTTU", "C_BAD_CD", By(&["ha_and_hd_need_httu"])),
+    ("HAFT = 1 with HA = 0", "C_BAD_CD", By(&["haft_without_ha_is_illegal_where_it_exists"])),
+    ("ASID 15:8 without IDR0.ASID16", "C_BAD_CD", By(&["asid_above_8_bits_needs_asid16"])),
+    ("ENDI against IDR0.TTENDIAN", "C_BAD_CD", By(&["big_endian_tables_need_their_feature_unless_no_half_walks"])),
+    ("TxSZ out of range", "C_BAD_CD", By(&["t0sz_outside_16_to_39_is_illegal_unless_epd0"])),
+    ("TGx reserved or missing", "C_BAD_CD", By(&["reserved_and_missing_granules_are_illegal", "tg1_0_is_reserved"])),
+    ("TTBx beyond IPS, or 48 bits with small granules", "C_BAD_CD", By(&["ttb0_beyond_the_output_size_is_illegal"])),
+];
+
+const EVENTS: &[(EventId, Shown)] = &[
+    (EventId::F_UUT, Limit("F_UUT")),
+    (EventId::C_BAD_STREAMID, By(&["sm_c13_streamid_at_and_above_log2size", "sm_f14_bad_streamid_is_silent_without_recinvsid"])),
+    (EventId::F_STE_FETCH, By(&["sm_c17_ste_fetch_abort"])),
+    (EventId::C_BAD_STE, By(&["sm_c15_ste_abort_is_silent_and_invalid_is_recorded"])),
+    (EventId::F_BAD_ATS_TREQ, By(&["f_bad_ats_treq_where_ats_is_off"])),
+    (EventId::F_STREAM_DISABLED, By(&["sm_p04_s1dss_by_substream_matrix"])),
+    (EventId::F_TRANSL_FORBIDDEN, By(&["f_transl_forbidden_where_translated_traffic_is_not_allowed"])),
+    (EventId::C_BAD_SUBSTREAMID, By(&["sm_p03_substream_with_stage_1_off_or_without_ssids", "a_substream_needs_stage_1"])),
+    (EventId::F_CD_FETCH, By(&["sm_c17_cd_fetch_abort"])),
+    (EventId::C_BAD_CD, By(&["sm_c18_illegal_cd"])),
+    (EventId::F_WALK_EABT, By(&["sm_f01_f_walk_eabt_names_the_descriptor", "aborted_stage_2_walks_name_their_class"])),
+    (
+        EventId::F_TRANSLATION,
+        By(&["sm_f01_f_translation_of_holes_ranges_and_disabled_walks", "nested_walks_name_descriptor_and_cd_in_their_faults"]),
+    ),
+    (
+        EventId::F_ADDR_SIZE,
+        By(&["sm_f01_f_addr_size_of_table_and_leaf", "an_input_beyond_the_address_size_is_a_stage_1_address_size_fault_that_never_stalls"]),
+    ),
+    (EventId::F_ACCESS, By(&["sm_f01_f_access_and_f_permission", "s2affd_and_s2ha_decide_about_a_clear_access_flag"])),
+    (
+        EventId::F_PERMISSION,
+        By(&["sm_f01_f_access_and_f_permission", "ttrnw_marks_denied_reads_of_descriptors", "s2ptw_keeps_walks_out_of_device_memory"]),
+    ),
+    (EventId::F_TLB_CONFLICT, Limit("F_TLB_CONFLICT")),
+    (EventId::F_CFG_CONFLICT, Limit("F_CFG_CONFLICT")),
+    (EventId::E_PAGE_REQUEST, Limit("E_PAGE_REQUEST")),
+    (EventId::F_VMS_FETCH, Limit("F_VMS_FETCH")),
+];
+
+const ERRORS: &[Row] = &[
+    ("CERROR_ILL", "opcode or field", By(&["sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says"])),
+    ("CERROR_ABT", "queue read aborted", By(&["sm_i10_queue_read_abort_is_cerror_abt_and_retried_after_acknowledgement"])),
+    ("CERROR_ATC_INV_SYNC", "endpoint did not complete", By(&["cerror_atc_inv_sync_stands_at_the_sync_and_goes_away_on_repair"])),
+    ("SSec = 1", "CERROR_ILL", By(&["sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says"])),
+    (
+        "range without NUM, SCALE, TTL; range fields without IDR3.RIL",
+        "CERROR_ILL",
+        By(&["sm_i03_range_fields_are_illegal_where_the_architecture_says"]),
+    ),
+    ("CMD_SYNC with CS = 3", "CERROR_ILL", By(&["sm_i08_sync_with_cs_3_is_illegal"])),
+    ("CMD_PRI_RESP with Resp = 3", "CERROR_ILL", By(&["page_requests_reach_the_queue_and_are_answered_by_command"])),
+    ("CMD_ATC_INV with Size > 52", "CERROR_ILL", By(&["atc_inv_ranges_and_owners"])),
+];
+
+/// What every implemented command does, by opcode.
+fn command(opcode: Opcode) -> Shown {
+    match opcode {
+        Opcode::PREFETCH_CONFIG | Opcode::PREFETCH_ADDR => By(&["sm_i19_prefetch_has_no_effect_on_results"]),
+        Opcode::CFGI_STE | Opcode::CFGI_STE_RANGE | Opcode::CFGI_CD | Opcode::CFGI_CD_ALL => {
+            By(&["sm_i04_each_configuration_command_drops_the_cds_it_names_and_no_more"])
+        }
+        Opcode::TLBI_NH_ALL | Opcode::TLBI_NH_ASID | Opcode::TLBI_NH_VA | Opcode::TLBI_NH_VAA => {
+            By(&["sm_i02_each_tlb_invalidation_drops_what_it_names_and_no_more"])
+        }
+        Opcode::TLBI_EL2_ALL | Opcode::TLBI_EL2_VA => By(&["the_plain_el2_world_has_one_half_no_asid_and_no_unprivileged_level"]),
+        Opcode::TLBI_EL2_ASID | Opcode::TLBI_EL2_VAA => By(&["the_e2h_world_has_asids_and_privilege"]),
+        Opcode::TLBI_S12_VMALL | Opcode::TLBI_NSNH_ALL => By(&["vmids_separate_guests_and_s12_vmall_drops_both_stages_of_one"]),
+        Opcode::TLBI_S2_IPA => By(&["tlbi_s2_ipa_reaches_stage_2_entries_and_not_combined_ones"]),
+        Opcode::ATC_INV => By(&["atc_inv_holds_the_sync_until_the_endpoint_has_completed", "an_endpoint_keeps_a_page_until_atc_inv"]),
+        Opcode::PRI_RESP => By(&["page_requests_reach_the_queue_and_are_answered_by_command"]),
+        Opcode::RESUME => By(&["sm_f03_stall_map_resume_retry", "sm_f04_abort_and_read_zero_verdicts"]),
+        Opcode::STALL_TERM => By(&["sm_f06_stall_term_ends_all_of_a_stream_and_no_other"]),
+        Opcode::SYNC => By(&["earlier_commands_are_done_and_later_ones_wait_until_repair"]),
+        Opcode::CFGI_VMS_PIDM => Limit("CMD_CFGI_VMS_PIDM"),
+        Opcode::TLBI_EL3_ALL | Opcode::TLBI_EL3_VA => By(&["sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says"]),
+        other => panic!("{other:?} has no row: name the test that shows what it does"),
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Names of all tests of the model and of its suite.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for directory in ["smmu/model/src", "tests/host/src/smmu_suite"] {
+        for file in std::fs::read_dir(root().join(directory)).expect("a directory").flatten() {
+            let text = std::fs::read_to_string(file.path()).expect("a text");
+            let mut lines = text.lines().map(str::trim);
+            while let Some(line) = lines.next() {
+                if line == "#[test]"
+                    && let Some(name) = lines.next().and_then(|l| l.strip_prefix("fn ")).and_then(|l| l.split('(').next())
+                {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    names
+}
+
+/// Compares a document with what it should be, or writes it.
+fn stands(path: &str, text: &str) {
+    if std::env::var_os("SMMU_DOCS").is_some() {
+        std::fs::write(root().join(path), text).expect("a writable document");
+    }
+    assert!(read(path) == text, "{path} is stale: run the test with SMMU_DOCS=write");
+}
+
+fn section(out: &mut String, title: &str, head: [&str; 2], rows: &[(String, String, &Shown)]) {
+    let (tests, limits) = (tests(), read("docs/not_supported/smmu.md"));
+    let _ = writeln!(out, "\n## {title}\n\n| {} | {} | shown by |\n|---|---|---|", head[0], head[1]);
+    for (rule, effect, shown) in rows {
+        let by = match shown {
+            By(names) => {
+                for name in *names {
+                    assert!(tests.contains(*name), "{rule}: no test is named {name}");
+                }
+                names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+            }
+            Limit(words) => {
+                assert!(limits.contains(words), "{rule}: the table of limits does not name {words}");
+                "– see `docs/not_supported/smmu.md`".to_owned()
+            }
+        };
+        let _ = writeln!(out, "| {rule} | {effect} | {by} |");
+    }
+}
+
+fn rows<'a>(table: &'a [Row]) -> Vec<(String, String, &'a Shown)> {
+    table.iter().map(|(rule, effect, shown)| ((*rule).to_owned(), (*effect).to_owned(), shown)).collect()
+}
+
+#[test]
+fn every_rule_names_the_tests_that_show_it() {
+    let mut out = String::from("# SMMUv3 model: rules and the tests that show them\n\nGenerated by the host tests; do not edit.\n");
+    section(&mut out, "ILLEGAL Stream table entries", ["rule", "record"], &rows(STE));
+    section(&mut out, "ILLEGAL Context descriptors", ["rule", "record"], &rows(CD));
+    let listed: Vec<_> = EVENTS.iter().map(|(id, _)| *id).collect();
+    assert_eq!(listed, EventId::ALL, "a row for every event");
+    let events: Vec<_> = EVENTS.iter().map(|(id, shown)| (id.name().expect("named").to_owned(), format!("{:#04x}", id.0), shown)).collect();
+    section(&mut out, "Events", ["event", "number"], &events);
+    section(&mut out, "Command errors", ["rule", "reason"], &rows(ERRORS));
+    let commands: Vec<_> = (0..=255).map(Opcode).filter(|o| o.name().is_some()).map(|o| (o, command(o))).collect();
+    let commands: Vec<_> = commands.iter().map(|(o, shown)| (format!("{o:?}"), format!("{:#04x}", o.0), shown)).collect();
+    section(&mut out, "Commands", ["command", "opcode"], &commands);
+    stands("docs/smmu/rules.md", &out);
+}
+
+/// The layouts of a spec file: every `pub NAME [ fields ]` of its `register_bitfields!`.
+fn layouts(out: &mut String, path: &str) {
+    let (mut notes, mut inside) = (String::new(), false);
+    for line in read(path).lines().map(str::trim) {
+        if let Some(note) = line.strip_prefix("/// ") {
+            notes = if notes.is_empty() { note.to_owned() } else { format!("{notes} {note}") };
+            continue;
+        }
+        if let Some(name) = line.strip_prefix("pub ").and_then(|l| l.strip_suffix(" [")) {
+            inside = true;
+            let _ = writeln!(out, "\n### {name}\n\n{notes}\n\n| bits | field | |\n|---|---|---|");
+        } else if inside && line == "]," {
+            inside = false;
+        } else if inside && let Some((name, rest)) = line.split_once(" OFFSET(") {
+            let number = |text: &str| text.split(')').next().and_then(|n| n.parse::<u32>().ok()).expect("a number");
+            let (low, width) = (number(rest), number(rest.split("NUMBITS(").nth(1).expect("a width")));
+            let bits = if width == 1 { low.to_string() } else { format!("{}:{low}", low + width - 1) };
+            let _ = writeln!(out, "| {bits} | {name} | {notes} |");
+        }
+        notes.clear();
+    }
+}
+
+#[test]
+fn the_reference_of_registers_and_layouts_is_what_the_spec_crate_says() {
+    let mut out = String::from("# SMMUv3: registers and layouts\n\nGenerated from `smmu-spec` by the host tests; do not edit.\n");
+    out.push_str("\n## Register map\n\n| offset | register | bytes | access | reset |\n|---|---|---|---|---|\n");
+    for reg in regs::ALL {
+        let _ = writeln!(out, "| {:#07x} | {} | {} | {:?} | {:#x} |", reg.offset, reg.name, reg.bytes, reg.permission, reg.reset);
+    }
+    for (title, file) in [
+        ("Registers", "regs"),
+        ("Stream table", "ste"),
+        ("Context descriptors", "cd"),
+        ("Commands", "command"),
+        ("Event records", "event"),
+        ("PRI queue entries", "pri"),
+        ("Translation table descriptors", "descriptor"),
+    ] {
+        let _ = writeln!(out, "\n## {title}");
+        layouts(&mut out, &format!("smmu/spec/src/{file}.rs"));
+    }
+    stands("docs/smmu/reference.md", &out);
+}
