@@ -24,8 +24,16 @@ pub(crate) mod entry {
 }
 use entry::*;
 
-/// Index bits of the largest literal/length root.
-const LITLEN_ROOT_MAX: u32 = 11;
+/// Index bits of the literal/length root. Twelve lost 15 % on the host: the table leaves the first-level cache.
+///
+/// Roots are always whole, though shorter would do for some codes: masks and sizes are then constants, so that look-ups need no check and no register.
+pub(crate) const LITLEN_ROOT: usize = 11;
+/// Index bits of the distance root.
+pub(crate) const DISTANCE_ROOT: usize = 8;
+/// Entries of the literal/length table.
+pub(crate) const LITLEN_ENTRIES: usize = 2342;
+/// Entries of the distance table.
+pub(crate) const DISTANCE_ENTRIES: usize = 402;
 
 /// Input bytes that a round may touch: two refills, each of which moves on by at most 7 bytes and loads 8. The refill before the first round is one more.
 pub(crate) const INPUT_SLACK: usize = 3 * 7 + 8;
@@ -35,7 +43,7 @@ pub(crate) const INPUT_SLACK: usize = 3 * 7 + 8;
 pub(crate) const OUTPUT_SLACK: usize = 2 + MATCH_BYTES_MAX + 32;
 
 /// Bits below which a distance and the look-up behind it may not fit.
-const DISTANCE_BITS: u32 = 15 + 13 + LITLEN_ROOT_MAX;
+const DISTANCE_BITS: u32 = 15 + 13 + LITLEN_ROOT as u32;
 
 /// Output, bits and tables of a run.
 pub(crate) struct Run<'a> {
@@ -51,10 +59,10 @@ pub(crate) struct Run<'a> {
     pub(crate) output: &'a mut [u8],
     /// Bytes of `output` written.
     pub(crate) at: usize,
-    /// Literal/length table and the index bits of its root.
-    pub(crate) litlen: (&'a [u32], u32),
-    /// Distance table and the index bits of its root.
-    pub(crate) distances: (&'a [u32], u32),
+    /// Literal/length table.
+    pub(crate) litlen: &'a [u32; LITLEN_ENTRIES],
+    /// Distance table.
+    pub(crate) distances: &'a [u32; DISTANCE_ENTRIES],
 }
 
 /// Why a run ended.
@@ -107,9 +115,6 @@ pub(crate) fn decode(run: &mut Run<'_>, window_filled: usize, from_window: CopyF
     if run.input.len() - run.from < INPUT_SLACK || run.output.len() - run.at < OUTPUT_SLACK {
         return Exit::Slack;
     }
-    // Root look-ups are not checked: the roots must be whole.
-    assert!(run.litlen.1 <= LITLEN_ROOT_MAX && run.litlen.0.len() >= 1 << run.litlen.1);
-    assert!(run.distances.1 <= 8 && run.distances.0.len() >= 1 << run.distances.1);
     #[cfg(target_arch = "x86_64")]
     if super::has_bmi2() {
         // SAFETY: the CPU has BMI1 and BMI2.
@@ -125,13 +130,11 @@ fn decode_bmi2(run: &mut Run<'_>, window_filled: usize, from_window: CopyFromWin
     decode_with::<Bmi2>(run, window_filled, from_window)
 }
 
-/// The loop. `decode` has checked the slack of the first round and the sizes of the tables.
+/// The loop. `decode` has checked the slack of the first round.
 #[inline(always)]
 fn decode_with<I: Isa>(run: &mut Run<'_>, window_filled: usize, from_window: CopyFromWindow<'_>) -> Exit {
-    let litlen = run.litlen.0;
-    let litlen_mask = (1u64 << run.litlen.1) - 1;
-    let distances = run.distances.0;
-    let distance_mask = (1u64 << run.distances.1) - 1;
+    let litlen = run.litlen;
+    let distances = run.distances;
     let input = run.input.as_ptr_range();
     let output_len = run.output.len();
     let output = run.output.as_mut_ptr();
@@ -155,14 +158,6 @@ fn decode_with<I: Isa>(run: &mut Run<'_>, window_filled: usize, from_window: Cop
             count |= 56;
         };
     }
-    macro_rules! look_up {
-        ($table:ident, $mask:ident) => {{
-            let index = (bits & $mask) as usize;
-            debug_assert!(index < $table.len());
-            // SAFETY: the mask is one less than the size of the root, and `decode` has checked that the table has all of it.
-            unsafe { *$table.get_unchecked(index) }
-        }};
-    }
     macro_rules! take {
         ($entry:expr) => {
             bits = bits.wrapping_shr($entry);
@@ -179,103 +174,112 @@ fn decode_with<I: Isa>(run: &mut Run<'_>, window_filled: usize, from_window: Cop
     }
 
     refill!();
-    let mut entry = look_up!(litlen, litlen_mask);
-    let exit = loop {
-        if from > input_stop || at > output_stop {
-            break Exit::Slack;
-        }
-        let (mut saved, mut saved_count) = (bits, count);
-        take!(entry);
-        if entry & LITERAL != 0 {
-            put_literal!(entry >> 16);
-            entry = look_up!(litlen, litlen_mask);
-            (saved, saved_count) = (bits, count);
-            take!(entry);
-            if entry & LITERAL != 0 {
-                put_literal!(entry >> 16);
-                entry = look_up!(litlen, litlen_mask);
-                (saved, saved_count) = (bits, count);
-                take!(entry);
-                if entry & LITERAL != 0 {
-                    put_literal!(entry >> 16);
-                    entry = look_up!(litlen, litlen_mask);
-                    refill!();
-                    continue;
-                }
-            }
-        }
-        let mut length_bits = saved;
-        if entry & EXCEPTIONAL != 0 {
-            if entry & BLOCK_END != 0 {
-                break Exit::BlockEnd;
-            }
-            if entry & SUBTABLE == 0 {
-                (bits, count) = (saved, saved_count);
-                break Exit::Symbol;
-            }
-            let index_bits = entry >> 8 & 0xf;
-            entry = litlen[(entry >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))];
-            length_bits = bits;
-            take!(entry);
-            if entry & LITERAL != 0 {
-                put_literal!(entry >> 16);
-                refill!();
-                entry = look_up!(litlen, litlen_mask);
-                continue;
-            }
-            if entry & EXCEPTIONAL != 0 {
-                if entry & BLOCK_END != 0 {
-                    break Exit::BlockEnd;
-                }
-                (bits, count) = (saved, saved_count);
-                break Exit::Symbol;
-            }
-        }
-        let length = (entry >> 16) as usize + I::low_bits(length_bits, entry).wrapping_shr(entry >> 8) as usize;
-        debug_assert!((3..=MATCH_BYTES_MAX).contains(&length));
-
-        entry = look_up!(distances, distance_mask);
-        if count & 0xff < DISTANCE_BITS {
-            refill!();
-        }
-        (saved, saved_count) = (bits, count);
-        let mut distance_bits = bits;
-        if entry & EXCEPTIONAL != 0 {
-            if entry & SUBTABLE != 0 {
-                take!(entry);
-                let index_bits = entry >> 8 & 0xf;
-                entry = distances[(entry >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))];
-                distance_bits = bits;
-            }
-            if entry & EXCEPTIONAL != 0 {
-                (bits, count) = (saved, saved_count);
-                break Exit::Distance(length as u16);
-            }
-        }
-        take!(entry);
-        let distance = (entry >> 16) as usize + I::low_bits(distance_bits, entry).wrapping_shr(entry >> 8) as usize;
-        let written = at as usize - output as usize;
-        if distance > written {
-            if distance > written + window_filled {
-                (bits, count) = (saved, saved_count);
-                break Exit::Distance(length as u16);
-            }
+    let mut entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+    // Matches that reach into the window, rare but for the first of a step, are copied outside of the loop proper: a call in it would cost registers.
+    let mut from_window_next = (0, 0);
+    let exit = 'run: loop {
+        if from_window_next.0 != 0 {
+            let (distance, length) = core::mem::take(&mut from_window_next);
+            let written = at as usize - output as usize;
             // SAFETY: the whole output of the step, borrowed through `run` and touched by nothing else during the call.
             let whole = unsafe { core::slice::from_raw_parts_mut(output, output_len) };
             from_window(whole, written, distance, length);
             at = at.wrapping_add(length);
-            entry = look_up!(litlen, litlen_mask);
+            entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
             refill!();
-            continue;
         }
-        let to = at;
-        at = at.wrapping_add(length);
-        entry = look_up!(litlen, litlen_mask);
-        refill!();
-        debug_assert!(output_len - (to as usize - output as usize) >= length + 32);
-        // SAFETY: the round began with OUTPUT_SLACK bytes left and has put at most two literals, so a longest match and 32 bytes fit; `distance` was
-        // checked against what is written.
-        unsafe { copy_match(to, distance, length) };
+        loop {
+            if from > input_stop || at > output_stop {
+                break 'run Exit::Slack;
+            }
+            let (mut saved, mut saved_count) = (bits, count);
+            take!(entry);
+            if entry & LITERAL != 0 {
+                put_literal!(entry >> 16);
+                entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+                (saved, saved_count) = (bits, count);
+                take!(entry);
+                if entry & LITERAL != 0 {
+                    put_literal!(entry >> 16);
+                    entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+                    (saved, saved_count) = (bits, count);
+                    take!(entry);
+                    if entry & LITERAL != 0 {
+                        put_literal!(entry >> 16);
+                        entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+                        refill!();
+                        continue;
+                    }
+                }
+            }
+            let mut length_bits = saved;
+            if entry & EXCEPTIONAL != 0 {
+                if entry & BLOCK_END != 0 {
+                    break 'run Exit::BlockEnd;
+                }
+                if entry & SUBTABLE == 0 {
+                    (bits, count) = (saved, saved_count);
+                    break 'run Exit::Symbol;
+                }
+                let index_bits = entry >> 8 & 0xf;
+                entry = litlen[(entry >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))];
+                length_bits = bits;
+                take!(entry);
+                if entry & LITERAL != 0 {
+                    put_literal!(entry >> 16);
+                    refill!();
+                    entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+                    continue;
+                }
+                if entry & EXCEPTIONAL != 0 {
+                    if entry & BLOCK_END != 0 {
+                        break 'run Exit::BlockEnd;
+                    }
+                    (bits, count) = (saved, saved_count);
+                    break 'run Exit::Symbol;
+                }
+            }
+            let length = (entry >> 16) as usize + I::low_bits(length_bits, entry).wrapping_shr(entry >> 8) as usize;
+            debug_assert!((3..=MATCH_BYTES_MAX).contains(&length));
+
+            entry = distances[bits as usize % (1 << DISTANCE_ROOT)];
+            if count & 0xff < DISTANCE_BITS {
+                refill!();
+            }
+            (saved, saved_count) = (bits, count);
+            let mut distance_bits = bits;
+            if entry & EXCEPTIONAL != 0 {
+                if entry & SUBTABLE != 0 {
+                    take!(entry);
+                    let index_bits = entry >> 8 & 0xf;
+                    entry = distances[(entry >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))];
+                    distance_bits = bits;
+                }
+                if entry & EXCEPTIONAL != 0 {
+                    (bits, count) = (saved, saved_count);
+                    break 'run Exit::Distance(length as u16);
+                }
+            }
+            take!(entry);
+            let distance = (entry >> 16) as usize + I::low_bits(distance_bits, entry).wrapping_shr(entry >> 8) as usize;
+            let written = at as usize - output as usize;
+            if distance > written {
+                if distance > written + window_filled {
+                    (bits, count) = (saved, saved_count);
+                    break 'run Exit::Distance(length as u16);
+                }
+                from_window_next = (distance, length);
+                continue 'run;
+            }
+            let to = at;
+            at = at.wrapping_add(length);
+            entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+            refill!();
+            debug_assert!(output_len - (to as usize - output as usize) >= length + 32);
+            // SAFETY: the round began with OUTPUT_SLACK bytes left and has put at most two literals, so a longest match and 32 bytes fit; `distance` was
+            // checked against what is written.
+            unsafe { copy_match(to, distance, length) };
+        }
     };
     run.from = from as usize - input.start as usize;
     run.count = count & 0x3f;

@@ -101,8 +101,21 @@ impl Inflate {
 
     /// Reads the code lengths of both codes and builds their tables.
     pub(super) fn code_lengths(&mut self, reader: &mut BitReader<'_>) -> Result<(), Stop> {
+        let result = self.read_code_lengths(reader);
+        reader.forget_unread();
+        result?;
+        self.build_dynamic_codes().map_err(Stop::Bad)?;
+        self.mode = Mode::LitLen;
+        Ok(())
+    }
+
+    fn read_code_lengths(&mut self, reader: &mut BitReader<'_>) -> Result<(), Stop> {
         let all = self.hlit + self.hdist;
         while self.have < all {
+            // The longest codeword and its extra bits.
+            if reader.count < 14 {
+                reader.fill();
+            }
             let entry = loop {
                 let (entry, _) = self.precode.lookup(reader.bits);
                 if entry & 0xff <= reader.count {
@@ -140,8 +153,6 @@ impl Inflate {
             self.have += repeat;
             reader.skip(codeword + extra);
         }
-        self.build_dynamic_codes().map_err(Stop::Bad)?;
-        self.mode = Mode::LitLen;
         Ok(())
     }
 

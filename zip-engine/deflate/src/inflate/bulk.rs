@@ -31,8 +31,8 @@ impl Inflate {
             count: reader.count,
             output: sink.output,
             at: sink.at,
-            litlen: (&self.litlen.entries, self.litlen.root),
-            distances: (&self.distances.entries, self.distances.root),
+            litlen: &self.litlen.entries,
+            distances: &self.distances.entries,
         };
         let exit = decode(&mut run, window.filled(), &|output, at, distance, length| copy_match(window, output, at, distance, length));
         (reader.at, reader.bits, reader.count, sink.at) = (run.from, run.bits, run.count, run.at);

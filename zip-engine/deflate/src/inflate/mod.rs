@@ -15,7 +15,7 @@ mod window;
 use crate::constants::*;
 use crate::status::{Framing, Progress, Status};
 use bits::BitReader;
-use table::{DISTANCE_ENTRIES, LITLEN_ENTRIES, PRECODE_ENTRIES, Table};
+use table::{DistanceTable, LitLenTable, PrecodeTable, Table};
 use window::Window;
 
 pub use error::InflateError;
@@ -96,9 +96,9 @@ pub struct Inflate {
     distance: u16,
     trailer: [u8; 8],
     trailer_have: u8,
-    precode: Table<PRECODE_ENTRIES>,
-    litlen: Table<LITLEN_ENTRIES>,
-    distances: Table<DISTANCE_ENTRIES>,
+    precode: PrecodeTable,
+    litlen: LitLenTable,
+    distances: DistanceTable,
     window: Window,
 }
 

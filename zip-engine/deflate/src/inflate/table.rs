@@ -21,15 +21,8 @@
 
 use crate::constants::*;
 pub(super) use crate::fast::inflate::entry::{BLOCK_END, EXCEPTIONAL, LITERAL, SUBTABLE};
+use crate::fast::inflate::{DISTANCE_ENTRIES, DISTANCE_ROOT, LITLEN_ENTRIES, LITLEN_ROOT};
 
-/// Index bits of the literal/length root. Twelve lost 15 % on the host: the table leaves the first-level cache.
-pub(super) const LITLEN_ROOT_MAX: usize = 11;
-/// Index bits of the distance root.
-pub(super) const DISTANCE_ROOT_MAX: usize = 8;
-/// Entries of the literal/length table.
-pub(super) const LITLEN_ENTRIES: usize = 2342;
-/// Entries of the distance table.
-pub(super) const DISTANCE_ENTRIES: usize = 402;
 /// Entries of the precode table.
 pub(super) const PRECODE_ENTRIES: usize = 1 << PRECODE_BITS_MAX;
 
@@ -90,16 +83,21 @@ static PRECODE_SYMBOL_ENTRIES: [u32; PRECODE_SYMBOLS] = {
     entries
 };
 
-/// A decode table of `ENTRIES` entries.
-pub(super) struct Table<const ENTRIES: usize> {
+/// A decode table of `ENTRIES` entries, of which the first `1 << ROOT` are the root.
+pub(super) struct Table<const ENTRIES: usize, const ROOT: usize> {
     pub(super) entries: [u32; ENTRIES],
-    /// Index bits of the root.
-    pub(super) root: u32,
 }
 
-impl<const ENTRIES: usize> Table<ENTRIES> {
+/// The literal/length table.
+pub(super) type LitLenTable = Table<LITLEN_ENTRIES, LITLEN_ROOT>;
+/// The distance table.
+pub(super) type DistanceTable = Table<DISTANCE_ENTRIES, DISTANCE_ROOT>;
+/// The table of the precode.
+pub(super) type PrecodeTable = Table<PRECODE_ENTRIES, PRECODE_BITS_MAX>;
+
+impl<const ENTRIES: usize, const ROOT: usize> Table<ENTRIES, ROOT> {
     pub(super) const fn new() -> Self {
-        Table { entries: [0; ENTRIES], root: 0 }
+        Table { entries: [0; ENTRIES] }
     }
 
     /// Looks up the symbol that the bits begin with; bits past the known ones are 0.
@@ -107,11 +105,11 @@ impl<const ENTRIES: usize> Table<ENTRIES> {
     /// Returns its entry and the bits before it that led to a subtable. The symbol is known only if all its bits are.
     #[inline]
     pub(super) fn lookup(&self, bits: u64) -> (u32, u32) {
-        let entry = self.entries[bits as usize & ((1 << self.root) - 1)];
+        let entry = self.entries[bits as usize % (1 << ROOT)];
         if entry & (EXCEPTIONAL | SUBTABLE) != EXCEPTIONAL | SUBTABLE {
             return (entry, 0);
         }
-        (self.entries[subtable_index(entry, bits >> self.root)], self.root)
+        (self.entries[subtable_index(entry, bits >> ROOT)], ROOT as u32)
     }
 }
 
@@ -122,27 +120,24 @@ pub(super) fn subtable_index(pointer: u32, bits: u64) -> usize {
     (pointer >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))
 }
 
-impl Table<LITLEN_ENTRIES> {
+impl LitLenTable {
     /// Builds the literal/length table.
     pub(super) fn build_litlen(&mut self, lengths: &[u8]) -> Result<(), CodeError> {
-        self.root = build(&mut self.entries, lengths, &LITLEN_SYMBOL_ENTRIES, LITLEN_ROOT_MAX, Incomplete::SingleBit)?;
-        Ok(())
+        build(&mut self.entries, lengths, &LITLEN_SYMBOL_ENTRIES, LITLEN_ROOT, Incomplete::SingleBit)
     }
 }
 
-impl Table<DISTANCE_ENTRIES> {
+impl DistanceTable {
     /// Builds the distance table.
     pub(super) fn build_distance(&mut self, lengths: &[u8]) -> Result<(), CodeError> {
-        self.root = build(&mut self.entries, lengths, &DISTANCE_SYMBOL_ENTRIES, DISTANCE_ROOT_MAX, Incomplete::SingleBit)?;
-        Ok(())
+        build(&mut self.entries, lengths, &DISTANCE_SYMBOL_ENTRIES, DISTANCE_ROOT, Incomplete::SingleBit)
     }
 }
 
-impl Table<PRECODE_ENTRIES> {
+impl PrecodeTable {
     /// Builds the precode table.
     pub(super) fn build_precode(&mut self, lengths: &[u8; PRECODE_SYMBOLS]) -> Result<(), CodeError> {
-        self.root = build(&mut self.entries, lengths, &PRECODE_SYMBOL_ENTRIES, PRECODE_BITS_MAX, Incomplete::Refused)?;
-        Ok(())
+        build(&mut self.entries, lengths, &PRECODE_SYMBOL_ENTRIES, PRECODE_BITS_MAX, Incomplete::Refused)
     }
 }
 
@@ -151,12 +146,12 @@ const fn with_codeword_bits(symbol_entry: u32, bits: usize) -> u32 {
     symbol_entry + ((bits as u32) << 8) + bits as u32
 }
 
-/// Fills `table` from code lengths of at most 15 and returns its root bits.
+/// Fills `table`, of whose index bits `root` are the root's, from code lengths of at most 15.
 ///
 /// Codewords are assigned in order of (length, symbol), §3.2.2, and written with their bits reversed, as the stream has them. While
 /// codewords of `len` bits are assigned the table is kept `1 << len` entries long; to go one bit further it is doubled by a copy. So
 /// no entry is filled in a loop of strides but those of subtables.
-fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root_max: usize, incomplete: Incomplete) -> Result<u32, CodeError> {
+fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root: usize, incomplete: Incomplete) -> Result<(), CodeError> {
     let mut count = [0u16; CODEWORD_BITS_MAX + 1];
     for &length in lengths {
         count[usize::from(length)] += 1;
@@ -178,20 +173,19 @@ fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root_max: us
         first[len + 1] = first[len] + count[len];
     }
     if left > 0 {
-        let none = with_codeword_bits(EXCEPTIONAL, 1);
-        table[0] = none;
-        table[1] = none;
+        table[..1 << root].fill(with_codeword_bits(EXCEPTIONAL, 1));
         return match (longest, incomplete) {
             // The precode without symbols reads as symbol 0, one bit each: the missing end-of-block code is then what is reported.
             (0, Incomplete::Refused) => {
-                table[..2].fill(with_codeword_bits(symbol_entries[0], 1));
-                Ok(1)
+                table[..1 << root].fill(with_codeword_bits(symbol_entries[0], 1));
+                Ok(())
             }
-            (0, Incomplete::SingleBit) => Ok(1),
+            (0, Incomplete::SingleBit) => Ok(()),
             (1, Incomplete::SingleBit) => {
                 let symbol = lengths.iter().position(|&length| length == 1).unwrap_or(0);
-                table[0] = with_codeword_bits(symbol_entries[symbol], 1);
-                Ok(1)
+                let entry = with_codeword_bits(symbol_entries[symbol], 1);
+                table[..1 << root].iter_mut().step_by(2).for_each(|slot| *slot = entry);
+                Ok(())
             }
             _ => Err(CodeError::Incomplete),
         };
@@ -208,7 +202,6 @@ fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root_max: us
         }
     }
 
-    let root = longest.min(root_max);
     let mut symbols = sorted[..usize::from(first[CODEWORD_BITS_MAX + 1])].iter().map(|&symbol| symbol_entries[usize::from(symbol)]);
     let mut codeword = 0usize;
     for (len, &codewords) in count.iter().enumerate().take(root + 1).skip(1) {
@@ -252,7 +245,7 @@ fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root_max: us
             codeword = next_codeword(codeword, len);
         }
     }
-    Ok(root as u32)
+    Ok(())
 }
 
 /// Returns the codeword after `codeword`, both of `len` bits and reversed; stays at all ones.
@@ -293,7 +286,7 @@ mod tests {
     }
 
     fn check_litlen(lengths: &[u8]) {
-        let mut table = Table::<LITLEN_ENTRIES>::new();
+        let mut table = LitLenTable::new();
         table.build_litlen(lengths).unwrap();
         let mut seed = 1u64;
         for _ in 0..4000 {
@@ -350,7 +343,7 @@ mod tests {
 
     #[test]
     fn incomplete_and_over_subscribed_codes_get_zlibs_verdict() {
-        let mut litlen = Table::<LITLEN_ENTRIES>::new();
+        let mut litlen = LitLenTable::new();
         assert_eq!(litlen.build_litlen(&[1, 1, 1]), Err(CodeError::OverSubscribed));
         assert_eq!(litlen.build_litlen(&[2, 2]), Err(CodeError::Incomplete));
         assert_eq!(litlen.build_litlen(&[0, 2]), Err(CodeError::Incomplete));
@@ -359,7 +352,7 @@ mod tests {
         assert_eq!(litlen.lookup(1), (EXCEPTIONAL | 0x101, 0));
         assert_eq!(litlen.build_litlen(&[0; 286]), Ok(()));
         assert_eq!(litlen.lookup(0), (EXCEPTIONAL | 0x101, 0));
-        let mut precode = Table::<PRECODE_ENTRIES>::new();
+        let mut precode = PrecodeTable::new();
         let mut lengths = [0; PRECODE_SYMBOLS];
         assert_eq!(precode.build_precode(&lengths), Ok(()));
         assert_eq!(precode.lookup(1), (0x101, 0));
@@ -369,7 +362,7 @@ mod tests {
 
     #[test]
     fn single_codeword_distance_code() {
-        let mut table = Table::<DISTANCE_ENTRIES>::new();
+        let mut table = DistanceTable::new();
         assert_eq!(table.build_distance(&[0, 0, 0, 0, 1]), Ok(()));
         // Base 5, one extra bit: one bit of codeword, two consumed.
         assert_eq!(table.lookup(0), (5 << 16 | 0x102, 0));
