@@ -1,7 +1,7 @@
 //! Guest memory as the models' physical memory: the only file that touches it.
 //!
-//! Invariant: an access ends inside RAM below the image or inside EL1's room, at EL2's alias. Everything else (EL2's room, the trace, code, devices)
-//! is refused, whatever a descriptor says. The bytes belong to no Rust object of EL2 and may change under us: nothing is read twice.
+//! Invariant: an access ends inside RAM below the image or inside EL1's room, at EL2's alias; a read may also end inside the shared room, which every
+//! level may read. Everything else (EL2's room, the trace, devices) is refused, whatever a descriptor says. The bytes belong to no Rust object of EL2 and may change under us: nothing is read twice.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +40,16 @@ impl GuestMemory {
         Err(BusError)
     }
 
+    /// EL2's pointer to `len_bytes` bytes at `at`, if the payload may read all of them: its own, or code and constants of the image.
+    #[inline]
+    fn readable(&self, at: Pa, len_bytes: usize) -> Result<*const u8, BusError> {
+        let start = at.0 as usize;
+        if self.shared.contains(&start) && len_bytes <= self.shared.end - start {
+            return Ok(core::ptr::with_exposed_provenance(start));
+        }
+        self.pointer(at, len_bytes).map(<*mut u8>::cast_const)
+    }
+
     #[inline]
     fn word(&self, at: Pa) -> Result<&AtomicU64, BusError> {
         if !at.is_aligned(8) {
@@ -58,11 +68,7 @@ impl GuestMemory {
         if !at.is_aligned(4) {
             return Err(BusError);
         }
-        let pointer = if self.shared.contains(&(at.0 as usize)) {
-            core::ptr::with_exposed_provenance::<u32>(at.0 as usize)
-        } else {
-            self.pointer(at, 4)?.cast_const().cast()
-        };
+        let pointer = self.readable(at, 4)?.cast::<u32>();
         // SAFETY: four aligned bytes of mapped memory.
         Ok(unsafe { pointer.read_volatile() })
     }
@@ -70,7 +76,7 @@ impl GuestMemory {
 
 impl PhysMemory for GuestMemory {
     fn read(&mut self, at: Pa, out: &mut [u8]) -> Result<(), BusError> {
-        let from = self.pointer(at, out.len())?;
+        let from = self.readable(at, out.len())?;
         // SAFETY: the source is mapped for that length and is no Rust object; a concurrent store of the payload can only change the bytes got.
         unsafe { core::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) };
         Ok(())

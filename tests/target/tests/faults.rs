@@ -123,6 +123,39 @@ mod programs {
         leave()
     }
 
+    /// Bytes of the image that every process can read, long enough to cross a page.
+    static CONSTANTS: Words = Words({
+        let mut bytes = [0; 3 * PAGE as usize];
+        let mut i = 0;
+        while i < bytes.len() {
+            bytes[i] = (i / 7) as u8;
+            i += 1;
+        }
+        bytes
+    });
+
+    /// Compared word by word.
+    #[repr(align(8))]
+    struct Words([u8; 3 * PAGE as usize]);
+
+    /// What the process can read without ever having asked for it, the device can read for it, and cannot write.
+    pub extern "C" fn constants(_: u64) -> ! {
+        let (mut there, mut back) = (RawQueue::compressing(), RawQueue::decompressing());
+        let (at, bytes) = (CONSTANTS.0.as_ptr() as u64, CONSTANTS.0.len() as u64);
+        let (packed, output) = (memory(2 * bytes), memory(bytes));
+        let produced = good(there.run(&deflate(at, bytes, packed, 2 * bytes, 1)), bytes);
+        let completion = back.run(&deflate(packed, produced, output, bytes, 2));
+        check!(completion.status.is_good() && completion.produced as u64 == bytes, completion.produced);
+        for index in 0..bytes / 8 {
+            check!(user::load(output + index * 8) == user::load(at + index * 8), index);
+        }
+        let completion = back.run(&deflate(packed, produced, at, bytes, 3));
+        set_word(STATUSES, completion.status.0.into());
+        check!(CONSTANTS.0[0] == 0 && CONSTANTS.0[8] == 1);
+        set_word(DONE, 1);
+        leave()
+    }
+
     /// Requests that name memory which is not the process's; after each, one that is fine.
     pub extern "C" fn no_such_memory(_: u64) -> ! {
         let mut queue = RawQueue::compressing();
@@ -219,6 +252,13 @@ mod steps {
         assert_eq!((board.word(p::DONE), statuses), (1, [Status::DESTINATION_ABORT.0, Status::SOURCE_ABORT.0]));
     }
 
+    pub fn constants() {
+        start_kernel();
+        let board = Board::new();
+        board.run(board.start("constants", p::constants, 0));
+        assert_eq!((board.word(p::DONE), board.word(p::STATUSES) as u8), (1, Status::DESTINATION_ABORT.0));
+    }
+
     pub fn no_such_memory() {
         let report = start_kernel();
         let stream = accelerator(&report).stream;
@@ -285,6 +325,11 @@ mod plain {
     #[test]
     fn ua_v3_a_read_only_area_is_read_into_being_but_not_written() {
         steps::read_only_untouched();
+    }
+
+    #[test]
+    fn ua_a7_constants_of_the_image_are_read_and_not_written() {
+        steps::constants();
     }
 
     #[test]
