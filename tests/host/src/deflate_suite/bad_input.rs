@@ -163,7 +163,7 @@ fn zp_b05_hlit_and_hdist_limits() {
 }
 
 /// Verdict, output and consumed count against the judge's.
-fn agree(stream: &[u8], what: &str) -> bool {
+pub(super) fn agree(stream: &[u8], what: &str) -> bool {
     let decoded = inflate(stream, Framing::Raw);
     let judged = judge(stream, Wrapper::Raw);
     match (&decoded.verdict, &judged.verdict) {

@@ -1,6 +1,7 @@
 //! The fast loops against the careful path: one and the same outcome for every stream and every cut.
 
 use super::*;
+use std::time::{Duration, Instant};
 
 /// What one decoder made of a stream: output, consumed, verdict, offset of the fault.
 fn outcome(stream: &[u8], framing: Framing, careful: bool, seed: u64, limit: usize) -> (Decoded, Option<u64>) {
@@ -117,4 +118,53 @@ fn zp_f02_both_paths_may_alternate_within_a_stream() {
         }
         assert!(at == stream.len() && output == sample, "{name}");
     }
+}
+
+/// Random data of random structure: noise, few symbols, repeats, runs.
+fn structured(rng: &mut Rng) -> Vec<u8> {
+    let mut data = Vec::new();
+    for _ in 0..rng.below(60) {
+        let len = 1 + rng.below(900);
+        match rng.below(4) {
+            0 => data.extend(rng.bytes(len)),
+            1 => data.extend((0..len).map(|_| b'a' + rng.below(6).min(rng.below(6)) as u8)),
+            2 => data.extend(std::iter::repeat_n(rng.next() as u8, len)),
+            _ if data.is_empty() => {}
+            _ => {
+                let distance = 1 + rng.below(data.len().min(40_000));
+                for _ in 0..len {
+                    data.push(data[data.len() - distance]);
+                }
+            }
+        }
+    }
+    data
+}
+
+/// Runs for `DEFLATE_FUZZ_SECONDS`, three by default, from `DEFLATE_FUZZ_SEED`: our streams through the judge, and damaged streams of both encoders with the
+/// judge's verdict, the careful path's, and the fast loop's.
+#[test]
+fn zp_f03_both_paths_and_the_judge_agree_for_some_time() {
+    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let time = Duration::from_secs(number("DEFLATE_FUZZ_SECONDS", 3));
+    let mut rng = Rng(number("DEFLATE_FUZZ_SEED", 63));
+    let start = Instant::now();
+    let mut rounds = 0;
+    while start.elapsed() < time {
+        let what = format!("round {rounds}");
+        let data = structured(&mut rng);
+        let ours = compress(&data, Params::new(Framing::Raw));
+        assert!(judge(&ours, Wrapper::Raw).output == data, "{what}");
+        let level = rng.below(10) as u32;
+        let mut stream = if rng.below(2) == 0 { ours } else { judge_compress(&data, Wrapper::Raw, level) };
+        for _ in 0..rng.below(4) {
+            let at = rng.below(stream.len());
+            stream[at] ^= 1 << rng.below(8);
+        }
+        super::bad_input::agree(&stream, &what);
+        let limit = [1 << 17, 5000, 400][rng.below(3)];
+        agree(&stream, Framing::Raw, rounds, limit, &what);
+        rounds += 1;
+    }
+    assert!(rounds > 10, "{rounds}");
 }

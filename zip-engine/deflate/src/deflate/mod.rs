@@ -118,7 +118,7 @@ const _: () = assert!(STAGE_BYTES >= 2 * UNIT_BYTES);
 
 /// A compressor for one stream at a time.
 ///
-/// About 62 KiB of tables and state, and the 32 KiB window. It is a plain value: put it in a static by [`Deflate::new`], or in a slot that is
+/// About 64 KiB of tables and state, and the 32 KiB window. It is a plain value: put it in a static by [`Deflate::new`], or in a slot that is
 /// reused by [`Deflate::reset`].
 pub struct Deflate {
     stream: Stream,
@@ -589,7 +589,7 @@ fn has_flat_counts(first: &[u8], second: &[u8]) -> bool {
     8 * squares <= 9 * (n + n * n / 256)
 }
 
-/// Returns the most bytes that one `Finish` over `len` bytes makes, trailer included: every block but the last has at least 20,216 bytes and
+/// Returns the most bytes that one `Finish` over `len` bytes makes, trailer included: every block but the last has at least 22,184 bytes and
 /// costs at most five bytes over them.
 pub const fn deflate_bound(len: u64, framing: Framing) -> u64 {
     len + 5 * (len / matcher::FULL_BLOCK_BYTES_MIN as u64 + 1) + 2 + framing.trailer_bytes() as u64
