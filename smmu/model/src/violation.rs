@@ -69,26 +69,30 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// The rule, with its place in IHI 0070.
+    /// The rule, after the thing that it is about.
     pub const fn clause(&self) -> &'static str {
         match self {
             Self::AccessShape { .. } => {
-                "6.2: registers are accessed by aligned 32-bit accesses, 64-bit registers also by aligned 64-bit accesses"
+                "register access: registers are accessed by aligned 32-bit accesses, 64-bit registers also by aligned 64-bit accesses"
             }
             Self::GuardedWrite { .. } => {
-                "6.3: the register is writable only while the feature that uses it is disabled and acknowledged so"
+                "guarded registers: the register is writable only while the feature that uses it is disabled and acknowledged so"
             }
-            Self::UpdateInProgress { .. } => "6.3: a field must not be written again before its previous update has completed",
-            Self::GbpaWithoutUpdate => "6.3, SMMU_GBPA: a write takes effect only with Update = 1",
-            Self::InactiveErrorAcknowledged { .. } => "6.3, SMMU_GERRORN: only bits of active errors may be toggled",
-            Self::MisalignedBase { .. } => "6.3: a base address is aligned to the larger of its minimum and the table's or queue's size",
-            Self::IndicesApart { .. } => "3.5.1: producer and consumer are at most the queue's length apart",
-            Self::UnknownStall(_) => "4.6, CMD_RESUME: one response for each recorded stall, after its record was read",
-            Self::DisabledWithStalls { .. } => "6.3, SMMU_CR0.SMMUEN: clearing it terminates stalled transactions",
-            Self::UnimplementedTag { .. } => "4.4: VMID is RES0 without stage 2, ASID bits 15:8 are RES0 without IDR0.ASID16",
-            Self::MisalignedRange { .. } => "4.4.1: the address of a range is aligned to its granule, and with TTL to the level's block",
-            Self::RangeFieldsWithoutGranule { .. } => "4.4.1: NUM, SCALE and TTL are 0 while TG = 0",
-            Self::AsidClash { .. } => "5.4: all Context descriptors of one VMID and ASID describe one address space",
+            Self::UpdateInProgress { .. } => "update protocol: a field must not be written again before its previous update has completed",
+            Self::GbpaWithoutUpdate => "SMMU_GBPA: a write takes effect only with Update = 1",
+            Self::InactiveErrorAcknowledged { .. } => "SMMU_GERRORN: only bits of active errors may be toggled",
+            Self::MisalignedBase { .. } => {
+                "table and queue bases: a base address is aligned to the larger of its minimum and the table's or queue's size"
+            }
+            Self::IndicesApart { .. } => "queue indices: producer and consumer are at most the queue's length apart",
+            Self::UnknownStall(_) => "CMD_RESUME: one response for each recorded stall, after its record was read",
+            Self::DisabledWithStalls { .. } => "SMMU_CR0.SMMUEN: clearing it terminates stalled transactions",
+            Self::UnimplementedTag { .. } => "CMD_TLBI_*: VMID is RES0 without stage 2, ASID bits 15:8 are RES0 without IDR0.ASID16",
+            Self::MisalignedRange { .. } => {
+                "range invalidation: the address of a range is aligned to its granule, and with TTL to the level's block"
+            }
+            Self::RangeFieldsWithoutGranule { .. } => "range invalidation: NUM, SCALE and TTL are 0 while TG = 0",
+            Self::AsidClash { .. } => "Context descriptors: all Context descriptors of one VMID and ASID describe one address space",
         }
     }
 }

@@ -63,10 +63,10 @@ pub fn with_vectors<T>(f: impl FnOnce() -> T) -> T {
 
 /// Runs one instruction with the address in x9, the value in x10, x11; tells how it ended. A test's machine is its own: whatever the access
 /// changes is what the test wants to know.
-#[expect(clippy::macro_metavars_in_unsafe, reason = "the instruction is a literal, and the values are plain numbers")]
 #[macro_export]
 macro_rules! probe_instruction {
     ($instruction:literal, $address:expr, $value:expr) => {{
+        let (address, value): (u64, u64) = ($address, $value);
         let (syndrome, result): (u64, u64);
         // SAFETY: a test's machine is its own: whatever the access changes is what the test wants to know.
         unsafe {
@@ -74,8 +74,8 @@ macro_rules! probe_instruction {
                 "mov x16, xzr",
                 $instruction,
                 "dsb sy",
-                inlateout("x9") $address => _,
-                inlateout("x10") $value => result,
+                inlateout("x9") address => _,
+                inlateout("x10") value => result,
                 inlateout("x11") 0_u64 => _,
                 out("x16") syndrome,
                 out("x17") _,

@@ -23,6 +23,20 @@ fn sm_i01_a_page_is_out_of_reach_when_unmap_returns() {
 }
 
 #[test]
+fn sm_i01_a_device_that_never_rests_loses_the_page_with_the_unmap() {
+    for policy in POLICIES {
+        let mut a = Attached::new(policy);
+        let (process, mut tables) = a.process();
+        let page = a.machine.page(1, 0x11);
+        tables.map(0x10_0000, page, Right::ReadWrite);
+        a.machine.set_intruder(user(process), 0x10_0000);
+        tables.unmap(&mut a.driver, 0x10_0000);
+        a.machine.drop_intruder();
+        assert!(a.machine.read(user(process), 0x10_0000).is_err(), "{policy:?}: invalidated before the store, the entry came back");
+    }
+}
+
+#[test]
 fn sm_i01_a_forgotten_invalidation_is_noticed() {
     let mut bench = Attached::new(Policy::Sticky);
     let pa = bench.machine.page(0, 0x11);
