@@ -5,6 +5,10 @@
 use core::arch::asm;
 use core::mem::offset_of;
 
+use aarch64_cpu::registers::{CPTR_EL2, SPSR_EL2, TPIDR_EL2, Writeable};
+
+use crate::barrier;
+
 /// FP and SIMD registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C, align(16))]
@@ -53,7 +57,9 @@ const _: () = assert!(
 /// SPSR of EL0, AArch64, interrupts on.
 pub const SPSR_EL0: u64 = 0;
 /// SPSR of EL1 with SP_EL1, all interrupts masked: how a payload is entered.
-pub const SPSR_EL1H_MASKED: u64 = 0x3c5;
+pub const SPSR_EL1H_MASKED: u64 =
+    SPSR_EL2::M::EL1h.value | SPSR_EL2::D::Masked.value | SPSR_EL2::A::Masked.value | SPSR_EL2::I::Masked.value | SPSR_EL2::F::Masked.value;
+const _: () = assert!(SPSR_EL1H_MASKED == 0x3c5);
 
 impl ContextFrame {
     /// A frame that starts a program at `entry` at EL0 with stack pointer `sp`.
@@ -136,7 +142,7 @@ const _: () = assert!(
         && size_of::<El2Core>() == 560
 );
 
-/// CPTR_EL2.TFP with HCR_EL2.E2H = 0.
+/// CPTR_EL2.TFP with HCR_EL2.E2H = 0; `aarch64-cpu` does not name it.
 const CPTR_TFP: u64 = 1 << 10;
 
 impl El2Core {
@@ -153,8 +159,9 @@ impl El2Core {
 pub unsafe fn install_el2_core(core: *mut El2Core) {
     // SAFETY: the caller's promise; reading one field of a live block.
     let cptr = unsafe { (*core).cptr_open };
-    // SAFETY: as promised.
-    unsafe { asm!("msr tpidr_el2, {}", "msr cptr_el2, {}", "isb", in(reg) core, in(reg) cptr, options(nostack, preserves_flags)) };
+    TPIDR_EL2.set(core as u64);
+    CPTR_EL2.set(cptr);
+    barrier::isb();
 }
 
 /// Enters EL1 (or wherever `spsr` says) at `entry` with `args` in x0 to x3, everything else zero, EL2's stack emptied to `stack_top`.

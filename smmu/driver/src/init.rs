@@ -127,6 +127,18 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// # Errors
     /// `Refused`, `Memory`, `Timeout`, `BadIndex`, `Command`.
     pub fn init(window: W, clock: C, memory: M, config: Config) -> Result<Self, SmmuError> {
+        let mut slot = None;
+        Self::init_in(&mut slot, window, clock, memory, config)?;
+        slot.ok_or(SmmuError::Dead)
+    }
+
+    /// As [`Smmu::init`], in place: the value is large, and whoever keeps it in a static or a box spares the stack its copies. What `slot`
+    /// held before is dropped; after an error it is empty.
+    ///
+    /// # Errors
+    /// As [`Smmu::init`].
+    pub fn init_in(slot: &mut Option<Self>, window: W, clock: C, memory: M, config: Config) -> Result<&mut Self, SmmuError> {
+        *slot = None;
         let features = Features::probe(&window, &config)?;
         let commands = CommandQueue::new(&memory, u32::from(config.command_queue_log2.min(features.command_queue_log2)))?;
         let log2 = u32::from(config.event_queue_log2.min(features.event_queue_log2).min(MAX_EVENT_QUEUE_LOG2));
@@ -158,7 +170,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         } else {
             None
         };
-        let mut smmu = Self {
+        let smmu = slot.insert(Self {
             port: Port { window, clock, memory, patience: config.patience },
             config,
             features,
@@ -176,15 +188,21 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             page_groups: Vec::new(),
             deferred_pages: Deque::new(),
             serial: 0,
-        };
-        match smmu.bring_up() {
-            Ok(()) => Ok(smmu),
-            Err(error) => {
-                if smmu.halt().is_ok() {
-                    smmu.free();
-                }
-                Err(error)
-            }
+        });
+        if let Err(error) = smmu.bring_up() {
+            let is_off = smmu.halt().is_ok();
+            Self::give_up(slot, is_off);
+            return Err(error);
+        }
+        slot.as_mut().ok_or(SmmuError::Dead)
+    }
+
+    /// Empties the slot; the memory goes back if the SMMU is off. Not inlined: here the value does pass through the stack.
+    #[cold]
+    #[inline(never)]
+    fn give_up(slot: &mut Option<Self>, is_off: bool) {
+        if let Some(smmu) = slot.take().filter(|_| is_off) {
+            smmu.free();
         }
     }
 
