@@ -80,7 +80,8 @@ pub(crate) fn shared_room() -> Range<u64> {
 /// If the range leaves them.
 pub(crate) fn copy_constants(at: Pa, into: &mut [u8]) {
     let room = shared_room();
-    assert!(at.0 >= room.start && at.0 + into.len() as u64 <= room.end, "not in the image");
+    let end = at.0.checked_add(into.len() as u64);
+    assert!(at.0 >= room.start && end.is_some_and(|end| end <= room.end), "not in the image");
     let from = core::ptr::with_exposed_provenance::<u8>(at.0 as usize);
     // SAFETY: inside the image's read-only room, mapped for the kernel's whole life, written by nobody.
     unsafe { core::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) };

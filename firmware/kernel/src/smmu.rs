@@ -28,7 +28,9 @@ static INVALIDATION_COUNT: AtomicU64 = AtomicU64::new(0);
 /// # Errors
 /// The driver's.
 pub(crate) fn init(registers: MmioWindow) -> Result<Features, SmmuError> {
-    let features = *Smmu::init_in(&mut SMMU.lock(), registers, GenericTimer, PhysicalMemory, Config::default())?.features();
+    // CPU and SMMU know a process by the same ASID: one that either would cut off is never handed out.
+    let config = Config { asid_bits: mmu::asid_bits(), ..Config::default() };
+    let features = *Smmu::init_in(&mut SMMU.lock(), registers, GenericTimer, PhysicalMemory, config)?.features();
     *FEATURES.lock() = Some(features);
     Ok(features)
 }

@@ -61,14 +61,15 @@ pub fn guest(tables: &Tables) {
         hcr += HCR_EL2::ATA::SET;
     }
     if has_sve() {
-        // ZCR_EL2, which `aarch64-cpu` lacks: all vector lengths.
+        // ZCR_EL2, which `aarch64-cpu` lacks: vectors of 128 bits. The trap path keeps q0 to q31 of the payload, and EL2's own use of a q
+        // register clears what lies above it in a longer z register.
         // SAFETY: exists where SVE does.
-        unsafe { write_sysreg!("S3_4_C1_C2_0", 0xf) };
+        unsafe { write_sysreg!("S3_4_C1_C2_0", 0) };
     }
     if has_sme() {
-        // SMCR_EL2, which `aarch64-cpu` lacks: all vector lengths.
+        // SMCR_EL2, which `aarch64-cpu` lacks: the shortest vectors, for the same reason.
         // SAFETY: exists where SME does.
-        unsafe { write_sysreg!("S3_4_C1_C2_6", 0xf) };
+        unsafe { write_sysreg!("S3_4_C1_C2_6", 0) };
     }
     VTCR_EL2.set(tables.vtcr);
     VTTBR_EL2.set(tables.vttbr);

@@ -71,9 +71,9 @@ pub fn pa_range() -> u64 {
     ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange).min(PA_RANGE_MAX)
 }
 
-/// ASIDs that this core tells apart (ID_AA64MMFR0_EL1.ASIDBits).
-pub fn asid_count() -> u32 {
-    if ID_AA64MMFR0_EL1.matches_all(ID_AA64MMFR0_EL1::ASIDBits::Bits_16) { 1 << 16 } else { 1 << 8 }
+/// Bits of an ASID that this core tells apart (ID_AA64MMFR0_EL1.ASIDBits).
+pub fn asid_bits() -> u8 {
+    if ID_AA64MMFR0_EL1.matches_all(ID_AA64MMFR0_EL1::ASIDBits::Bits_16) { 16 } else { 8 }
 }
 
 /// Replaces the table of EL1 and EL0 by one that maps the same addresses by other sizes or rights.

@@ -65,6 +65,8 @@ pub struct Config {
     pub command_queue_log2: u8,
     /// log2 of Event queue entries, at most 7; the SMMU's limit is honoured.
     pub event_queue_log2: u8,
+    /// ASID bits of the CPUs that share the tables; the SMMU's limit is honoured.
+    pub asid_bits: u8,
     /// StreamID bits to cover; the SMMU's limit is honoured.
     pub stream_bits: u8,
     /// A granule that must exist: the one of the process tables.
@@ -76,11 +78,12 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// 256 commands, 128 events, 16 StreamID bits (a PCI segment), 4 KiB granule, cacheable memory, one second.
+    /// 256 commands, 128 events, 16 ASID bits, 16 StreamID bits (a PCI segment), 4 KiB granule, cacheable memory, one second.
     fn default() -> Self {
         Self {
             command_queue_log2: 8,
             event_queue_log2: MAX_EVENT_QUEUE_LOG2,
+            asid_bits: 16,
             stream_bits: 16,
             granule: Granule::Kib4,
             memory: TableMemory::Cacheable,
@@ -180,7 +183,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             streams: Vec::new(),
             spaces: Vec::new(),
             substreams: Numbers::new(substream_limit(&features)),
-            asids: Numbers::new(1 << features.asid_bits),
+            asids: Numbers::new(1 << features.asid_bits.min(config.asid_bits)),
             stalls: Vec::new(),
             deferred: Deque::new(),
             pages,
