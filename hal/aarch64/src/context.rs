@@ -1,4 +1,4 @@
-//! What an exception saves, and the two ways down: EL2 → EL1 and EL1 → EL0.
+//! What an exception saves, and the way from EL2 down to EL1.
 //!
 //! The layouts are read and written by `vectors.rs` in assembly; the offsets asserted here are the ones used there.
 
@@ -71,19 +71,6 @@ impl ContextFrame {
     pub const fn is_from_el0(&self) -> bool {
         self.spsr & 0xf == 0
     }
-}
-
-/// Leaves EL1 by an exception return to what `frame` says, with the EL1 stack emptied to `stack_top`.
-///
-/// # Safety
-/// `stack_top` is the 16-byte aligned end of a mapped EL1 stack whose content nobody needs any more; `frame` does not lie in its topmost
-/// [`CONTEXT_FRAME_BYTES`] unless it is exactly there; what the frame starts cannot break EL1's memory (it is EL0, or trusted EL1 code).
-pub unsafe fn enter_el0(frame: &ContextFrame, stack_top: usize) -> ! {
-    let at = core::ptr::with_exposed_provenance_mut::<ContextFrame>(stack_top - CONTEXT_FRAME_BYTES);
-    // SAFETY: the caller gave a mapped stack with room for a frame; a plain copy, both sides aligned.
-    unsafe { core::ptr::copy(frame, at, 1) };
-    // SAFETY: the frame is complete; the common tail of the vectors restores it and returns.
-    unsafe { asm!("msr daifset, #2", "mov sp, {}", "b el1_restore_context", in(reg) at, options(noreturn)) };
 }
 
 /// What an exception to EL2 saves on EL2's stack. FP and SIMD registers are saved only if EL2 code touches them, see [`El2Core`].
