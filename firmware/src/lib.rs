@@ -18,7 +18,8 @@ pub use level::{Level, level};
 pub use programs::boot;
 pub use rooms::{el1_heap, el1_room, shared_room};
 
-/// Names the function that EL1 starts with: `fn(Pa) -> !`, given the device tree's address, MMU off, one core, on the boot stack.
+/// Names the function that EL1 starts with: `fn(Pa) -> !`, given the device tree's address, on one core, on the boot stack, with the first
+/// gibibyte of RAM mapped and nothing else.
 #[macro_export]
 macro_rules! kernel_entry {
     ($path:path) => {

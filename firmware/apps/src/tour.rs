@@ -43,6 +43,9 @@ impl fmt::Display for Failure {
         match self {
             Self::Arguments(error) => write!(f, "{error}"),
             Self::Kernel(errno) => write!(f, "the kernel refused: {errno}"),
+            Self::Queue(WdError::SharedDoorbells) => {
+                f.write_str("the queues of this device share their doorbells (revision 0x21): the kernel lets no process ring")
+            }
             Self::Queue(error) => write!(f, "no queue: {error:?}"),
             Self::Data(error) => write!(f, "{error}"),
             Self::NotEqual { container } => write!(f, "{}: the output is not what it must be", container.algorithm_name()),

@@ -38,6 +38,9 @@ impl fmt::Display for Failure {
             Self::Write(errno) => write!(f, "cannot write the output: {errno}"),
             Self::Memory(errno) => write!(f, "out of memory: {errno}"),
             Self::Queue(WdError::NoDevice) => f.write_str("no device offers this format"),
+            Self::Queue(WdError::SharedDoorbells) => {
+                f.write_str("the queues of this device share their doorbells (revision 0x21): the kernel lets no process ring")
+            }
             Self::Queue(error) => write!(f, "no queue: {error:?}"),
             Self::Data(error) => write!(f, "{error}"),
             Self::Garbage { offset } => write!(f, "bad data at offset {offset}: bytes behind the end of the stream"),

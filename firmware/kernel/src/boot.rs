@@ -9,7 +9,7 @@ use firmware_kerncore::frames::{FRAME_BYTES, FrameMap};
 use firmware_kerncore::table::TableError;
 use firmware_kerncore::tree::{Block, Machine, TreeError};
 use hal::Pa;
-use hal_aarch64::{SpinLock, barrier, pmu};
+use hal_aarch64::{SpinLock, pmu, timer};
 use smmu_driver::{Features, SmmuError};
 use uacce_abi::Program;
 
@@ -64,8 +64,6 @@ pub struct Report {
 
 /// A device tree is taken up to this length.
 const TREE_BYTES_MAX: usize = 0x10_0000;
-/// CNTKCTL_EL1: EL0 may read both counters.
-const EL0_COUNTERS: u64 = 3;
 
 static SHARED_START: AtomicU64 = AtomicU64::new(0);
 static SHARED_END: AtomicU64 = AtomicU64::new(0);
@@ -82,7 +80,8 @@ pub(crate) fn shared_room() -> Range<u64> {
 /// If the range leaves them.
 pub(crate) fn copy_constants(at: Pa, into: &mut [u8]) {
     let room = shared_room();
-    assert!(at.0 >= room.start && at.0 + into.len() as u64 <= room.end, "not in the image");
+    let end = at.0.checked_add(into.len() as u64);
+    assert!(at.0 >= room.start && end.is_some_and(|end| end <= room.end), "not in the image");
     let from = core::ptr::with_exposed_provenance::<u8>(at.0 as usize);
     // SAFETY: inside the image's read-only room, mapped for the kernel's whole life, written by nobody.
     unsafe { core::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) };
@@ -123,15 +122,12 @@ fn managed(machine: &Machine, image_start: u64) -> Option<Block> {
     below.max_by_key(|block| block.len_bytes).filter(|block| block.len_bytes > 0)
 }
 
-/// Brings the kernel up: MMU, memory, interrupts, SMMU, buses, accelerators. Called once, on the boot core, interrupts masked.
+/// Brings the kernel up: its table, memory, interrupts, SMMU, buses, accelerators. Called once, on the boot core, interrupts masked.
 ///
 /// # Errors
 /// See [`BootError`]. An SMMU or accelerator that cannot be used is no error: it is in the report.
 pub fn init(boot: &Boot) -> Result<Report, BootError> {
-    kernel_table::enable_early();
-    // SAFETY: lets EL0 read the counters, which hold no secret.
-    unsafe { hal_aarch64::write_sysreg!("cntkctl_el1", EL0_COUNTERS) };
-    barrier::isb();
+    timer::open_counters_to_el0();
     SHARED_START.store(boot.shared.start as u64, Ordering::Relaxed);
     SHARED_END.store(boot.shared.end as u64, Ordering::Relaxed);
     *PROGRAMS.lock() = boot.programs;

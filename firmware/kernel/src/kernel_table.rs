@@ -15,7 +15,7 @@ use uacce_abi::USER_ADDRESSES;
 use crate::memory::Tables;
 
 /// Bits of virtual addresses.
-pub(crate) const VA_BITS: u64 = 39;
+pub(crate) const VA_BITS: u64 = mmu::VA_BITS;
 /// Root entries of a process's own addresses.
 pub(crate) const USER_ENTRIES: Range<usize> =
     (USER_ADDRESSES.start / ROOT_ENTRY_BYTES) as usize..(USER_ADDRESSES.end / ROOT_ENTRY_BYTES) as usize;
@@ -24,25 +24,7 @@ static TABLE: SpinLock<Option<PageTable>> = SpinLock::new(None);
 static ROOT: AtomicU64 = AtomicU64::new(0);
 static IS_SEALED: AtomicU64 = AtomicU64::new(0);
 
-/// The first table: 1 GiB blocks, so that the MMU is on before the first atomic access.
-#[repr(C, align(4096))]
-struct BootTable([AtomicU64; 512]);
-static BOOT_TABLE: BootTable = BootTable([const { AtomicU64::new(0) }; 512]);
-
-/// Valid block, Access flag, inner shareable, attribute index 1 (normal), EL0 cannot execute.
-const BOOT_RAM: u64 = 1 | 1 << 2 | 3 << 8 | 1 << 10 | 1 << 54;
-
-/// Turns the MMU on over RAM of the first `gibibytes` above 1 GiB, nothing else mapped.
-pub(crate) fn enable_early() {
-    // QEMU's and every other Arm machine of this family has its RAM from 1 GiB on; the image lies in it.
-    BOOT_TABLE.0[1].store(0x4000_0000 | BOOT_RAM, Ordering::Relaxed);
-    let root = &raw const BOOT_TABLE as u64;
-    // SAFETY: the running code, its stack and its data lie between 1 and 2 GiB, mapped identically; devices are not touched until the real
-    // table is in place.
-    unsafe { mmu::enable_el1(root, mmu::tcr_el1(VA_BITS, mmu::pa_range())) };
-}
-
-/// Makes the real table: `ram` and `data` for the kernel, `shared` for everybody, and switches to it.
+/// Makes the kernel's table: `ram` and `data` for the kernel, `shared` for everybody, and puts it in the boot table's place.
 ///
 /// # Errors
 /// What the table said.
@@ -57,9 +39,8 @@ pub(crate) fn init(ram: &[Block], shared: &Range<usize>, data: &Range<usize>) ->
     let root = table.root().0;
     *TABLE.lock() = Some(table);
     ROOT.store(root, Ordering::Relaxed);
-    activate();
-    // The boot table's entries are global as well: drop them.
-    hal_aarch64::tlb::invalidate_all_el1();
+    // SAFETY: 1. it maps the image and all RAM identically, as the boot table does; 2. one core runs at EL1.
+    unsafe { mmu::replace_el1(root) };
     Ok(())
 }
 

@@ -43,7 +43,8 @@ pub fn total_frames() -> usize {
 /// # Panics
 /// If they are not RAM that the kernel manages.
 fn pointer(at: Pa, len_bytes: usize) -> *mut u8 {
-    let inside = at.0 >= FIRST.load(Ordering::Relaxed) && at.0 + len_bytes as u64 <= END.load(Ordering::Relaxed);
+    let end = at.0.checked_add(len_bytes as u64);
+    let inside = at.0 >= FIRST.load(Ordering::Relaxed) && end.is_some_and(|end| end <= END.load(Ordering::Relaxed));
     assert!(inside, "{at}+{len_bytes:#x} is not the kernel's to touch");
     core::ptr::with_exposed_provenance_mut(at.0 as usize)
 }

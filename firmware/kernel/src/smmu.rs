@@ -1,6 +1,5 @@
 //! The SMMU: one, found by device tree; its events, and the faults of devices in processes.
 
-use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use firmware_kerncore::numbers::NumberPool;
@@ -17,7 +16,8 @@ type KernelSmmu = Smmu<MmioWindow, GenericTimer, PhysicalMemory>;
 /// Events kept for whoever asks, the oldest dropped first.
 const KEPT_EVENTS: usize = 64;
 
-static SMMU: SpinLock<Option<Box<KernelSmmu>>> = SpinLock::new(None);
+/// The driver is 69 KB: it is made where it stays.
+static SMMU: SpinLock<Option<KernelSmmu>> = SpinLock::new(None);
 static FEATURES: SpinLock<Option<Features>> = SpinLock::new(None);
 static EVENTS: SpinLock<Deque<Event, KEPT_EVENTS>> = SpinLock::new(Deque::new());
 static EVENT_COUNT: AtomicU64 = AtomicU64::new(0);
@@ -28,17 +28,11 @@ static INVALIDATION_COUNT: AtomicU64 = AtomicU64::new(0);
 /// # Errors
 /// The driver's.
 pub(crate) fn init(registers: MmioWindow) -> Result<Features, SmmuError> {
-    let smmu = boxed(registers)?;
-    let features = *smmu.features();
+    // CPU and SMMU know a process by the same ASID: one that either would cut off is never handed out.
+    let config = Config { asid_bits: mmu::asid_bits(), ..Config::default() };
+    let features = *Smmu::init_in(&mut SMMU.lock(), registers, GenericTimer, PhysicalMemory, config)?.features();
     *FEATURES.lock() = Some(features);
-    *SMMU.lock() = Some(smmu);
     Ok(features)
-}
-
-/// In a frame of its own: the value is large before it reaches the heap.
-#[inline(never)]
-fn boxed(registers: MmioWindow) -> Result<Box<KernelSmmu>, SmmuError> {
-    Ok(Box::new(Smmu::init(registers, GenericTimer, PhysicalMemory, Config::default())?))
 }
 
 /// What the SMMU can do, if there is one.
@@ -48,7 +42,7 @@ pub fn features() -> Option<Features> {
 
 /// Runs `f` on the SMMU, if there is one. Not to be nested.
 pub fn with<T>(f: impl FnOnce(&mut Smmu<MmioWindow, GenericTimer, PhysicalMemory>) -> T) -> Option<T> {
-    SMMU.lock().as_deref_mut().map(f)
+    SMMU.lock().as_mut().map(f)
 }
 
 /// A table of the house's shape: 39-bit addresses, 4 KiB granule, the CPU's own attributes.
@@ -79,7 +73,7 @@ pub(crate) fn invalidate_range(asid: u16, at: Va, len_bytes: u64) -> Result<(), 
 pub(crate) fn service_events() {
     loop {
         let Some(mut guard) = SMMU.try_lock() else { return };
-        let Some(smmu) = guard.as_deref_mut() else { return };
+        let Some(smmu) = guard.as_mut() else { return };
         let event = match smmu.next_event() {
             Ok(Some(event)) => event,
             Ok(None) => return,

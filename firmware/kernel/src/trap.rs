@@ -18,6 +18,9 @@ extern "C" fn el1_exception(frame: &mut ContextFrame, source: u64) {
             interrupts::handle_pending();
             Next::User
         }
+        Source::StackOverflow => {
+            panic!("EL1 stack overflow: sp {:#x}, FAR {:#x}, ELR {:#x}", frame.x[0], sysreg::far_el1(), frame.elr)
+        }
         other => panic!("EL1 exception {other:?}: ESR {:#x}, FAR {:#x}, ELR {:#x}", sysreg::esr_el1(), sysreg::far_el1(), frame.elr),
     };
     if next == Next::Leave {

@@ -1,10 +1,11 @@
 //! A load or store that stage 2 did not let through: decode it, let the bus answer, finish the instruction.
 
+use aarch64_cpu::registers::{Readable, SP_EL0, SP_EL1};
 use firmware_platform::trace::{Counter, Kind, Record};
 use firmware_platform::{PCI_MEM64_BASE, PCI_MEM64_BYTES, SMMU_BASE};
 use hal::{Access, DataAbort, Esr, LoadStore, StorePair, Va};
+use hal_aarch64::at;
 use hal_aarch64::context::TrapFrame;
-use hal_aarch64::{at, read_sysreg};
 
 use crate::bus::Target;
 use crate::state::{self, Silicon};
@@ -181,9 +182,9 @@ fn fetch_pair(silicon: &Silicon, frame: &TrapFrame, abort: DataAbort, far: u64) 
     let base = if pair.base < 31 {
         frame.reg(pair.base)
     } else if is_el0 || frame.spsr & 1 == 0 {
-        read_sysreg!("sp_el0")
+        SP_EL0.get()
     } else {
-        read_sysreg!("sp_el1")
+        SP_EL1.get()
     };
     // The instruction may have changed under us between the abort and the fetch: it must still explain the address.
     (base.wrapping_add_signed(i64::from(pair.offset)) == far).then(|| (frame.reg(pair.first), frame.reg(pair.second)))

@@ -1,51 +1,48 @@
 //! EL2's system registers on one core: what the payload may do, what it cannot.
 
-use core::arch::asm;
-
+use aarch64_cpu::registers::{
+    CNTHCTL_EL2, CNTVOFF_EL2, CPACR_EL1, HCR_EL2, ID_AA64ISAR1_EL1, ID_AA64PFR0_EL1, ID_AA64PFR1_EL1, MDCR_EL2, MIDR_EL1, MPIDR_EL1,
+    Readable, SCTLR_EL1, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
+};
 use hal_aarch64::context::{El2Core, install_el2_core};
-use hal_aarch64::{gic, read_sysreg, sysreg, tlb, vectors, write_sysreg};
+use hal_aarch64::{barrier, boot, gic, mmu, pmu, tlb, write_sysreg};
 
 use crate::memory::{self, Tables};
 
-/// HCR_EL2.VM: stage 2 on.
-const HCR_VM: u64 = 1;
-/// HCR_EL2.IMO: IRQs to EL2 (engine cores only).
-const HCR_IMO: u64 = 1 << 4;
-/// HCR_EL2.TSC: SMC of EL1 traps.
-const HCR_TSC: u64 = 1 << 19;
-/// HCR_EL2.RW: EL1 is AArch64.
-const HCR_RW: u64 = 1 << 31;
-/// HCR_EL2.APK, API: no traps of pointer authentication.
-const HCR_APK_API: u64 = 3 << 40;
-/// HCR_EL2.ATA: no traps of allocation tags.
-const HCR_ATA: u64 = 1 << 56;
-
-/// CPTR_EL2: RES1 bits, no traps.
-const CPTR_RES1: u64 = 0x33ff;
 /// CPTR_EL2.TZ: SVE traps (RES1 without SVE).
 const CPTR_TZ: u64 = 1 << 8;
 /// CPTR_EL2.TSM: SME traps (RES1 without SME).
 const CPTR_TSM: u64 = 1 << 12;
+/// ID_AA64PFR1_EL1.SME.
+const PFR1_SME_SHIFT: u32 = 24;
+/// ID_AA64PFR1_EL1.MTE: tags in memory from this value on.
+const MTE_IN_MEMORY: u64 = 2;
+
+fn has_sve() -> bool {
+    ID_AA64PFR0_EL1.is_set(ID_AA64PFR0_EL1::SVE)
+}
+
+fn has_sme() -> bool {
+    (ID_AA64PFR1_EL1.get() >> PFR1_SME_SHIFT) & 0xf != 0
+}
 
 /// The value of CPTR_EL2 that lets the payload use what the core has.
 pub fn guest_cptr() -> u64 {
-    let mut cptr = CPTR_RES1;
-    if (read_sysreg!("id_aa64pfr0_el1") >> 32) & 0xf != 0 {
+    let mut cptr = boot::CPTR_EL2_OPEN;
+    if has_sve() {
         cptr &= !CPTR_TZ;
     }
-    if (read_sysreg!("id_aa64pfr1_el1") >> 24) & 0xf != 0 {
+    if has_sme() {
         cptr &= !CPTR_TSM;
     }
     cptr
 }
 
-/// What every core at EL2 needs: vectors, translation, its block, the GIC's system registers.
+/// What every core at EL2 needs beyond the boot entry: translation, its block, the GIC's system registers.
 ///
 /// # Safety
 /// `block` belongs to this core for ever.
 pub unsafe fn common(tables: &Tables, block: *mut El2Core) {
-    // SAFETY: the table is part of the image.
-    unsafe { sysreg::set_vbar_el2(vectors::el2_vector_base()) };
     memory::enable_stage1(tables);
     // SAFETY: the caller's promise.
     unsafe { install_el2_core(block) };
@@ -54,42 +51,47 @@ pub unsafe fn common(tables: &Tables, block: *mut El2Core) {
 
 /// Makes this core a host core: everything that the payload sees of EL2.
 pub fn guest(tables: &Tables) {
-    let mut hcr = HCR_RW | HCR_TSC | HCR_VM;
-    let isar1 = read_sysreg!("id_aa64isar1_el1");
-    // API, APA, GPA, GPI.
-    if isar1 & 0x0000_0000_ff00_0ff0 != 0 {
-        hcr |= HCR_APK_API;
+    let mut hcr = HCR_EL2::RW::EL1IsAarch64 + HCR_EL2::TSC::EnableTrapEl1SmcToEl2 + HCR_EL2::VM::Enable;
+    let isar1 = ID_AA64ISAR1_EL1.extract();
+    let has_authentication = [ID_AA64ISAR1_EL1::API, ID_AA64ISAR1_EL1::APA, ID_AA64ISAR1_EL1::GPA, ID_AA64ISAR1_EL1::GPI];
+    if has_authentication.into_iter().any(|field| isar1.is_set(field)) {
+        hcr += HCR_EL2::APK::DisableTrapPointerAuthKeyRegsToEl2 + HCR_EL2::API::DisableTrapPointerAuthInstToEl2;
     }
-    if (read_sysreg!("id_aa64pfr1_el1") >> 8) & 0xf >= 2 {
-        hcr |= HCR_ATA;
+    if ID_AA64PFR1_EL1.read(ID_AA64PFR1_EL1::MTE) >= MTE_IN_MEMORY {
+        hcr += HCR_EL2::ATA::SET;
     }
-    if (read_sysreg!("id_aa64pfr0_el1") >> 32) & 0xf != 0 {
-        // ZCR_EL2: all vector lengths.
+    if has_sve() {
+        // ZCR_EL2, which `aarch64-cpu` lacks: vectors of 128 bits. The trap path keeps q0 to q31 of the payload, and EL2's own use of a q
+        // register clears what lies above it in a longer z register.
         // SAFETY: exists where SVE does.
-        unsafe { write_sysreg!("S3_4_C1_C2_0", 0xf) };
+        unsafe { write_sysreg!("S3_4_C1_C2_0", 0) };
     }
-    if (read_sysreg!("id_aa64pfr1_el1") >> 24) & 0xf != 0 {
-        // SMCR_EL2: all vector lengths.
+    if has_sme() {
+        // SMCR_EL2, which `aarch64-cpu` lacks: the shortest vectors, for the same reason.
         // SAFETY: exists where SME does.
-        unsafe { write_sysreg!("S3_4_C1_C2_6", 0xf) };
+        unsafe { write_sysreg!("S3_4_C1_C2_6", 0) };
     }
-    let counters = (read_sysreg!("pmcr_el0") >> 11) & 0x1f;
-    let (midr, mpidr) = (read_sysreg!("midr_el1"), read_sysreg!("mpidr_el1"));
-    // SAFETY: EL2's registers describe the level below; this core runs none yet. MDCR.HPMN = all counters to the guest, counting at EL2 allowed.
-    unsafe {
-        asm!(
-            "msr vtcr_el2, {vtcr}", "msr vttbr_el2, {vttbr}", "msr hcr_el2, {hcr}", "msr cnthctl_el2, {three}", "msr cntvoff_el2, xzr",
-            "msr hstr_el2, xzr", "msr vpidr_el2, {midr}", "msr vmpidr_el2, {mpidr}", "msr mdcr_el2, {mdcr}", "msr sctlr_el1, {sctlr}",
-            "msr cpacr_el1, xzr", "isb",
-            vtcr = in(reg) tables.vtcr, vttbr = in(reg) tables.vttbr, hcr = in(reg) hcr, three = in(reg) 3_u64, midr = in(reg) midr,
-            mpidr = in(reg) mpidr, mdcr = in(reg) counters, sctlr = in(reg) 0x30d0_0800_u64, options(nostack, preserves_flags)
-        );
-    }
+    VTCR_EL2.set(tables.vtcr);
+    VTTBR_EL2.set(tables.vttbr);
+    HCR_EL2.write(hcr);
+    CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCEN::SET + CNTHCTL_EL2::EL1PCTEN::SET);
+    CNTVOFF_EL2.set(0);
+    // HSTR_EL2 and VPIDR_EL2, which `aarch64-cpu` lacks: no traps, and the core is what it is.
+    // SAFETY: describes the level below; this core runs none yet.
+    unsafe { write_sysreg!("hstr_el2", 0) };
+    // SAFETY: as above.
+    unsafe { write_sysreg!("vpidr_el2", MIDR_EL1.get()) };
+    VMPIDR_EL2.set(MPIDR_EL1.get());
+    // All counters to the payload, counting at EL2 allowed.
+    MDCR_EL2.write(MDCR_EL2::HPMN.val(pmu::counters()));
+    SCTLR_EL1.set(mmu::SCTLR_EL1_RES1);
+    CPACR_EL1.set(0);
+    barrier::isb();
     tlb::invalidate_all_stage12();
 }
 
 /// Makes this core an engine core: interrupts come to EL2, nothing runs below.
 pub fn engine() {
-    // SAFETY: no lower level runs here.
-    unsafe { asm!("msr hcr_el2, {}", "isb", in(reg) HCR_RW | HCR_IMO, options(nostack, preserves_flags)) };
+    HCR_EL2.write(HCR_EL2::RW::EL1IsAarch64 + HCR_EL2::IMO::EnableVirtualIRQ);
+    barrier::isb();
 }

@@ -110,10 +110,13 @@ impl PhysMemory for GuestMemory {
     }
 }
 
-/// The flattened device tree where the runner put it, if its header is one. Called before any payload runs.
-pub fn device_tree() -> Option<&'static [u8]> {
+/// Runs `f` on the flattened device tree where the runner put it, if its header is one.
+///
+/// # Safety
+/// No payload runs yet on any core, and none starts before this returns: the bytes are lent as a slice.
+pub unsafe fn with_device_tree<T>(f: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let start = core::ptr::with_exposed_provenance::<u8>(DTB_BASE as usize + GUEST_ALIAS);
-    // SAFETY: guest RAM is mapped at the alias; nobody else runs yet, so the bytes do not change while the slice is used.
+    // SAFETY: guest RAM is mapped at the alias; by the caller's promise the bytes do not change while the slice is used.
     let header = unsafe { core::slice::from_raw_parts(start, 8) };
     if header[..4] != [0xd0, 0x0d, 0xfe, 0xed] {
         return None;
@@ -123,5 +126,5 @@ pub fn device_tree() -> Option<&'static [u8]> {
         return None;
     }
     // SAFETY: as above; the tree's area is inside RAM by its bounded length.
-    Some(unsafe { core::slice::from_raw_parts(start, len) })
+    Some(f(unsafe { core::slice::from_raw_parts(start, len) }))
 }

@@ -1,10 +1,8 @@
 //! Exceptions that the hardware we play raises in EL1.
 
-use core::arch::asm;
-
+use aarch64_cpu::registers::{ELR_EL1, ESR_EL1, FAR_EL1, ID_AA64MMFR1_EL1, Readable, SCTLR_EL1, SPSR_EL1, VBAR_EL1, Writeable};
 use hal::Access;
 use hal_aarch64::context::{SPSR_EL1H_MASKED, TrapFrame};
-use hal_aarch64::{read_sysreg, write_sysreg};
 
 /// ESR.IL: a 32-bit instruction.
 const IL: u64 = 1 << 25;
@@ -14,6 +12,11 @@ const EC_DATA_ABORT_SAME: u64 = 0x25;
 const EC_INSTRUCTION_ABORT_SAME: u64 = 0x21;
 /// DFSC: synchronous external abort, not on a walk.
 const EXTERNAL_ABORT: u64 = 0x10;
+
+/// PSTATE.PAN in an SPSR.
+const PAN: u64 = 1 << 22;
+/// SCTLR_EL1.SPAN, which `aarch64-cpu` does not name.
+const SPAN: u64 = 1 << 23;
 
 /// Ends the interrupted load or store with a synchronous external abort: nothing answers at that address.
 pub fn external_data_abort(frame: &mut TrapFrame, far: u64, access: Access) {
@@ -45,18 +48,15 @@ fn take_to_el1(frame: &mut TrapFrame, esr: u64, far: Option<u64>) {
         m if m & 0x10 == 0 => 0x400,
         _ => 0x600,
     };
-    let vbar = read_sysreg!("vbar_el1");
-    // SAFETY: EL1's registers, at the moment that an exception to EL1 writes them.
-    unsafe {
-        asm!("msr esr_el1, {}", "msr elr_el1, {}", "msr spsr_el1, {}", in(reg) esr, in(reg) frame.elr, in(reg) frame.spsr, options(nostack, preserves_flags));
-    }
+    ESR_EL1.set(esr);
+    ELR_EL1.set(frame.elr);
+    SPSR_EL1.set(frame.spsr);
     if let Some(far) = far {
-        // SAFETY: as above.
-        unsafe { write_sysreg!("far_el1", far) };
+        FAR_EL1.set(far);
     }
     // PSTATE.PAN is set on entry unless SCTLR_EL1.SPAN says to leave it.
-    let has_pan = (read_sysreg!("id_aa64mmfr1_el1") >> 20) & 0xf != 0;
-    let pan = if has_pan && read_sysreg!("sctlr_el1") & (1 << 23) == 0 { 1 << 22 } else { frame.spsr & (1 << 22) };
+    let has_pan = ID_AA64MMFR1_EL1.is_set(ID_AA64MMFR1_EL1::PAN);
+    let pan = if has_pan && SCTLR_EL1.get() & SPAN == 0 { PAN } else { frame.spsr & PAN };
     frame.spsr = SPSR_EL1H_MASKED | pan;
-    frame.elr = vbar + vector;
+    frame.elr = VBAR_EL1.get() + vector;
 }

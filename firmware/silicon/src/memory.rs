@@ -3,6 +3,7 @@
 //! EL2 sees its own room and the shared room at their addresses, and everything that EL1 may write only at [`GUEST_ALIAS`]. So the one way to guest
 //! memory is `guest.rs`, and a static of EL2 code that the linker put into EL1's room faults at its first access instead of lying open to EL1.
 
+use aarch64_cpu::registers::VTCR_EL2;
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress, Stage2Attributes};
 use aarch64_paging::idmap::IdTranslation;
@@ -14,11 +15,6 @@ use crate::Image;
 
 /// EL2 sees physical address `pa` of guest memory at `pa + GUEST_ALIAS`.
 pub const GUEST_ALIAS: usize = 0x10_0000_0000;
-/// Virtual address bits of EL2.
-const EL2_VA_BITS: u64 = 39;
-
-/// Length of the hole below a stack.
-const GUARD_BYTES: usize = 0x1000;
 
 /// GIC distributor; the ITS behind it stays hidden: its tables are DMA that no stage 2 checks.
 const GICD: (usize, usize) = (GICD_BASE as usize, 0x0801_0000);
@@ -60,10 +56,10 @@ pub fn build(image: &Image) -> Tables {
     Tables { ttbr0_el2: build_stage1(image), vttbr, vtcr }
 }
 
-/// Turns EL2's stage 1 on, on this core.
+/// Puts EL2's stage 1 in the boot table's place, on this core.
 pub fn enable_stage1(tables: &Tables) {
     // SAFETY: the table maps code, constants, this core's stack and all statics of EL2 identically.
-    unsafe { mmu::enable_el2(tables.ttbr0_el2, EL2_VA_BITS) };
+    unsafe { mmu::replace_el2(tables.ttbr0_el2) };
 }
 
 fn region(start: usize, end: usize) -> MemoryRegion {
@@ -80,12 +76,12 @@ fn build_stage1(image: &Image) -> u64 {
         table.map_range(&region(start + alias, end + alias), PhysicalAddress(start), flags, Constraints::empty()).expect("EL2's own table");
     };
     map(image.shared.start, image.shared.end, 0, normal | El23Attributes::READ_ONLY);
-    // EL2's room, less a guard page below each stack: an overflow must not reach the statics.
+    // EL2's room, less the hole below each stack: an overflow must not reach the statics.
     let mut from = image.el2_room.start;
     for core in 0..boot::MAX_CORES {
-        let guard = boot::el2_stack(core).start;
-        map(from, guard, 0, data);
-        from = guard + GUARD_BYTES;
+        let stack = boot::el2_stack(core);
+        map(from, stack.start - boot::EL2_STACK_BYTES, 0, data);
+        from = stack.start;
     }
     map(from, image.el2_room.end, 0, data);
     map(TRACE_BASE as usize, (TRACE_BASE + TRACE_BYTES) as usize, 0, data);
@@ -113,7 +109,8 @@ fn build_stage2(image: &Image) -> (u64, u64) {
         | Stage2Attributes::XN;
     // A start at level 0 needs more than 42 physical address bits; below that 39 bits from level 1 serve, without QEMU's 64-bit window.
     let pa_range = mmu::pa_range();
-    let (root_level, ipa_bits, sl0) = if pa_range >= 4 { (0, 44, 2_u64) } else { (1, 39, 1) };
+    let (root_level, ipa_bits, start_level) =
+        if pa_range >= 4 { (0, 44, VTCR_EL2::SL0::Granule4KBLevel0) } else { (1, 39, VTCR_EL2::SL0::Granule4KBLevel1) };
     let mut table = Mapping::new(IdTranslation::new(), root_level, Stage2);
     let mut map = |start: usize, end: usize, flags| {
         table.map_range(&region(start, end), PhysicalAddress(start), flags, Constraints::empty()).expect("the payload's stage 2");
@@ -127,8 +124,14 @@ fn build_stage2(image: &Image) -> (u64, u64) {
         }
     }
     let root = table.root_address().0 as u64;
-    // RES1 | PS | TG0 = 4 KiB | SH0 inner | ORGN0, IRGN0 write-back | SL0 | T0SZ.
-    let vtcr = (1 << 31) | (pa_range << 16) | (3 << 12) | (1 << 10) | (1 << 8) | (sl0 << 6) | (64 - ipa_bits as u64);
+    let vtcr = VTCR_EL2::RES1::SET
+        + VTCR_EL2::PS.val(pa_range)
+        + VTCR_EL2::TG0::Granule4KB
+        + VTCR_EL2::SH0::Inner
+        + VTCR_EL2::ORGN0::NormalWBRAWA
+        + VTCR_EL2::IRGN0::NormalWBRAWA
+        + start_level
+        + VTCR_EL2::T0SZ.val(64 - ipa_bits as u64);
     core::mem::forget(table);
-    (root, vtcr)
+    (root, vtcr.value)
 }

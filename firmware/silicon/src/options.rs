@@ -51,8 +51,15 @@ pub enum OptionsError {
 ///
 /// # Errors
 /// See [`OptionsError`].
-pub fn read() -> Result<Options, OptionsError> {
-    let bytes = guest::device_tree().ok_or(OptionsError::NoTree)?;
+///
+/// # Safety
+/// As for [`guest::with_device_tree`]: no payload runs yet.
+pub unsafe fn read() -> Result<Options, OptionsError> {
+    // SAFETY: the caller's promise.
+    unsafe { guest::with_device_tree(parse) }.unwrap_or(Err(OptionsError::NoTree))
+}
+
+fn parse(bytes: &[u8]) -> Result<Options, OptionsError> {
     let tree = Fdt::new(bytes).map_err(|_| OptionsError::NoTree)?;
     let node = tree.find_node("/silicon");
     let number = |name: &'static str, default: usize| -> Result<usize, OptionsError> {

@@ -37,7 +37,8 @@ pub fn primary(image: Image) -> ! {
         word.store(value, Ordering::Release);
     }
     prepare(&tables, 0);
-    let options = match options::read() {
+    // SAFETY: this is the boot core, and the payload starts at the end of this function.
+    let options = match unsafe { options::read() } {
         Ok(options) => options,
         Err(error) => panic!("device tree at {DTB_BASE:#x}: {error:?}"),
     };

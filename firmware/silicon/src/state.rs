@@ -120,7 +120,8 @@ pub fn configure(image: &Image, options: &Options) {
         silicon.qm = const { qm(QmVersion::V2) };
         silicon.zip = ZipCore::new(Capabilities::V2);
     }
-    silicon.smmu = SmmuModel::new(options.smmu_profile.with_oas(hal_aarch64::mmu::pa_range() as u32));
+    // In place: a new value would pass through a stack that is not made for it.
+    silicon.smmu.reset_as(options.smmu_profile.with_oas(hal_aarch64::mmu::pa_range() as u32));
     silicon.smmu.set_tracing(if options.trace_level > 0 { Tracing::On } else { Tracing::Off });
     silicon.smmu.set_policy(match options.tlb_policy {
         TlbPolicy::AlwaysMiss => Policy::AlwaysMiss,

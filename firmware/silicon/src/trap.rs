@@ -2,6 +2,8 @@
 
 use hal::{Esr, ExceptionClass};
 use hal_aarch64::context::TrapFrame;
+use hal_aarch64::sysreg;
+use hal_aarch64::vectors::Source;
 
 use crate::{abort, inject, smc, vendor};
 
@@ -34,7 +36,9 @@ fn any_trap(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
 /// Anything else at EL2: a broken invariant of ours.
 #[unsafe(no_mangle)]
 extern "C" fn el2_unexpected(frame: &mut TrapFrame, source: u64) -> ! {
-    let esr = hal_aarch64::read_sysreg!("esr_el2");
-    let far = hal_aarch64::read_sysreg!("far_el2");
+    let (esr, far) = (sysreg::esr_el2(), sysreg::far_el2());
+    if let Source::StackOverflow = Source::from_vector(source) {
+        panic!("EL2 stack overflow: sp {:#x}, esr {esr:#x}, far {far:#x}, elr {:#x}, lr {:#x}", frame.reg(0), frame.elr, frame.reg(30));
+    }
     panic!("exception at EL2: vector {source}, esr {esr:#x}, far {far:#x}, elr {:#x}, lr {:#x}", frame.elr, frame.reg(30));
 }

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+use aarch64_cpu::registers::{PAR_EL1, Readable, Writeable};
 use hal::{Pa, Va};
 
 /// PAR_EL1: what an address translation instruction answered.
@@ -27,7 +28,8 @@ macro_rules! at {
         $(#[$doc])*
         pub fn $name(va: Va) -> Par {
             let par: u64;
-            // SAFETY: a walk changes PAR_EL1 only; EL2 callers save and restore it for their guest.
+            // SAFETY: a walk changes PAR_EL1 only; EL2 callers save and restore it for their guest. In one block, so that nothing else
+            // writes PAR_EL1 in between; `aarch64-cpu` has no AT.
             unsafe { asm!(concat!("at ", $op, ", {va}"), "isb", "mrs {par}, par_el1", va = in(reg) va.0, par = out(reg) par, options(nostack, preserves_flags)) };
             Par(par)
         }
@@ -43,9 +45,8 @@ at!(/** Both stages as an EL0 read. At EL2. */ s12e0r, "s12e0r");
 
 /// Runs `f` and gives PAR_EL1 its old value back: EL2 must not change what its guest may be about to read.
 pub fn preserving_par<T>(f: impl FnOnce() -> T) -> T {
-    let par = crate::read_sysreg!("par_el1");
+    let par = PAR_EL1.get();
     let result = f();
-    // SAFETY: restores the value found.
-    unsafe { crate::write_sysreg!("par_el1", par) };
+    PAR_EL1.set(par);
     result
 }

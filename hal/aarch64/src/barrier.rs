@@ -1,27 +1,25 @@
-//! Memory barriers by name.
+//! Memory barriers by name. All of them are barriers to the compiler as well: `aarch64-cpu` declares them without `nomem`.
 
-use core::arch::asm;
-
+use aarch64_cpu::asm::barrier as cpu;
 use hal::Barriers;
 
 macro_rules! barrier {
-    ($(#[$doc:meta])* $name:ident, $insn:literal) => {
+    ($(#[$doc:meta])* $name:ident, $kind:ident, $domain:ident) => {
         $(#[$doc])*
         #[inline(always)]
         pub fn $name() {
-            // SAFETY: a barrier changes no state; without `nomem` it also orders the compiler.
-            unsafe { asm!($insn, options(nostack, preserves_flags)) };
+            cpu::$kind(cpu::$domain);
         }
     };
 }
 
-barrier!(/** Waits for all accesses before it (`dsb sy`). */ dsb_sy, "dsb sy");
-barrier!(/** Waits for all accesses of the inner shareable domain (`dsb ish`). */ dsb_ish, "dsb ish");
-barrier!(/** Waits for stores of the inner shareable domain (`dsb ishst`): between a page-table store and its use or TLBI. */ dsb_ishst, "dsb ishst");
-barrier!(/** Waits for accesses of this core only (`dsb nsh`). */ dsb_nsh, "dsb nsh");
-barrier!(/** Orders accesses of the inner shareable domain (`dmb ish`). */ dmb_ish, "dmb ish");
-barrier!(/** Orders everything against everything (`dmb sy`). */ dmb_sy, "dmb sy");
-barrier!(/** Refetches instructions and applies system-register writes (`isb`). */ isb, "isb");
+barrier!(/** Waits for all accesses before it (`dsb sy`). */ dsb_sy, dsb, SY);
+barrier!(/** Waits for all accesses of the inner shareable domain (`dsb ish`). */ dsb_ish, dsb, ISH);
+barrier!(/** Waits for stores of the inner shareable domain (`dsb ishst`): between a page-table store and its use or TLBI. */ dsb_ishst, dsb, ISHST);
+barrier!(/** Waits for accesses of this core only (`dsb nsh`). */ dsb_nsh, dsb, NSH);
+barrier!(/** Orders accesses of the inner shareable domain (`dmb ish`). */ dmb_ish, dmb, ISH);
+barrier!(/** Orders everything against everything (`dmb sy`). */ dmb_sy, dmb, SY);
+barrier!(/** Refetches instructions and applies system-register writes (`isb`). */ isb, isb, SY);
 
 /// The hand-over barriers between a CPU and a coherent device.
 #[derive(Clone, Copy, Default, Debug)]
@@ -30,12 +28,11 @@ pub struct SystemBarriers;
 impl Barriers for SystemBarriers {
     #[inline(always)]
     fn dma_wmb(&self) {
-        // SAFETY: as above. Outer shareable: devices are in that domain.
-        unsafe { asm!("dmb oshst", options(nostack, preserves_flags)) };
+        // Outer shareable: devices are in that domain.
+        cpu::dmb(cpu::OSHST);
     }
     #[inline(always)]
     fn dma_rmb(&self) {
-        // SAFETY: as above.
-        unsafe { asm!("dmb oshld", options(nostack, preserves_flags)) };
+        cpu::dmb(cpu::OSHLD);
     }
 }

@@ -1,9 +1,13 @@
-//! What an exception saves, and the two ways down: EL2 → EL1 and EL1 → EL0.
+//! What an exception saves, and the way from EL2 down to EL1.
 //!
 //! The layouts are read and written by `vectors.rs` in assembly; the offsets asserted here are the ones used there.
 
 use core::arch::asm;
 use core::mem::offset_of;
+
+use aarch64_cpu::registers::{CPTR_EL2, SPSR_EL2, TPIDR_EL2, Writeable};
+
+use crate::barrier;
 
 /// FP and SIMD registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +57,9 @@ const _: () = assert!(
 /// SPSR of EL0, AArch64, interrupts on.
 pub const SPSR_EL0: u64 = 0;
 /// SPSR of EL1 with SP_EL1, all interrupts masked: how a payload is entered.
-pub const SPSR_EL1H_MASKED: u64 = 0x3c5;
+pub const SPSR_EL1H_MASKED: u64 =
+    SPSR_EL2::M::EL1h.value | SPSR_EL2::D::Masked.value | SPSR_EL2::A::Masked.value | SPSR_EL2::I::Masked.value | SPSR_EL2::F::Masked.value;
+const _: () = assert!(SPSR_EL1H_MASKED == 0x3c5);
 
 impl ContextFrame {
     /// A frame that starts a program at `entry` at EL0 with stack pointer `sp`.
@@ -65,19 +71,6 @@ impl ContextFrame {
     pub const fn is_from_el0(&self) -> bool {
         self.spsr & 0xf == 0
     }
-}
-
-/// Leaves EL1 by an exception return to what `frame` says, with the EL1 stack emptied to `stack_top`.
-///
-/// # Safety
-/// `stack_top` is the 16-byte aligned end of a mapped EL1 stack whose content nobody needs any more; `frame` does not lie in its topmost
-/// [`CONTEXT_FRAME_BYTES`] unless it is exactly there; what the frame starts cannot break EL1's memory (it is EL0, or trusted EL1 code).
-pub unsafe fn enter_el0(frame: &ContextFrame, stack_top: usize) -> ! {
-    let at = core::ptr::with_exposed_provenance_mut::<ContextFrame>(stack_top - CONTEXT_FRAME_BYTES);
-    // SAFETY: the caller gave a mapped stack with room for a frame; a plain copy, both sides aligned.
-    unsafe { core::ptr::copy(frame, at, 1) };
-    // SAFETY: the frame is complete; the common tail of the vectors restores it and returns.
-    unsafe { asm!("msr daifset, #2", "mov sp, {}", "b el1_restore_context", in(reg) at, options(noreturn)) };
 }
 
 /// What an exception to EL2 saves on EL2's stack. FP and SIMD registers are saved only if EL2 code touches them, see [`El2Core`].
@@ -136,7 +129,7 @@ const _: () = assert!(
         && size_of::<El2Core>() == 560
 );
 
-/// CPTR_EL2.TFP with HCR_EL2.E2H = 0.
+/// CPTR_EL2.TFP with HCR_EL2.E2H = 0; `aarch64-cpu` does not name it.
 const CPTR_TFP: u64 = 1 << 10;
 
 impl El2Core {
@@ -153,8 +146,9 @@ impl El2Core {
 pub unsafe fn install_el2_core(core: *mut El2Core) {
     // SAFETY: the caller's promise; reading one field of a live block.
     let cptr = unsafe { (*core).cptr_open };
-    // SAFETY: as promised.
-    unsafe { asm!("msr tpidr_el2, {}", "msr cptr_el2, {}", "isb", in(reg) core, in(reg) cptr, options(nostack, preserves_flags)) };
+    TPIDR_EL2.set(core as u64);
+    CPTR_EL2.set(cptr);
+    barrier::isb();
 }
 
 /// Enters EL1 (or wherever `spsr` says) at `entry` with `args` in x0 to x3, everything else zero, EL2's stack emptied to `stack_top`.

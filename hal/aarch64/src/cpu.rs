@@ -2,7 +2,9 @@
 
 use core::arch::asm;
 
-/// Sleeps until an interrupt pends, masked or not.
+use aarch64_cpu::registers::{DAIF, Readable};
+
+/// Sleeps until an interrupt pends, masked or not. Not `aarch64-cpu`'s, which is `nomem`: a load could move up over it.
 #[inline(always)]
 pub fn wfi() {
     // SAFETY: changes no state that Rust knows; memory effects of the waker become visible by the `dsb` before.
@@ -19,8 +21,8 @@ pub fn relax() {
 /// Masks IRQs at the current level and returns DAIF as it was, for [`restore_interrupts`].
 #[inline(always)]
 pub fn mask_interrupts() -> u64 {
-    let daif = crate::read_sysreg!("daif");
-    // SAFETY: masking cannot break an invariant; it is also a compiler barrier.
+    let daif = DAIF.get();
+    // SAFETY: masking cannot break an invariant. Not by `aarch64-cpu`, which is `nomem`: this must be a barrier to the compiler.
     unsafe { asm!("msr daifset, #2", options(nostack, preserves_flags)) };
     daif
 }
@@ -35,7 +37,7 @@ pub fn unmask_interrupts() {
 /// Writes DAIF back.
 #[inline(always)]
 pub fn restore_interrupts(daif: u64) {
-    // SAFETY: puts the mask back that the caller had.
+    // SAFETY: puts the mask back that the caller had. A barrier to the compiler, as above.
     unsafe { asm!("msr daif, {}", in(reg) daif, options(nostack, preserves_flags)) };
 }
 

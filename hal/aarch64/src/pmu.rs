@@ -36,7 +36,7 @@ const AT_EL2: u64 = 1 << 27;
 ///
 /// From EL1 or EL2. Counting at EL2 needs MDCR_EL2.HPMD = 0 and the counters in the guest's range (HPMN), which our EL2 leaves so.
 pub fn start() {
-    // SAFETY: counters change nothing but themselves.
+    // SAFETY: counters change nothing but themselves. `aarch64-cpu` names no register of the PMU.
     unsafe {
         asm!(
             "msr pmevtyper0_el0, {el0}", "msr pmevtyper1_el0, {el1}", "msr pmevtyper2_el0, {el2}", "msr pmccfiltr_el0, {all}",

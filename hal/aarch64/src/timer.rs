@@ -1,11 +1,10 @@
 //! The generic timer: time, delays, and the EL1 timer interrupt.
 
-use core::arch::asm;
-
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTKCTL_EL1, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, Readable, Writeable};
 use embedded_hal::delay::DelayNs;
 use hal::Clock;
 
-use crate::{cpu, read_sysreg};
+use crate::{barrier, cpu};
 
 /// The virtual counter (CNTVCT_EL0) as a clock. CNTVOFF is 0 under our EL2.
 #[derive(Clone, Copy, Default, Debug)]
@@ -14,11 +13,11 @@ pub struct GenericTimer;
 impl Clock for GenericTimer {
     #[inline]
     fn now_ticks(&self) -> u64 {
-        read_sysreg!("cntvct_el0")
+        CNTVCT_EL0.get()
     }
     #[inline]
     fn ticks_per_second(&self) -> u64 {
-        read_sysreg!("cntfrq_el0")
+        CNTFRQ_EL0.get()
     }
     #[inline(always)]
     fn relax(&self) {
@@ -35,6 +34,12 @@ impl DelayNs for GenericTimer {
     }
 }
 
+/// Lets EL0 read both counters, which hold no secret. At EL1.
+pub fn open_counters_to_el0() {
+    CNTKCTL_EL1.write(CNTKCTL_EL1::EL0VCTEN::SET + CNTKCTL_EL1::EL0PCTEN::SET);
+    barrier::isb();
+}
+
 /// INTID of the virtual timer's interrupt (PPI 11).
 pub const VIRTUAL_TIMER_INTID: u32 = 27;
 /// INTID of the physical EL1 timer's interrupt (PPI 14).
@@ -47,18 +52,17 @@ pub struct VirtualTimer;
 impl VirtualTimer {
     /// Arms the comparator: the interrupt pends once CNTVCT reaches `at_ticks`.
     pub fn arm(&self, at_ticks: u64) {
-        // SAFETY: only changes when an interrupt pends.
-        unsafe {
-            asm!("msr cntv_cval_el0, {at}", "msr cntv_ctl_el0, {on}", "isb", at = in(reg) at_ticks, on = in(reg) 1_u64, options(nostack, preserves_flags))
-        };
+        CNTV_CVAL_EL0.set(at_ticks);
+        CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
+        barrier::isb();
     }
     /// Disarms: the interrupt line falls.
     pub fn disarm(&self) {
-        // SAFETY: as above.
-        unsafe { asm!("msr cntv_ctl_el0, xzr", "isb", options(nostack, preserves_flags)) };
+        CNTV_CTL_EL0.set(0);
+        barrier::isb();
     }
     /// True if armed and due.
     pub fn is_due(&self) -> bool {
-        read_sysreg!("cntv_ctl_el0") & 5 == 5
+        CNTV_CTL_EL0.matches_all(CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::ISTATUS::SET)
     }
 }

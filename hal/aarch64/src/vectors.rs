@@ -7,8 +7,14 @@
 //! * `el2_unexpected(frame: &mut TrapFrame, source: u64) -> !` `extern "C"`: anything else at EL2.
 //!
 //! `source` is the vector's number, see [`Source`].
+//!
+//! A fault of a level on itself may be its stack's end, and the entry would fault again on the same stack. So the entries for synchronous
+//! exceptions of the same level look at the bit of the stack pointer that tells a stack from the hole below it, and go on on a stack kept for
+//! that.
 
 use core::arch::global_asm;
+
+use crate::boot::{EL1_STACK_LOG2, EL2_STACK_LOG2, EMERGENCY_STACK_BYTES, MAX_CORES};
 
 /// Which vector an exception came through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,9 +27,15 @@ pub enum Source {
     SyncLower,
     /// IRQ, while at a lower level in AArch64.
     IrqLower,
+    /// Synchronous, from the same level, without room left on its stack: the frame lies elsewhere, its x0 holds the stack pointer, and
+    /// nothing can be returned to.
+    StackOverflow,
     /// FIQ, SError, SP_EL0 or AArch32: the vector's number.
     Other(u64),
 }
+
+/// What the vectors call a synchronous exception without stack: no vector has this number.
+const STACK_OVERFLOW: u64 = 16;
 
 impl Source {
     /// Decodes a vector's number: 4 × (0 SP_EL0, 1 SP_ELx, 2 lower AArch64, 3 lower AArch32) + (0 sync, 1 IRQ, 2 FIQ, 3 SError).
@@ -33,24 +45,10 @@ impl Source {
             5 => Self::IrqSame,
             8 => Self::SyncLower,
             9 => Self::IrqLower,
+            STACK_OVERFLOW => Self::StackOverflow,
             other => Self::Other(other),
         }
     }
-}
-
-unsafe extern "C" {
-    static el1_vectors: u8;
-    static el2_vectors: u8;
-}
-
-/// Address of the EL1 vector table.
-pub fn el1_vector_base() -> usize {
-    &raw const el1_vectors as usize
-}
-
-/// Address of the EL2 vector table.
-pub fn el2_vector_base() -> usize {
-    &raw const el2_vectors as usize
 }
 
 // Register files, shared by both levels.
@@ -119,6 +117,15 @@ global_asm!(
     b el1_save_context
     .endm
 
+    // Branches to `overflow` if sp lies in the hole below a stack, x0 then being sp; keeps every register otherwise.
+    .macro check_stack bit, overflow
+    add sp, sp, x0
+    sub x0, sp, x0
+    tbz x0, #\bit, \overflow
+    sub x0, sp, x0
+    sub sp, sp, x0
+    .endm
+
     .balign 2048
     .global el1_vectors
 el1_vectors:
@@ -126,7 +133,12 @@ el1_vectors:
     el1_vector 1
     el1_vector 2
     el1_vector 3
-    el1_vector 4
+    .balign 128
+    sub sp, sp, #800
+    check_stack {el1_stack_bit}, el1_overflow
+    stp x0, x1, [sp]
+    mov x1, #4
+    b el1_save_context
     el1_vector 5
     el1_vector 6
     el1_vector 7
@@ -176,6 +188,16 @@ el1_restore_context:
     add sp, sp, #800
     eret
 
+    // One core runs at EL1.
+el1_overflow:
+    adrp x1, el1_emergency_stack_end
+    add x1, x1, :lo12:el1_emergency_stack_end
+    mov sp, x1
+    sub sp, sp, #800
+    stp x0, xzr, [sp]
+    mov x1, #{overflow}
+    b el1_save_context
+
     // ---- EL2: general registers at once, FP only when EL2 touches it.
     .macro el2_vector_unexpected number
     .balign 128
@@ -194,14 +216,13 @@ el2_vectors:
     el2_vector_unexpected 3
     // Synchronous from EL2 itself: the lazy FP trap (EC 0x07), or a fault of ours.
     .balign 128
-    stp x0, x1, [sp, #-16]!
+    sub sp, sp, #272
+    check_stack {el2_stack_bit}, el2_overflow
+    stp x0, x1, [sp]
     mrs x0, esr_el2
     lsr x0, x0, #26
     cmp x0, #7
     b.eq el2_save_fp
-    ldp x0, x1, [sp], #16
-    sub sp, sp, #272
-    stp x0, x1, [sp]
     mov x1, #4
     b el2_save_unexpected
     el2_vector_unexpected 5
@@ -275,8 +296,23 @@ el2_save_fp:
     str x1, [x0, #552]
     mov x1, #1
     str x1, [x0]
-    ldp x0, x1, [sp], #16
+    ldp x0, x1, [sp]
+    add sp, sp, #272
     eret
+
+    // Nothing returns: x1 and x2 are given up, the frame keeps x0 = sp and the rest.
+el2_overflow:
+    mrs x1, mpidr_el1
+    and x1, x1, #{last_core}
+    add x1, x1, #1
+    adrp x2, el2_emergency_stacks
+    add x2, x2, :lo12:el2_emergency_stacks
+    add x1, x2, x1, lsl #{emergency_log2}
+    mov sp, x1
+    sub sp, sp, #272
+    stp x0, xzr, [sp]
+    mov x1, #{overflow}
+    b el2_save_unexpected
 
 el2_save_unexpected:
     save_gpr_2_to_30
@@ -292,5 +328,22 @@ el2_save_unexpected:
     mov x0, sp
     bl el2_unexpected
     b .
-"#
+
+    .section .bss.el2.emergency, "aw", @nobits
+    .balign 16
+el2_emergency_stacks:
+    .space {emergency_stack} * {cores}
+
+    .section .bss.el1_emergency, "aw", @nobits
+    .balign 16
+    .space {emergency_stack}
+el1_emergency_stack_end:
+"#,
+    overflow = const STACK_OVERFLOW,
+    el1_stack_bit = const EL1_STACK_LOG2,
+    el2_stack_bit = const EL2_STACK_LOG2,
+    emergency_stack = const EMERGENCY_STACK_BYTES,
+    cores = const MAX_CORES,
+    emergency_log2 = const EMERGENCY_STACK_BYTES.ilog2(),
+    last_core = const MAX_CORES - 1,
 );

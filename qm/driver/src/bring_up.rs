@@ -8,7 +8,7 @@ use qm_spec::{
 };
 use tock_registers::RegisterLongName;
 
-use crate::{Parameters, Qm, QmError, QmState};
+use crate::{Parameters, Qm, QmError, QmState, Role};
 
 /// What the part says about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,10 @@ pub struct Capabilities {
     pub isolated_doorbells: bool,
     /// STOP_QP exists.
     pub stop_qp: bool,
+    /// A shaper gives every function its bandwidth.
+    pub shaper: bool,
+    /// Functions can send each other messages.
+    pub peer_messages: bool,
     /// The engine prefetches translations.
     pub sva_prefetch: bool,
     /// Error classes.
@@ -37,6 +41,8 @@ impl Capabilities {
             depths: DepthCaps::of(version),
             isolated_doorbells: false,
             stop_qp: v3,
+            shaper: v3,
+            peer_messages: v3,
             sva_prefetch: v3,
             ras: RasMasks::of(version),
             device_queues: 0x400,
@@ -72,13 +78,30 @@ impl FunctionLayout {
 
 impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M, QUEUES> {
     /// Waits for `bits` of a register.
-    fn await_bits<R: RegisterLongName>(&self, register: Reg<u32, R>, bits: u32) -> Result<(), QmError> {
+    pub(crate) fn await_bits<R: RegisterLongName>(&self, register: Reg<u32, R>, bits: u32) -> Result<(), QmError> {
         let mut seen = 0;
         poll_until(&self.clock, self.parameters.timeouts.register, || {
             seen = register.get(&self.registers);
             (seen & bits == bits).then_some(())
         })
         .map_err(|_| QmError::RegisterTimeout { offset: register.offset(), wanted: bits, seen })
+    }
+
+    /// Waits until a register reads 0.
+    pub(crate) fn await_clear<R: RegisterLongName>(&self, register: Reg<u32, R>) -> Result<(), QmError> {
+        let mut seen = 0;
+        poll_until(&self.clock, self.parameters.timeouts.register, || {
+            seen = register.get(&self.registers);
+            (seen == 0).then_some(())
+        })
+        .map_err(|_| QmError::RegisterTimeout { offset: register.offset(), wanted: 0, seen })
+    }
+
+    /// A virtual function says whether it can be used (VF_STATE).
+    fn set_ready_state(&self, ready: bool) {
+        if self.role == Role::Virtual && self.parameters.version == QmVersion::V3 {
+            function::VF_STATE.set(&self.registers, u32::from(!ready));
+        }
     }
 
     /// Reads what the part can do and sets up everything but queues: internal memory, bus attributes, caches, error classes. The engine's own
@@ -92,10 +115,18 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             return Err(QmError::WrongFunctionState(self.state));
         }
         self.read_capabilities()?;
-        self.choose_queue_count()?;
         if self.context.is_none() {
             self.context = Some(self.mapper.alloc(CONTEXT_BYTES, CONTEXT_BYTES)?);
         }
+        if self.role == Role::Virtual {
+            // Its queues are what the physical function gave it; everything of the device is the physical function's.
+            let share = self.read_share()?.ok_or(QmError::NoSuchQueue)?;
+            self.queue_count = share.count.min(self.parameters.queues).min(QUEUES as u16);
+            self.open_peer_messages();
+            self.state = QmState::Initialised;
+            return Ok(());
+        }
+        self.choose_queue_count()?;
         let registers = &self.registers;
         pf::ABNORMAL_INT_MASK.set(registers, RAS_ALL);
         pf::DB_TIMEOUT_CFG.set(registers, pf::DB_TIMEOUT_VALUE);
@@ -107,6 +138,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         self.await_bits(pf::MEM_INIT_DONE, 1)?;
         self.set_bus_and_cache();
         self.set_error_classes();
+        self.open_peer_messages();
         self.state = QmState::Initialised;
         Ok(())
     }
@@ -123,6 +155,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
                 let functions = function::CAPABILITY.read(registers);
                 if functions.read(CAP_FUNCTIONS::VERSION) != 0 {
                     capabilities.stop_qp = functions.is_set(CAP_FUNCTIONS::STOP_QP);
+                    capabilities.shaper = functions.is_set(CAP_FUNCTIONS::SHAPER);
+                    capabilities.peer_messages = functions.is_set(CAP_FUNCTIONS::PF_VF);
                     capabilities.sva_prefetch = functions.is_set(CAP_FUNCTIONS::SVA_PREFETCH);
                     capabilities.depths =
                         DepthCaps::decode(function::CAP_EVENT_DEPTHS.get(registers), function::CAP_QUEUE_DEPTHS.get(registers));
@@ -134,10 +168,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
                         shutdown: reset_shutdown >> 16 & RAS_ALL,
                     };
                 }
-                let numbers = pf::QUEUE_NUM.read(registers);
-                capabilities.device_queues = numbers.read(QUEUE_NUMBERS::TOTAL) as u16;
-                if capabilities.isolated_doorbells {
-                    capabilities.function_queues = numbers.read(QUEUE_NUMBERS::MAX) as u16;
+                if self.role == Role::Physical {
+                    let numbers = pf::QUEUE_NUM.read(registers);
+                    capabilities.device_queues = numbers.read(QUEUE_NUMBERS::TOTAL) as u16;
+                    if capabilities.isolated_doorbells {
+                        capabilities.function_queues = numbers.read(QUEUE_NUMBERS::MAX) as u16;
+                    }
                 }
             }
         }
@@ -170,7 +206,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     }
 
     /// Bus attributes, then caches (B.6).
-    fn set_bus_and_cache(&self) {
+    pub(crate) fn set_bus_and_cache(&self) {
         let registers = &self.registers;
         pf::ARUSER_M_CFG_1.set(registers, pf::AXUSER_PLAIN);
         pf::ARUSER_M_CFG_ENABLE.set(registers, pf::AXUSER_ENABLE);
@@ -190,7 +226,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         pf::CACHE_CTL.write(registers, caches);
     }
 
-    fn set_error_classes(&self) {
+    pub(crate) fn set_error_classes(&self) {
         let registers = &self.registers;
         let ras = &self.capabilities.ras;
         pf::ABNORMAL_INT_SOURCE.set(registers, ras.reported());
@@ -227,8 +263,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         };
         self.eq = PhaseRing::new(depths.eq.into());
         self.aeq = PhaseRing::new(depths.aeq.into());
-        self.write_vft(VftType::SQC, SqcVft { first: 0, count: self.queue_count }.encode())?;
-        self.write_vft(VftType::CQC, CQC_VFT::VALID::SET.value)?;
+        if self.role == Role::Physical {
+            self.give_share(0, Some(SqcVft { first: 0, count: self.queue_count }))?;
+        }
         self.load_context(MailboxCommand::EQC, 0, &EqcFields::fresh(base.wrapping_add(layout.eq as u64), depths.eq.into()).encode())?;
         self.load_context(MailboxCommand::AEQC, 0, &EqcFields::fresh(base.wrapping_add(layout.aeq as u64), depths.aeq.into()).encode())?;
         self.set_table(MailboxCommand::SQC_BT, base.wrapping_add(layout.sqc as u64))?;
@@ -245,6 +282,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         self.ring_events(Doorbell::eq(0));
         function::VF_EQ_INT_MASK.set(&self.registers, 0);
         function::VF_AEQ_INT_MASK.set(&self.registers, 0);
+        self.set_ready_state(true);
         self.state = QmState::Started;
         Ok(())
     }
@@ -253,13 +291,21 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         Ok(self.mailbox(Mailbox::with_address(command, MailboxOp::Write, 0, base), self.parameters.timeouts.mailbox)?)
     }
 
-    /// One VFT operation for function 0 (B.5).
-    fn write_vft(&mut self, table: VftType, entry: u64) -> Result<(), QmError> {
+    /// Gives a function its share of queues, or takes it away, with the burst that every such change is (B.5): SQC, CQC, base rates, two shaper
+    /// entries.
+    pub(crate) fn give_share(&mut self, function: u16, share: Option<SqcVft>) -> Result<(), QmError> {
+        self.write_vft(VftType::SQC, function.into(), share.map_or(0, |share| share.encode()))?;
+        self.write_vft(VftType::CQC, function.into(), share.map_or(0, |_| CQC_VFT::VALID::SET.value))?;
+        if self.capabilities.shaper { self.write_shaper(function) } else { Ok(()) }
+    }
+
+    /// One VFT operation (B.5).
+    pub(crate) fn write_vft(&self, table: VftType, address: u32, entry: u64) -> Result<(), QmError> {
         self.await_bits(pf::VFT_CFG_RDY, 1)?;
         let registers = &self.registers;
         pf::VFT_CFG_OP_WR.set(registers, 0);
         pf::VFT_CFG_TYPE.set(registers, table.0);
-        pf::VFT_CFG.set(registers, 0);
+        pf::VFT_CFG.set(registers, address);
         pf::VFT_CFG_DATA_L.set(registers, entry as u32);
         pf::VFT_CFG_DATA_H.set(registers, (entry >> 32) as u32);
         pf::VFT_CFG_RDY.set(registers, 0);
@@ -281,8 +327,13 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     /// # Errors
     /// The first error met. The interrupts are masked in any case; a second call goes on where it can.
     pub fn shutdown(&mut self) -> Result<(), QmError> {
-        if self.state == QmState::Down {
-            return Ok(());
+        match self.state {
+            QmState::Down => return Ok(()),
+            QmState::Resetting => return Err(QmError::WrongFunctionState(self.state)),
+            QmState::Initialised | QmState::Started => {}
+        }
+        if self.vfs != 0 {
+            return Err(QmError::VfsEnabled);
         }
         let mut first = None;
         for qn in 0..self.queue_count {
@@ -292,18 +343,26 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         }
         function::VF_EQ_INT_MASK.set(&self.registers, 1);
         function::VF_AEQ_INT_MASK.set(&self.registers, 1);
-        pf::ABNORMAL_INT_MASK.set(&self.registers, RAS_ALL);
+        if self.role == Role::Physical {
+            pf::ABNORMAL_INT_MASK.set(&self.registers, RAS_ALL);
+        }
         if let Some(error) = first {
             // Taking the share away now would end those queues under the engine's hands, and nothing could be told about them any more.
             return Err(error);
         }
-        for table in [VftType::SQC, VftType::CQC] {
-            self.write_vft(table, 0)?;
+        self.close_peer_messages();
+        self.set_ready_state(false);
+        if self.role == Role::Physical {
+            self.give_share(0, None)?;
+            // Nothing more may be under way before memory goes: the bus must say so.
+            am::MASTER_GLOBAL_CTRL.write(&self.registers, function::FLAG::BIT::SET);
+            self.await_bits(am::TRANS_RETURN, 3)?;
+            am::MASTER_GLOBAL_CTRL.set(&self.registers, 0);
+        } else {
+            // The last contexts go to the tables before these are freed; the function reports itself idle when nothing is under way.
+            self.write_back_contexts()?;
+            self.await_clear(function::DFX_FUNS_ACTIVE_ST)?;
         }
-        // Nothing more may be under way before memory goes: the bus must say so.
-        am::MASTER_GLOBAL_CTRL.write(&self.registers, function::FLAG::BIT::SET);
-        self.await_bits(am::TRANS_RETURN, 3)?;
-        am::MASTER_GLOBAL_CTRL.set(&self.registers, 0);
         self.state = QmState::Down;
         self.eq = None;
         self.aeq = None;

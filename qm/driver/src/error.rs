@@ -63,6 +63,19 @@ pub enum QmError {
     NoFreeQueue,
     /// An argument is out of range.
     Invalid,
+    /// Virtual functions have queues of the device.
+    VfsEnabled,
+    /// Virtual functions have queues in use.
+    VfsBusy,
+    /// A peer function did not acknowledge a message in time.
+    PeerSilent {
+        /// The peer: 0 is the physical function.
+        function: u16,
+    },
+    /// A controller reset is under way.
+    Resetting,
+    /// The device was taken out of service: too many errors, or a reset that failed.
+    Isolated,
     /// The ring is full: `depth − 1` entries are outstanding.
     Full,
     /// A queue did not drain in time: the device may still use its memory.
@@ -94,12 +107,15 @@ impl QmError {
         match self {
             Self::RegisterTimeout { .. }
             | Self::Mailbox(MailboxError::Busy { .. } | MailboxError::TimedOut { .. })
+            | Self::PeerSilent { .. }
             | Self::DrainTimedOut => QueueError::TimedOut,
             Self::Mailbox(MailboxError::Refused { .. }) | Self::HostileCompletion { .. } => QueueError::Io,
             Self::Alloc(_) => QueueError::OutOfMemory,
-            Self::Unsupported | Self::WrongFunctionState(_) => QueueError::NoDevice,
+            Self::Unsupported | Self::WrongFunctionState(_) | Self::Isolated => QueueError::NoDevice,
             Self::WrongQueueState(_) => QueueError::WrongState,
-            Self::TooManyQueues { .. } | Self::NoFreeQueue | Self::Full => QueueError::Busy,
+            Self::TooManyQueues { .. } | Self::NoFreeQueue | Self::Full | Self::VfsEnabled | Self::VfsBusy | Self::Resetting => {
+                QueueError::Busy
+            }
             Self::NoSuchQueue | Self::Invalid => QueueError::Invalid,
         }
     }

@@ -19,7 +19,12 @@ mod error;
 mod event;
 mod mailbox;
 mod parameters;
+mod peer;
 mod queue;
+mod reset;
+mod shaper;
+mod snapshot;
+mod sriov;
 mod traffic;
 
 pub use abnormal::AbnormalReport;
@@ -28,7 +33,10 @@ pub use device::{Lock, QmDevice};
 pub use error::{MailboxError, QmError};
 pub use event::{AsyncEvent, EventReport};
 pub use parameters::{Engine, Parameters, Timeouts};
+pub use peer::Peer;
 pub use queue::QpState;
+pub use reset::{ErrorRate, Reset, ResetFailure, ResetStep, Surroundings};
+pub use snapshot::{Difference, Snapshot};
 
 use hal::{Clock, DmaMapper, RegisterWindow};
 use qm_spec::{DusLayout, PhaseRing};
@@ -63,14 +71,34 @@ pub enum QmState {
     Initialised,
     /// Queues can be used.
     Started,
+    /// A reset or a suspension is under way, or a reset failed: the device may be in any state, its memory is left to it.
+    Resetting,
 }
 
-/// One physical function with up to `QUEUES` queues.
+/// Which kind of function a driver serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The device's own function.
+    Physical,
+    /// One of its virtual functions.
+    Virtual,
+}
+
+/// One function with up to `QUEUES` queues.
 pub struct Qm<W, C, M: DmaMapper, const QUEUES: usize = 64> {
     registers: W,
     doorbell_pages: Option<W>,
     clock: C,
     mapper: M,
+    role: Role,
+    /// Virtual functions that were given queues.
+    vfs: u16,
+    /// Quality of service of every function.
+    qos: [u16; qm_spec::MAX_VFS as usize + 1],
+    base_rates: Option<[u16; 2]>,
+    /// User queues may be taken: false between the failure of a reset and the next that works.
+    isolated: bool,
+    errors: ErrorRate,
     parameters: Parameters,
     state: QmState,
     capabilities: Capabilities,
@@ -97,6 +125,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             doorbell_pages,
             clock,
             mapper,
+            role: Role::Physical,
+            vfs: 0,
+            qos: [1000; qm_spec::MAX_VFS as usize + 1],
+            base_rates: None,
+            isolated: false,
+            errors: ErrorRate::new(),
             parameters,
             state: QmState::Down,
             capabilities,
@@ -112,6 +146,19 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         }
     }
 
+    /// Makes a driver of a virtual function, whose queues the physical function's driver gave it. It uses up to `parameters.queues` of them.
+    pub fn new_virtual(parameters: Parameters, registers: W, doorbell_pages: Option<W>, clock: C, mapper: M) -> Self {
+        Self { role: Role::Virtual, ..Self::new(parameters, registers, doorbell_pages, clock, mapper) }
+    }
+
+    /// Which kind of function this is.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+    /// Virtual functions that have queues.
+    pub const fn vf_count(&self) -> u16 {
+        self.vfs
+    }
     /// Where the function stands.
     pub const fn state(&self) -> QmState {
         self.state

@@ -25,12 +25,19 @@ pub struct Timeouts {
     pub mailbox: Duration,
     /// For a queue to drain.
     pub drain: Duration,
+    /// For a peer function to take or to answer a message.
+    pub peer: Duration,
 }
 
 impl Default for Timeouts {
-    /// 1 s for what hardware does in microseconds, 5 s for a drain (I.4).
+    /// 1 s for what hardware does in microseconds, 5 s for a drain (I.4), 20 s for a peer (B.9).
     fn default() -> Self {
-        Self { register: Duration::from_secs(1), mailbox: Duration::from_secs(1), drain: Duration::from_secs(5) }
+        Self {
+            register: Duration::from_secs(1),
+            mailbox: Duration::from_secs(1),
+            drain: Duration::from_secs(5),
+            peer: Duration::from_secs(20),
+        }
     }
 }
 

@@ -74,7 +74,11 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     /// Queues that can be taken now.
     pub fn available(&self) -> u32 {
         let free = |qp: &&Qp<M::Buffer>| qp.state == QpState::Free;
-        if self.state == QmState::Started { self.queues[..usize::from(self.queue_count)].iter().filter(free).count() as u32 } else { 0 }
+        if self.state == QmState::Started && !self.isolated {
+            self.queues[..usize::from(self.queue_count)].iter().filter(free).count() as u32
+        } else {
+            0
+        }
     }
 
     /// Takes the next free queue, in turn. With a substream its requests use that address space. Its memory is zeroed: nothing of an earlier owner
@@ -93,6 +97,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     fn try_get_queue(&mut self, substream: Option<SubstreamId>) -> Result<QueueId, QmError> {
         if self.state != QmState::Started {
             return Err(QmError::WrongFunctionState(self.state));
+        }
+        if self.isolated {
+            return Err(QmError::Isolated);
         }
         if substream.is_some_and(|pasid| pasid.0 > 0xffff) {
             return Err(QmError::Invalid);
@@ -238,11 +245,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     pub fn disable_queue(&mut self, queue: QueueId) -> Result<(), QmError> {
         self.forbid_submissions(queue);
         let result = self.stop_queue(queue);
-        let offset = self.layout.rx_stop_offset();
-        if let Ok(Qp { block: Some(block), .. }) = self.qp(queue) {
-            block.write32(offset, 1);
-            self.mapper.dma_wmb();
-        }
+        self.end_polling(queue);
         result
     }
 

@@ -47,9 +47,9 @@ impl Access {
     }
 }
 
-impl<const QUEUES: usize> crate::QmModel<QUEUES> {
-    /// An access of this function.
-    pub(crate) fn access(&self, verdict: Option<Verdict>) -> Access {
-        Access::new(self.config.stream, verdict, self.pci.bus_master())
+impl<const QUEUES: usize, const FUNCTIONS: usize> crate::QmModel<QUEUES, FUNCTIONS> {
+    /// An access of function `f`.
+    pub(crate) fn access(&self, f: usize, verdict: Option<Verdict>) -> Access {
+        Access::new(self.stream_of(f), verdict, self.functions[f].pci.bus_master())
     }
 }

@@ -16,6 +16,8 @@ pub struct QmConfig {
     pub device: u16,
     /// Subsystem vendor (15:0) and id (31:16).
     pub subsystem: u32,
+    /// Virtual functions that the part offers, 0 to 63; 0 leaves the SR-IOV capability out.
+    pub total_vfs: u16,
     /// PASID bits that the function can emit, 1 to 20; 0 leaves the capability out.
     pub pasid_width: u8,
     /// Capability words of the queue manager (0x3100 to 0x312c, version 3).
@@ -27,12 +29,8 @@ pub struct QmConfig {
     pub latency_reads: u8,
 }
 
-/// Features of word 0x3100 that this model does not build: shaper, messages between functions, runtime power management, DAE.
-const NOT_BUILT: u32 = CAP_FUNCTIONS::SHAPER::SET.value
-    | CAP_FUNCTIONS::PF_VF::SET.value
-    | CAP_FUNCTIONS::VF_PM::SET.value
-    | CAP_FUNCTIONS::PF_PM::SET.value
-    | CAP_FUNCTIONS::DAE::SET.value;
+/// Features of word 0x3100 that this model does not build: runtime power management, DAE.
+const NOT_BUILT: u32 = CAP_FUNCTIONS::VF_PM::SET.value | CAP_FUNCTIONS::PF_PM::SET.value | CAP_FUNCTIONS::DAE::SET.value;
 
 impl QmConfig {
     /// A function of the given version with the version's default capabilities, less what the model does not build.
@@ -45,11 +43,17 @@ impl QmConfig {
             vendor: pci::VENDOR,
             device,
             subsystem: pci::VENDOR as u32 | (device as u32) << 16,
+            total_vfs: 0,
             pasid_width: 16,
             capability,
             engine_capabilities: &[],
             latency_reads: 2,
         }
+    }
+
+    /// Device id of the virtual functions: one more than the physical function's (A.1).
+    pub const fn vf_device(&self) -> u16 {
+        self.device.wrapping_add(1)
     }
 
     /// Word 0x3100 as software reads it.

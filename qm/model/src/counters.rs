@@ -19,6 +19,8 @@ pub struct Counters {
     pub messages_lost: u32,
     /// Results dropped because their queue's life had ended.
     pub results_dropped: u32,
+    /// VFT entries that overlapped the share of another function: not taken.
+    pub shares_refused: u32,
     /// Own accesses that stalled.
     pub stalls: u32,
     /// Own accesses that the bus refused.
@@ -36,6 +38,7 @@ impl Counters {
             events_lost: 0,
             messages_lost: 0,
             results_dropped: 0,
+            shares_refused: 0,
             stalls: 0,
             aborts: 0,
         }
@@ -52,8 +55,6 @@ pub(crate) fn bump(counter: &mut u32) {
 pub(crate) struct HardwareCounters {
     pub ecc_1bit: u32,
     pub ecc_mbit: u32,
-    pub mailboxes: u32,
-    pub doorbells: u32,
     pub sent: u32,
     pub written_back: u32,
     pub finished: u32,
@@ -69,8 +70,6 @@ impl HardwareCounters {
         Self {
             ecc_1bit: 0,
             ecc_mbit: 0,
-            mailboxes: 0,
-            doorbells: 0,
             sent: 0,
             written_back: 0,
             finished: 0,

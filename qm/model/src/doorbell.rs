@@ -6,6 +6,7 @@ use qm_spec::{AeqeType, BadIndex, Doorbell, DoorbellCommand, DoorbellLayout, RAS
 
 use crate::QmModel;
 use crate::counters::bump;
+use crate::function::PF;
 use crate::queue::QueueState;
 
 /// Queue number and its reserved bits (11:0), command (15:12), lowest priority bit (48) of a doorbell.
@@ -35,21 +36,21 @@ enum Refusal {
     Misplaced,
 }
 
-impl<const QUEUES: usize> QmModel<QUEUES> {
+impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// Takes the 64-bit store of a doorbell.
-    pub(crate) fn doorbell(&mut self, place: Place, word: u64, dma: &mut impl DmaPort) {
+    pub(crate) fn doorbell(&mut self, f: usize, place: Place, word: u64, dma: &mut impl DmaPort) {
         let doorbell = Doorbell::decode(word, DoorbellLayout::V2);
-        bump(&mut self.hardware.doorbells);
+        bump(&mut self.functions[f].doorbells);
         self.hardware.last_doorbell = word;
         let result = match (doorbell.command, place) {
-            (DoorbellCommand::SQ, Place::Page(_) | Place::Shared) => self.sq_doorbell(doorbell, place),
-            (DoorbellCommand::CQ, Place::Page(_) | Place::Shared) => self.cq_doorbell(doorbell, place, dma),
-            (DoorbellCommand::EQ, Place::Events) => self.eq_doorbell(doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
-            (DoorbellCommand::AEQ, Place::Events) => self.aeq_doorbell(doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
+            (DoorbellCommand::SQ, Place::Page(_) | Place::Shared) => self.sq_doorbell(f, doorbell, place),
+            (DoorbellCommand::CQ, Place::Page(_) | Place::Shared) => self.cq_doorbell(f, doorbell, place, dma),
+            (DoorbellCommand::EQ, Place::Events) => self.eq_doorbell(f, doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
+            (DoorbellCommand::AEQ, Place::Events) => self.aeq_doorbell(f, doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
             _ => Err(Refusal::Misplaced),
         };
         if let Err(refusal) = result {
-            self.refuse(doorbell, refusal, dma);
+            self.refuse(f, doorbell, refusal, dma);
         }
     }
 
@@ -62,13 +63,18 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         let qn = offset / DOORBELL_PAGE_BYTES;
         // Command SQ, even priority, the page's own queue.
         let is_plain = offset % DOORBELL_PAGE_BYTES == DOORBELL_OFFSET && bytes == 8 && word & PLAIN_MASK == qn;
-        let Some(sq) = self.sq.get_mut(qn as usize).filter(|_| is_plain) else { return false };
+        let physical = &mut self.functions[PF];
+        if !is_plain || qn >= u64::from(physical.count) {
+            return false;
+        }
+        let at = usize::from(physical.first) + qn as usize;
+        let Some(sq) = self.sq.get_mut(at) else { return false };
         if !sq.take_tail((word >> 16) as u16, (word >> 32) as u16) {
             return false;
         }
         let runnable = sq.is_runnable();
-        self.ready.set(qn as u16, runnable);
-        bump(&mut self.hardware.doorbells);
+        self.set_ready(at, runnable);
+        bump(&mut self.functions[PF].doorbells);
         self.hardware.last_doorbell = word;
         true
     }
@@ -79,11 +85,15 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         let qn = offset / DOORBELL_PAGE_BYTES;
         let wanted = qn | u64::from(DoorbellCommand::CQ.0) << 12;
         let is_plain = offset % DOORBELL_PAGE_BYTES == DOORBELL_OFFSET && bytes == 8 && word & PLAIN_MASK == wanted;
-        let Some(cq) = self.cq.get_mut(qn as usize).filter(|_| is_plain) else { return false };
+        let physical = &mut self.functions[PF];
+        if !is_plain || qn >= u64::from(physical.count) {
+            return false;
+        }
+        let Some(cq) = self.cq.get_mut(usize::from(physical.first) + qn as usize) else { return false };
         if !cq.take_head((word >> 16) as u16, (word >> 32) as u16) {
             return false;
         }
-        bump(&mut self.hardware.doorbells);
+        bump(&mut physical.doorbells);
         self.hardware.last_doorbell = word;
         true
     }
@@ -93,16 +103,17 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         bump(&mut self.counters.doorbells_refused);
     }
 
-    fn owns(&self, qn: u16, place: Place) -> bool {
-        qn < self.queue_count() && (place == Place::Shared || place == Place::Page(qn))
+    fn owns(&self, f: usize, qn: u16, place: Place) -> bool {
+        qn < self.share_of(f) && (place == Place::Shared || place == Place::Page(qn))
     }
 
-    fn sq_doorbell(&mut self, doorbell: Doorbell, place: Place) -> Result<(), Refusal> {
+    fn sq_doorbell(&mut self, f: usize, doorbell: Doorbell, place: Place) -> Result<(), Refusal> {
         let qn = doorbell.queue;
-        if !self.owns(qn, place) {
+        if !self.owns(f, qn, place) {
             return Err(Refusal::NotThere);
         }
-        let sq = &mut self.sq[usize::from(qn)];
+        let at = self.device_queue(f, qn);
+        let sq = &mut self.sq[at];
         if sq.state() != QueueState::Running {
             return Err(Refusal::NotThere);
         }
@@ -116,16 +127,17 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
             ring.move_tail(doorbell.index).map_err(Refusal::Index)?;
         }
         let runnable = sq.is_runnable();
-        self.ready.set(qn, runnable);
+        self.set_ready(at, runnable);
         Ok(())
     }
 
-    fn cq_doorbell(&mut self, doorbell: Doorbell, place: Place, dma: &mut impl DmaPort) -> Result<(), Refusal> {
+    fn cq_doorbell(&mut self, f: usize, doorbell: Doorbell, place: Place, dma: &mut impl DmaPort) -> Result<(), Refusal> {
         let qn = doorbell.queue;
-        if !self.owns(qn, place) {
+        if !self.owns(f, qn, place) {
             return Err(Refusal::NotThere);
         }
-        let cq = &mut self.cq[usize::from(qn)];
+        let at = self.device_queue(f, qn);
+        let cq = &mut self.cq[at];
         let Some(rand) = cq.fields().map(|fields| fields.rand) else { return Err(Refusal::NotThere) };
         if rand != doorbell.rand {
             return Err(Refusal::Random);
@@ -137,7 +149,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
             // What completed between software's last look and this doorbell must not wait for the next completion.
             cq.armed = !left;
             if left {
-                self.raise_event(qn, dma);
+                self.raise_event(f, qn, dma);
             }
         }
         Ok(())
@@ -145,7 +157,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
 
     #[cold]
     #[inline(never)]
-    fn refuse(&mut self, doorbell: Doorbell, refusal: Refusal, dma: &mut impl DmaPort) {
+    fn refuse(&mut self, f: usize, doorbell: Doorbell, refusal: Refusal, dma: &mut impl DmaPort) {
         bump(&mut self.counters.doorbells_refused);
         let invalid = if doorbell.command == DoorbellCommand::CQ { RAS::CQ_VF_INVALID::SET } else { RAS::SQ_VF_INVALID::SET };
         match refusal {
@@ -154,18 +166,19 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
             Refusal::Random => self.raise(RAS::DB_RANDOM_INVALID::SET.value, dma),
             Refusal::Index(_) => {
                 self.raise(invalid.value, dma);
-                self.halt_queue(doorbell.queue, AeqeType::CQE_ERROR, dma);
+                self.halt_queue(f, doorbell.queue, AeqeType::CQE_ERROR, dma);
             }
         }
     }
 
     /// Halts a queue and reports it.
-    pub(crate) fn halt_queue(&mut self, qn: u16, kind: AeqeType, dma: &mut impl DmaPort) {
-        let Some(sq) = self.sq.get_mut(usize::from(qn)) else { return };
+    pub(crate) fn halt_queue(&mut self, f: usize, qn: u16, kind: AeqeType, dma: &mut impl DmaPort) {
+        let at = self.device_queue(f, qn);
+        let sq = &mut self.sq[at];
         if matches!(sq.state(), QueueState::Running | QueueState::Stopping) {
             sq.halt();
-            self.ready.set(qn, false);
-            self.raise_async_event(qn, kind, dma);
+            self.set_ready(at, false);
+            self.raise_async_event(f, qn, kind, dma);
             self.poll_stop();
         }
     }

@@ -106,114 +106,117 @@ impl<const QUEUES: usize> AsyncFifo<QUEUES> {
     }
 }
 
-impl<const QUEUES: usize> QmModel<QUEUES> {
+impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// Notes that completion queue `cqn` has something new, and writes what can be written.
-    pub(crate) fn raise_event(&mut self, cqn: u16, dma: &mut impl DmaPort) {
-        let Some(cq) = self.cq.get_mut(usize::from(cqn)) else { return };
-        if !cq.event_waits && self.events.0.push_back(cqn).is_ok() {
-            cq.event_waits = true;
+    pub(crate) fn raise_event(&mut self, f: usize, cqn: u16, dma: &mut impl DmaPort) {
+        let at = self.device_queue(f, cqn);
+        if !self.cq[at].event_waits && self.functions[f].events.0.push_back(cqn).is_ok() {
+            self.cq[at].event_waits = true;
         }
-        self.pump_events(None, dma);
+        self.pump_events(f, None, dma);
     }
 
     /// Notes an error of queue `qn`, and writes what can be written.
-    pub(crate) fn raise_async_event(&mut self, qn: u16, kind: AeqeType, dma: &mut impl DmaPort) {
-        let Some(sq) = self.sq.get_mut(usize::from(qn)) else { return };
-        if sq.error.is_none() && self.async_events.queues.push_back(qn).is_ok() {
-            sq.error = Some(kind.0);
+    pub(crate) fn raise_async_event(&mut self, f: usize, qn: u16, kind: AeqeType, dma: &mut impl DmaPort) {
+        let at = self.device_queue(f, qn);
+        if self.sq[at].error.is_none() && self.functions[f].async_events.queues.push_back(qn).is_ok() {
+            self.sq[at].error = Some(kind.0);
         }
-        self.pump_async_events(None, dma);
+        self.pump_async_events(f, None, dma);
     }
 
-    pub(crate) fn resume_event(&mut self, verdict: Verdict, dma: &mut impl DmaPort) {
-        self.eq.waits = None;
-        self.pump_events(Some(verdict), dma);
+    pub(crate) fn resume_event(&mut self, f: usize, verdict: Verdict, dma: &mut impl DmaPort) {
+        self.functions[f].eq.waits = None;
+        self.pump_events(f, Some(verdict), dma);
     }
 
-    pub(crate) fn resume_async_event(&mut self, verdict: Verdict, dma: &mut impl DmaPort) {
-        self.aeq.waits = None;
-        self.pump_async_events(Some(verdict), dma);
+    pub(crate) fn resume_async_event(&mut self, f: usize, verdict: Verdict, dma: &mut impl DmaPort) {
+        self.functions[f].aeq.waits = None;
+        self.pump_async_events(f, Some(verdict), dma);
     }
 
-    fn pump_events(&mut self, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
-        while self.eq.waits.is_none()
-            && let Some(&cqn) = self.events.0.front()
+    fn pump_events(&mut self, f: usize, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
+        while self.functions[f].eq.waits.is_none()
+            && let Some(&cqn) = self.functions[f].events.0.front()
         {
-            let Some((at, phase)) = self.eq.slot() else {
-                if self.eq.fields.is_some() && !self.eq.overflowed {
-                    self.eq.overflowed = true;
-                    self.async_events.eq_overflow = true;
-                    self.pump_async_events(None, dma);
+            let Some((at, phase)) = self.functions[f].eq.slot() else {
+                if self.functions[f].eq.fields.is_some() && !self.functions[f].eq.overflowed {
+                    self.functions[f].eq.overflowed = true;
+                    self.functions[f].async_events.eq_overflow = true;
+                    self.pump_async_events(f, None, dma);
                 }
-                self.lose_event();
+                self.lose_event(f);
                 continue;
             };
-            if self.eq.overflowed {
-                self.lose_event();
+            if self.functions[f].eq.overflowed {
+                self.lose_event(f);
                 continue;
             }
             let entry = Eqe { cqn, phase }.encode().to_le_bytes();
-            match self.access(verdict.take()).write(dma, at, &entry) {
+            match self.access(f, verdict.take()).write(dma, at, &entry) {
                 Ok(()) => {
-                    self.events.0.pop_front();
-                    self.cq[usize::from(cqn)].event_waits = false;
+                    self.functions[f].events.0.pop_front();
+                    let at = self.device_queue(f, cqn);
+                    self.cq[at].event_waits = false;
                     bump(&mut self.hardware.eqes);
-                    if self.eq.written() {
-                        self.send_message(vector::EQ, dma);
+                    if self.functions[f].eq.written() {
+                        self.send_message(f, vector::EQ, dma);
                     }
                 }
                 Err(DmaError::Stalled(tag)) => {
                     bump(&mut self.counters.stalls);
-                    self.eq.waits = Some(tag);
+                    self.functions[f].eq.waits = Some(tag);
                 }
                 Err(DmaError::Abort) => {
-                    self.lose_event();
+                    self.lose_event(f);
                     self.write_refused(dma);
                 }
             }
         }
     }
 
-    fn lose_event(&mut self) {
-        if let Some(cqn) = self.events.0.pop_front() {
-            self.cq[usize::from(cqn)].event_waits = false;
+    fn lose_event(&mut self, f: usize) {
+        if let Some(cqn) = self.functions[f].events.0.pop_front() {
+            let at = self.device_queue(f, cqn);
+            self.cq[at].event_waits = false;
             bump(&mut self.counters.events_lost);
         }
     }
 
-    fn pump_async_events(&mut self, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
-        while self.aeq.waits.is_none() {
-            let (queue, kind) = if self.async_events.eq_overflow {
+    fn pump_async_events(&mut self, f: usize, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
+        while self.functions[f].aeq.waits.is_none() {
+            let (queue, kind) = if self.functions[f].async_events.eq_overflow {
                 (0, AeqeType::EQ_OVERFLOW)
-            } else if let Some(&qn) = self.async_events.queues.front() {
-                let Some(kind) = self.sq[usize::from(qn)].error else {
+            } else if let Some(&qn) = self.functions[f].async_events.queues.front() {
+                let Some(kind) = self.sq[self.device_queue(f, qn)].error else {
                     // The queue was loaded again before its error could be told.
-                    self.async_events.queues.pop_front();
+                    self.functions[f].async_events.queues.pop_front();
                     continue;
                 };
                 (qn, AeqeType(kind))
             } else {
                 return;
             };
-            let Some((at, phase)) = self.aeq.slot() else { return };
+            let Some((at, phase)) = self.functions[f].aeq.slot() else { return };
             let entry = Aeqe { queue, phase, kind }.encode().to_le_bytes();
-            let result = self.access(verdict.take()).write(dma, at, &entry);
+            let result = self.access(f, verdict.take()).write(dma, at, &entry);
             if let Err(DmaError::Stalled(tag)) = result {
                 bump(&mut self.counters.stalls);
-                self.aeq.waits = Some(tag);
+                self.functions[f].aeq.waits = Some(tag);
                 return;
             }
-            if kind == AeqeType::EQ_OVERFLOW && self.async_events.eq_overflow {
-                self.async_events.eq_overflow = false;
+            if kind == AeqeType::EQ_OVERFLOW && self.functions[f].async_events.eq_overflow {
+                self.functions[f].async_events.eq_overflow = false;
             } else {
-                self.async_events.queues.pop_front();
-                self.sq[usize::from(queue)].error = None;
+                self.functions[f].async_events.queues.pop_front();
+                let at = self.device_queue(f, queue);
+                self.sq[at].error = None;
             }
             match result {
                 Ok(()) => {
                     bump(&mut self.hardware.aeqes);
-                    if self.aeq.written() {
-                        self.send_message(vector::AEQ, dma);
+                    if self.functions[f].aeq.written() {
+                        self.send_message(f, vector::AEQ, dma);
                     }
                 }
                 Err(_) => self.write_refused(dma),
@@ -222,46 +225,48 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
     }
 
     /// EQ doorbell; false if it was refused.
-    pub(crate) fn eq_doorbell(&mut self, head: u16, dma: &mut impl DmaPort) -> bool {
-        match self.eq.doorbell(head) {
-            Ok(true) => self.send_message(vector::EQ, dma),
+    pub(crate) fn eq_doorbell(&mut self, f: usize, head: u16, dma: &mut impl DmaPort) -> bool {
+        match self.functions[f].eq.doorbell(head) {
+            Ok(true) => self.send_message(f, vector::EQ, dma),
             Ok(false) => {}
             Err(_) => return false,
         }
-        self.pump_events(None, dma);
+        self.pump_events(f, None, dma);
         true
     }
 
     /// AEQ doorbell; false if it was refused.
-    pub(crate) fn aeq_doorbell(&mut self, head: u16, dma: &mut impl DmaPort) -> bool {
-        match self.aeq.doorbell(head) {
-            Ok(true) => self.send_message(vector::AEQ, dma),
+    pub(crate) fn aeq_doorbell(&mut self, f: usize, head: u16, dma: &mut impl DmaPort) -> bool {
+        match self.functions[f].aeq.doorbell(head) {
+            Ok(true) => self.send_message(f, vector::AEQ, dma),
             Ok(false) => {}
             Err(_) => return false,
         }
-        self.pump_async_events(None, dma);
+        self.pump_async_events(f, None, dma);
         true
     }
 
     /// Loads an event queue context; events of the old life are forgotten.
-    pub(crate) fn load_eqc(&mut self, fields: EqcFields) -> bool {
-        if !self.eq.load(fields) {
+    pub(crate) fn load_eqc(&mut self, f: usize, fields: EqcFields) -> bool {
+        if !self.functions[f].eq.load(fields) {
             return false;
         }
-        while let Some(cqn) = self.events.0.pop_front() {
-            self.cq[usize::from(cqn)].event_waits = false;
+        while let Some(cqn) = self.functions[f].events.0.pop_front() {
+            let at = self.device_queue(f, cqn);
+            self.cq[at].event_waits = false;
         }
-        self.async_events.eq_overflow = false;
+        self.functions[f].async_events.eq_overflow = false;
         true
     }
 
     /// Loads an asynchronous event queue context; events of the old life are forgotten.
-    pub(crate) fn load_aeqc(&mut self, fields: EqcFields) -> bool {
-        if !self.aeq.load(fields) {
+    pub(crate) fn load_aeqc(&mut self, f: usize, fields: EqcFields) -> bool {
+        if !self.functions[f].aeq.load(fields) {
             return false;
         }
-        while let Some(qn) = self.async_events.queues.pop_front() {
-            self.sq[usize::from(qn)].error = None;
+        while let Some(qn) = self.functions[f].async_events.queues.pop_front() {
+            let at = self.device_queue(f, qn);
+            self.sq[at].error = None;
         }
         true
     }

@@ -5,6 +5,7 @@ use qm_spec::{QmVersion, RAS, RAS_ALL, regs::pf, vector};
 
 use crate::QmModel;
 use crate::counters::bump;
+use crate::function::PF;
 
 /// Messages under way, a bit per vector. What waits behind a mask is the PCI capability's business.
 pub struct Msi {
@@ -51,33 +52,33 @@ impl Ras {
     }
 }
 
-impl<const QUEUES: usize> QmModel<QUEUES> {
+impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// Sends the message of `vector`, or keeps it pending behind its mask.
-    pub(crate) fn send_message(&mut self, vector: u8, dma: &mut impl DmaPort) {
-        self.msi.due |= 1 << vector;
-        self.pump_messages(None, dma);
+    pub(crate) fn send_message(&mut self, f: usize, vector: u8, dma: &mut impl DmaPort) {
+        self.functions[f].msi.due |= 1 << vector;
+        self.pump_messages(f, None, dma);
     }
 
-    pub(crate) fn resume_message(&mut self, tag: StallTag, verdict: Verdict, dma: &mut impl DmaPort) {
+    pub(crate) fn resume_message(&mut self, f: usize, tag: StallTag, verdict: Verdict, dma: &mut impl DmaPort) {
         for vector in 0..vector::COUNT {
-            if self.msi.waits[usize::from(vector)] == Some(tag) {
-                self.msi.waits[usize::from(vector)] = None;
-                self.msi.due |= 1 << vector;
-                self.pump_messages(Some((vector, verdict)), dma);
+            if self.functions[f].msi.waits[usize::from(vector)] == Some(tag) {
+                self.functions[f].msi.waits[usize::from(vector)] = None;
+                self.functions[f].msi.due |= 1 << vector;
+                self.pump_messages(f, Some((vector, verdict)), dma);
             }
         }
     }
 
     /// Sends everything that is due. A refused message is an error of its own, whose message may be refused too: it is raised once.
-    pub(crate) fn pump_messages(&mut self, mut resumed: Option<(u8, Verdict)>, dma: &mut impl DmaPort) {
-        while self.msi.due != 0 {
-            let vector = self.msi.due.trailing_zeros() as u8;
-            self.msi.due &= !(1 << vector);
-            if self.msi.waits[usize::from(vector)].is_some() {
+    pub(crate) fn pump_messages(&mut self, f: usize, mut resumed: Option<(u8, Verdict)>, dma: &mut impl DmaPort) {
+        while self.functions[f].msi.due != 0 {
+            let vector = self.functions[f].msi.due.trailing_zeros() as u8;
+            self.functions[f].msi.due &= !(1 << vector);
+            if self.functions[f].msi.waits[usize::from(vector)].is_some() {
                 continue;
             }
-            let Some((at, data)) = self.pci.message(vector) else {
-                if !self.pci.hold_masked(vector) {
+            let Some((at, data)) = self.functions[f].pci.message(vector) else {
+                if !self.functions[f].pci.hold_masked(vector) {
                     bump(&mut self.counters.messages_lost);
                 }
                 continue;
@@ -89,17 +90,19 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
                 }
                 _ => None,
             };
-            match self.access(verdict).write(dma, at, &data.to_le_bytes()) {
+            match self.access(f, verdict).write(dma, at, &data.to_le_bytes()) {
                 Ok(()) => {}
                 Err(DmaError::Stalled(tag)) => {
                     bump(&mut self.counters.stalls);
-                    self.msi.waits[usize::from(vector)] = Some(tag);
+                    self.functions[f].msi.waits[usize::from(vector)] = Some(tag);
                 }
                 Err(DmaError::Abort) => {
                     bump(&mut self.counters.aborts);
                     self.ras.source |= RAS::AXI_BRESP::SET.value;
-                    if self.note_abnormal() {
-                        self.msi.due |= 1 << vector::ABNORMAL;
+                    match self.note_abnormal() {
+                        true if f == PF => self.functions[f].msi.due |= 1 << vector::ABNORMAL,
+                        true => self.send_message(PF, vector::ABNORMAL, dma),
+                        false => {}
                     }
                 }
             }
@@ -118,7 +121,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
     /// Sends the abnormal message if an enabled, unmasked error is new.
     pub(crate) fn update_abnormal(&mut self, dma: &mut impl DmaPort) {
         if self.note_abnormal() {
-            self.send_message(vector::ABNORMAL, dma);
+            self.send_message(PF, vector::ABNORMAL, dma);
         }
     }
 
@@ -163,7 +166,7 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
 
     /// Sends the abnormal interrupt for an error that the engine reports in its own registers.
     pub fn engine_error(&mut self, dma: &mut impl DmaPort) {
-        self.send_message(vector::ABNORMAL, dma);
+        self.send_message(PF, vector::ABNORMAL, dma);
     }
 
     /// Errors that freeze the bus: selected by a register on version 3, the multi-bit ECC error before.

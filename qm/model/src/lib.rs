@@ -1,4 +1,4 @@
-//! The HiSilicon queue manager (QM) as hardware: one function's registers, queues, events, interrupts and configuration space.
+//! The HiSilicon queue manager (QM) as hardware: registers, queues, events, interrupts and configuration space of all its functions.
 //!
 //! [`QmModel`] is a value. It owns no memory: contexts, entries, events and interrupt messages travel through the [`DmaPort`] of the call.
 //! Every access may stall; the model then keeps what it was about to do and goes on in [`QmModel::resume`]. It knows no engine: firmware
@@ -12,6 +12,8 @@
 //! * A doorbell to a queue that is not running, or through the page of another queue, is dropped and recorded in bit 9 (SQ) or 8 (CQ).
 //! * A ring holds at most `depth − 1` entries. One completion more is a CQ overflow and halts the queue; one event more is an EQ overflow,
 //!   and the event queue then stands still until its context is loaded again. Asynchronous events wait inside until there is room.
+//! * Every function sees a mailbox window of its own. Commands execute one at a time; one that waits, for a drain or for a stalled access, does
+//!   not hold up those of other functions.
 //! * STOP_QP lets the queue finish what was submitted, takes no new doorbells, and leaves the mailbox busy until then.
 //! * Clearing memory, loading a context and stopping end a queue's life; a result of an earlier life is dropped.
 #![no_std]
@@ -22,12 +24,14 @@ mod config;
 mod counters;
 mod doorbell;
 mod event;
+mod function;
 mod interrupt;
 mod mailbox;
 mod pci;
 mod queue;
 mod ready;
 mod registers;
+mod shaper;
 mod task;
 mod vft;
 mod writeback;
@@ -39,15 +43,12 @@ pub use task::{Completion, Task};
 use hal::{DmaPort, StallTag, Verdict};
 
 use counters::HardwareCounters;
-use event::{AsyncFifo, EventFifo, EventRing};
-use interrupt::{Msi, Ras};
-use mailbox::MailboxState;
-use pci::PciSpace;
+use function::{Function, PF};
+use interrupt::Ras;
 use queue::{CompletionQueue, QueueState, SubmissionQueue};
-use ready::ReadySet;
+use ready::{LEVELS, ReadySet};
 use registers::{Latency, Storage};
 use vft::Vft;
-use writeback::WriteBack;
 
 /// A memory BAR of the function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,51 +59,51 @@ pub enum Bar {
     Bar4,
 }
 
-/// One function of a queue manager of a device with `QUEUES` queues, 1 to 1024.
-pub struct QmModel<const QUEUES: usize = 1024> {
+/// A queue manager with `QUEUES` queues, 1 to 1024, and `FUNCTIONS` functions: the physical one and up to 63 virtual ones.
+///
+/// Methods without a function number are the physical function's; those named `function_…` take one.
+pub struct QmModel<const QUEUES: usize = 1024, const FUNCTIONS: usize = 1> {
     config: QmConfig,
-    pci: PciSpace,
-    msi: Msi,
+    functions: [Function<QUEUES>; FUNCTIONS],
     ras: Ras,
     storage: Storage,
     memory_ready: Latency,
     vft: Vft,
-    mailbox: MailboxState,
-    write_back: WriteBack,
     sq: [SubmissionQueue; QUEUES],
     cq: [CompletionQueue; QUEUES],
-    eq: EventRing,
-    aeq: EventRing,
-    events: EventFifo<QUEUES>,
-    async_events: AsyncFifo<QUEUES>,
-    ready: ReadySet,
+    ready: [ReadySet; LEVELS],
+    /// Members of all ready sets.
+    ready_queues: u16,
+    virtual_now: u64,
+    /// IFC_READY_STATUS and IFC_INT_SOURCE_P.
+    peers_ready: u64,
+    peers_source: u64,
     hardware: HardwareCounters,
     counters: Counters,
 }
 
-impl<const QUEUES: usize> QmModel<QUEUES> {
-    /// Makes a function in its reset state.
+impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
+    /// Makes a device in its reset state.
     ///
     /// # Panics
-    /// If `QUEUES` is 0 or more than 1024; at compile time where the value is a constant.
+    /// If `QUEUES` is 0 or more than 1024, or `FUNCTIONS` 0 or more than 64, or the configuration offers more virtual functions than there is room
+    /// for; at compile time where the values are constants.
     pub const fn new(config: QmConfig) -> Self {
         assert!(QUEUES >= 1 && QUEUES <= qm_spec::MAX_QUEUES as usize);
+        assert!(FUNCTIONS >= 1 && FUNCTIONS <= qm_spec::MAX_VFS as usize + 1 && (config.total_vfs as usize) < FUNCTIONS);
         Self {
-            pci: PciSpace::new(),
-            msi: Msi::new(),
+            functions: [const { Function::new() }; FUNCTIONS],
             ras: Ras::new(),
             storage: Storage::new(),
             memory_ready: Latency::never(),
             vft: Vft::new(),
-            mailbox: MailboxState::new(),
-            write_back: WriteBack::new(),
             sq: [const { SubmissionQueue::new() }; QUEUES],
             cq: [const { CompletionQueue::new() }; QUEUES],
-            eq: EventRing::new(),
-            aeq: EventRing::new(),
-            events: EventFifo::new(),
-            async_events: AsyncFifo::new(),
-            ready: ReadySet::new(),
+            ready: [const { ReadySet::new() }; LEVELS],
+            ready_queues: 0,
+            virtual_now: 0,
+            peers_ready: 0,
+            peers_source: 0,
             hardware: HardwareCounters::new(),
             counters: Counters::new(),
             config,
@@ -119,53 +120,69 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         &self.counters
     }
 
-    /// Puts everything behind configuration space back to its reset state. Tasks that the engine still holds are dropped when they come back.
+    /// Puts everything behind configuration spaces back to its reset state. Tasks that the engine still holds are dropped when they come back.
     pub fn reset(&mut self) {
-        self.msi.forget();
+        self.clear_queues();
+        for f in 0..FUNCTIONS {
+            self.reset_function(f);
+            self.functions[f].mailboxes = 0;
+            self.functions[f].doorbells = 0;
+        }
         self.ras = Ras::new();
         self.storage = Storage::new();
         self.memory_ready = Latency::never();
-        self.mailbox = MailboxState::new();
-        self.write_back = WriteBack::new();
-        self.clear_queues();
         self.hardware = HardwareCounters::new();
     }
 
     /// Ends every queue and forgets who owns what, as clearing the internal memory does.
     fn clear_queues(&mut self) {
+        for f in 0..FUNCTIONS {
+            self.end_share(f);
+            let function = &mut self.functions[f];
+            function.forget_events();
+            (function.first, function.count, function.virtual_time) = (0, 0, 0);
+        }
+        self.virtual_now = 0;
         self.vft = Vft::new();
-        self.eq = EventRing::new();
-        self.aeq = EventRing::new();
-        self.events = EventFifo::new();
-        self.async_events = AsyncFifo::new();
-        self.ready = ReadySet::new();
-        for sq in &mut self.sq {
-            sq.end_life();
-        }
-        for cq in &mut self.cq {
-            *cq = CompletionQueue::new();
-        }
     }
 
-    /// Number of queues that the VFT gives this function; 0 while it is not valid.
+    /// Number of queues that the VFT gives the physical function; 0 while its share is not valid.
     pub fn queue_count(&self) -> u16 {
-        self.vft.share()
+        self.share_of(PF)
+    }
+
+    /// Number of queues that the VFT gives a function.
+    pub fn function_queue_count(&self, function: u8) -> u16 {
+        self.functions.get(usize::from(function)).map_or(0, |function| function.count)
+    }
+
+    /// Function whose own access waits for a stall.
+    fn stalled_function(&self, tag: StallTag) -> Option<usize> {
+        let f = tag.stream.0.checked_sub(self.config.stream.0)? as usize;
+        (f < FUNCTIONS).then_some(f)
+    }
+
+    /// Device queue whose own access waits for a stall.
+    fn stalled_queue(&self, f: usize, tag: StallTag) -> Option<usize> {
+        self.functions[f].queues().find(|at| self.sq[*at].waits_for(tag))
     }
 
     /// Goes on with the access that waited for `tag`; false if none did.
     pub fn resume(&mut self, tag: StallTag, verdict: Verdict, dma: &mut impl DmaPort) -> bool {
-        if self.mailbox.waits_for(tag) {
-            self.resume_mailbox(verdict, dma);
-        } else if self.write_back.waits_for(tag) {
-            self.resume_write_back(verdict, dma);
-        } else if self.eq.waits_for(tag) {
-            self.resume_event(verdict, dma);
-        } else if self.aeq.waits_for(tag) {
-            self.resume_async_event(verdict, dma);
-        } else if self.msi.waits_for(tag) {
-            self.resume_message(tag, verdict, dma);
-        } else if let Some(qn) = self.sq.iter().position(|sq| sq.waits_for(tag)) {
-            self.resume_queue(qn as u16, verdict, dma);
+        let Some(f) = self.stalled_function(tag) else { return false };
+        let function = &self.functions[f];
+        if function.mailbox.waits_for(tag) {
+            self.resume_mailbox(f, verdict, dma);
+        } else if function.write_back.waits_for(tag) {
+            self.resume_write_back(f, verdict, dma);
+        } else if function.eq.waits_for(tag) {
+            self.resume_event(f, verdict, dma);
+        } else if function.aeq.waits_for(tag) {
+            self.resume_async_event(f, verdict, dma);
+        } else if function.msi.waits_for(tag) {
+            self.resume_message(f, tag, verdict, dma);
+        } else if let Some(at) = self.stalled_queue(f, tag) {
+            self.resume_queue(at, verdict, dma);
         } else {
             return false;
         }
@@ -174,23 +191,26 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
 
     /// True if one of the model's own accesses waits for this stall.
     pub fn waits_for(&self, tag: StallTag) -> bool {
-        self.mailbox.waits_for(tag)
-            || self.write_back.waits_for(tag)
-            || self.eq.waits_for(tag)
-            || self.aeq.waits_for(tag)
-            || self.msi.waits_for(tag)
-            || self.sq.iter().any(|sq| sq.waits_for(tag))
+        self.stalled_function(tag).is_some_and(|f| {
+            let function = &self.functions[f];
+            function.mailbox.waits_for(tag)
+                || function.write_back.waits_for(tag)
+                || function.eq.waits_for(tag)
+                || function.aeq.waits_for(tag)
+                || function.msi.waits_for(tag)
+                || self.stalled_queue(f, tag).is_some()
+        })
     }
 
-    /// True if configuration space lets the function emit transactions.
+    /// True if configuration space lets the physical function emit transactions.
     pub fn bus_master(&self) -> bool {
-        self.pci.bus_master()
+        self.functions[PF].pci.bus_master()
     }
 
-    /// True if the function starts new transactions: bus master on, AXI master open, no error that freezes the bus, memory initialised.
+    /// True if the device starts new transactions: AXI master open, no error that freezes the bus, memory initialised.
     #[inline(never)]
     fn issues(&self) -> bool {
-        self.pci.bus_master() && self.storage.am_open() && !self.frozen() && self.memory_ready.is_done()
+        self.storage.am_open() && !self.frozen() && self.memory_ready.is_done()
     }
 
     /// True while an error stands that freezes the AXI master.
@@ -203,7 +223,13 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         self.sq.iter().all(SubmissionQueue::is_quiet)
     }
 
-    /// State and positions of a queue, for debuggers and tests; `None` past the device's queues.
+    /// [`is_idle`](Self::is_idle) for the queues of one function.
+    fn function_is_idle(&self, f: usize) -> bool {
+        self.sq[self.functions[f].queues()].iter().all(SubmissionQueue::is_quiet)
+    }
+
+    /// State and positions of a device queue, for debuggers and tests; `None` past the device's queues. The physical function's own numbers
+    /// are the device's while its share begins at 0.
     pub fn queue_view(&self, qn: u16) -> Option<QueueView> {
         let sq = self.sq.get(usize::from(qn))?;
         let cq = self.cq.get(usize::from(qn))?;

@@ -41,6 +41,10 @@ pub struct SubmissionQueue {
     state: QueueState,
     fields: Option<(SqcFields, RingCursors)>,
     generation: u32,
+    /// Function whose queue this is, from the load on.
+    pub owner: u8,
+    /// Priority of this life: which ready set the queue waits in.
+    pub level: u8,
     /// Tasks of this queue that the engine holds, of this life or an earlier one.
     pub outstanding: u8,
     pub stage: Stage,
@@ -56,6 +60,8 @@ impl SubmissionQueue {
             state: QueueState::Absent,
             fields: None,
             generation: 0,
+            owner: 0,
+            level: 0,
             outstanding: 0,
             stage: Stage::Idle,
             sqe: [0; SQE_WORDS],
@@ -90,7 +96,7 @@ impl SubmissionQueue {
     }
 
     /// Begins a life with this context; false, and nothing changed, if the context contradicts itself.
-    pub fn load(&mut self, fields: SqcFields, queues: u16) -> bool {
+    pub fn load(&mut self, fields: SqcFields, queues: u16, owner: u8) -> bool {
         let sane = (4..=7).contains(&fields.log2_sqe_bytes) && fields.cqn < queues;
         let Some(ring) = RingCursors::at(fields.depth_entries, fields.head, fields.tail, fields.head_wrap, fields.tail_wrap) else {
             return false;
@@ -101,6 +107,8 @@ impl SubmissionQueue {
         self.end_life();
         self.state = if fields.order & ORDER_CLOSE != 0 { QueueState::Stopped } else { QueueState::Running };
         self.fields = Some((fields, ring));
+        self.owner = owner;
+        self.level = fields.priority & 0xf;
         true
     }
 

@@ -10,8 +10,12 @@ use crate::queue::{QueueState, SQE_WORDS, Stage};
 /// One submission entry handed to the engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
-    /// Queue.
+    /// Function: 0 is the physical one.
+    pub function: u8,
+    /// Queue, in the function's own numbers.
     pub qn: u16,
+    /// Queue, in the device's numbers.
+    pub device_queue: u16,
     /// Slot of the entry in its ring.
     pub sq_index: u16,
     /// Algorithm type of the queue: for ZIP 0 compress, 1 decompress.
@@ -39,16 +43,16 @@ pub enum Completion {
     Dropped,
 }
 
-impl<const QUEUES: usize> QmModel<QUEUES> {
-    /// True if a queue could be looked at, whether or not the function may.
+impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
+    /// True if a queue could be looked at, whether or not its function may.
     #[inline(always)]
     pub const fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.ready_queues != 0
     }
 
     /// True if [`next_task`](Self::next_task) has a queue to look at.
     pub fn has_task(&self) -> bool {
-        !self.ready.is_empty() && self.issues()
+        self.issues() && self.next_function().is_some()
     }
 
     /// Takes the next runnable entry, queues in turn, at most one in flight per queue. Each call ends in [`complete`](Self::complete).
@@ -56,10 +60,10 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         if !self.issues() {
             return None;
         }
-        while let Some(qn) = self.ready.take() {
-            if self.sq[usize::from(qn)].is_runnable()
-                && self.fetch(qn, None, dma)
-                && let Some(task) = self.hand_out(qn)
+        while let Some(at) = self.take_ready() {
+            if self.sq[at].is_runnable()
+                && self.fetch(at, None, dma)
+                && let Some(task) = self.hand_out(at)
             {
                 return Some(task);
             }
@@ -68,15 +72,16 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
     }
 
     /// Reads the oldest entry of a queue into its buffer; false if that stalled or failed.
-    fn fetch(&mut self, qn: u16, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> bool {
-        let sq = &mut self.sq[usize::from(qn)];
+    fn fetch(&mut self, at: usize, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> bool {
+        let sq = &mut self.sq[at];
         if sq.stage == Stage::Fetched {
             return true;
         }
-        let Some((at, len)) = sq.head_entry() else { return false };
+        let Some((from, len)) = sq.head_entry() else { return false };
+        let (f, qn) = self.local_queue(at);
         let mut bytes = [0; SQE_WORDS * 4];
-        let result = self.access(verdict).read(dma, at, &mut bytes[..len]);
-        let sq = &mut self.sq[usize::from(qn)];
+        let result = self.access(f, verdict).read(dma, from, &mut bytes[..len]);
+        let sq = &mut self.sq[at];
         match result {
             Ok(()) => {
                 for (word, chunk) in sq.sqe.iter_mut().zip(bytes.as_chunks::<4>().0) {
@@ -92,15 +97,16 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
             }
             Err(DmaError::Abort) => {
                 self.read_refused(dma);
-                self.halt_queue(qn, AeqeType::CQE_ERROR, dma);
+                self.halt_queue(f, qn, AeqeType::CQE_ERROR, dma);
                 false
             }
         }
     }
 
-    fn hand_out(&mut self, qn: u16) -> Option<Task> {
-        let stream = self.config.stream;
-        let sq = &mut self.sq[usize::from(qn)];
+    fn hand_out(&mut self, at: usize) -> Option<Task> {
+        let (f, qn) = self.local_queue(at);
+        let stream = self.stream_of(f);
+        let sq = &mut self.sq[at];
         let sq_index = sq.ring()?.head();
         let fields = *sq.fields()?;
         sq.stage = Stage::Idle;
@@ -108,8 +114,10 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         bump(&mut sq.fetched_count);
         bump(&mut self.hardware.sent);
         let pasid = SubstreamId(fields.pasid.into());
-        Some(Task {
+        let task = Task {
+            function: f as u8,
             qn,
+            device_queue: at as u16,
             sq_index,
             alg_type: fields.alg_type,
             stream,
@@ -117,7 +125,21 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
             pasid,
             generation: sq.generation(),
             sqe: sq.sqe,
-        })
+        };
+        self.charge(f, task.alg_type, 1);
+        Some(task)
+    }
+
+    /// Charges a task for the engine work that it took beyond the one unit that every task costs: the currency of the shaper.
+    pub fn charge_work(&mut self, task: &Task, units: u64) {
+        self.charge(usize::from(task.function) % FUNCTIONS, task.alg_type, units);
+    }
+
+    /// True while the queue's life in which a task was taken goes on. The result of any other task will be dropped: the engine may stop early.
+    pub fn is_current(&self, task: &Task) -> bool {
+        self.sq
+            .get(usize::from(task.device_queue))
+            .is_some_and(|sq| sq.generation() == task.generation && matches!(sq.state(), QueueState::Running | QueueState::Stopping))
     }
 
     /// Takes back a finished task: writes the entry, then its completion, then event and interrupt if armed.
@@ -126,121 +148,127 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
     /// [`DmaError::Abort`] if the bus refused the entry or the completion; the queue is then halted and the error reported.
     /// A stall is not an error: see [`Completion::Parked`].
     pub fn complete(&mut self, task: &Task, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
-        let Some(sq) = self.sq.get_mut(usize::from(task.qn)) else { return Ok(Completion::Dropped) };
+        let at = usize::from(task.device_queue);
+        // A bus that an error has frozen carries nothing more: the entry stays where it is, as if it had not been run.
+        let alive = self.is_current(task) && !self.frozen();
+        let Some(sq) = self.sq.get_mut(at) else { return Ok(Completion::Dropped) };
         sq.outstanding = sq.outstanding.saturating_sub(1);
         bump(&mut self.hardware.finished);
-        let alive = sq.generation() == task.generation && matches!(sq.state(), QueueState::Running | QueueState::Stopping);
         if !alive {
             bump(&mut self.counters.results_dropped);
             let runnable = sq.is_runnable();
-            self.ready.set(task.qn, runnable);
+            self.set_ready(at, runnable);
             self.poll_stop();
             return Ok(Completion::Dropped);
         }
         sq.sqe = task.sqe;
-        self.write_entry(task.qn, None, dma)
+        self.write_entry(at, None, dma)
     }
 
-    fn write_entry(&mut self, qn: u16, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
-        let sq = &self.sq[usize::from(qn)];
-        let Some((at, len)) = sq.head_entry() else { return Ok(Completion::Dropped) };
+    fn write_entry(&mut self, at: usize, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
+        let sq = &self.sq[at];
+        let (f, qn) = self.local_queue(at);
+        let Some((to, len)) = sq.head_entry() else { return Ok(Completion::Dropped) };
         let mut bytes = [0; SQE_WORDS * 4];
         for (chunk, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&sq.sqe) {
             *chunk = word.to_le_bytes();
         }
-        match self.access(verdict).write(dma, at, &bytes[..len]) {
+        match self.access(f, verdict).write(dma, to, &bytes[..len]) {
             Ok(()) => {
                 bump(&mut self.hardware.written_back);
-                self.write_completion(qn, None, dma)
+                self.write_completion(at, None, dma)
             }
             Err(DmaError::Stalled(tag)) => {
                 bump(&mut self.counters.stalls);
-                self.sq[usize::from(qn)].stage = Stage::WriteBack(tag);
+                self.sq[at].stage = Stage::WriteBack(tag);
                 Ok(Completion::Parked)
             }
-            Err(DmaError::Abort) => self.completion_refused(qn, dma),
+            Err(DmaError::Abort) => self.completion_refused(f, qn, dma),
         }
     }
 
-    fn write_completion(&mut self, qn: u16, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
-        let sq = &self.sq[usize::from(qn)];
+    fn write_completion(&mut self, at: usize, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
+        let sq = &self.sq[at];
+        let (f, qn) = self.local_queue(at);
         let (Some(ring), Some(fields)) = (sq.ring(), sq.fields()) else { return Ok(Completion::Dropped) };
         let (sq_head, cqn) = (ring.head(), fields.cqn);
-        let cq = self.cq.get(usize::from(cqn)).filter(|_| cqn < self.queue_count());
-        let Some((cq, (at, phase))) = cq.and_then(|cq| cq.tail_slot().map(|slot| (cq, slot))) else {
+        let cq_at = self.device_queue(f, cqn);
+        let cq = Some(&self.cq[cq_at]).filter(|_| cqn < self.share_of(f));
+        let Some((cq, (to, phase))) = cq.and_then(|cq| cq.tail_slot().map(|slot| (cq, slot))) else {
             self.raise(RAS::CQ_VF_INVALID::SET.value, dma);
             bump(&mut self.hardware.cqe_errors);
-            self.halt_queue(qn, AeqeType::CQE_ERROR, dma);
+            self.halt_queue(f, qn, AeqeType::CQE_ERROR, dma);
             return Ok(Completion::Dropped);
         };
         if cq.ring().is_some_and(|ring| ring.is_full()) {
-            self.halt_queue(qn, AeqeType::CQ_OVERFLOW, dma);
+            self.halt_queue(f, qn, AeqeType::CQ_OVERFLOW, dma);
             return Ok(Completion::Dropped);
         }
         let mut bytes = [0; CQE_BYTES];
         for (chunk, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(Cqe { sq_head, sq_num: qn, phase }.encode()) {
             *chunk = word.to_le_bytes();
         }
-        match self.access(verdict).write(dma, at, &bytes) {
+        match self.access(f, verdict).write(dma, to, &bytes) {
             Ok(()) => {
-                self.finish(qn, cqn, dma);
+                self.finish(at, f, cqn, dma);
                 Ok(Completion::Delivered)
             }
             Err(DmaError::Stalled(tag)) => {
                 bump(&mut self.counters.stalls);
-                self.sq[usize::from(qn)].stage = Stage::Complete(tag);
+                self.sq[at].stage = Stage::Complete(tag);
                 Ok(Completion::Parked)
             }
             Err(DmaError::Abort) => {
                 bump(&mut self.hardware.cqe_errors);
-                self.completion_refused(qn, dma)
+                self.completion_refused(f, qn, dma)
             }
         }
     }
 
-    fn completion_refused(&mut self, qn: u16, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
+    fn completion_refused(&mut self, f: usize, qn: u16, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {
         self.write_refused(dma);
-        self.halt_queue(qn, AeqeType::CQE_ERROR, dma);
+        self.halt_queue(f, qn, AeqeType::CQE_ERROR, dma);
         Err(DmaError::Abort)
     }
 
     /// The completion is in memory: advances the rings, raises the event, looks at what waits for the queue.
-    fn finish(&mut self, qn: u16, cqn: u16, dma: &mut impl DmaPort) {
-        let sq = &mut self.sq[usize::from(qn)];
+    fn finish(&mut self, at: usize, f: usize, cqn: u16, dma: &mut impl DmaPort) {
+        let cq_at = self.device_queue(f, cqn);
+        let sq = &mut self.sq[at];
         sq.stage = Stage::Idle;
         if let Some(ring) = sq.ring_mut() {
             ring.pop();
         }
         let runnable = sq.is_runnable();
-        self.ready.set(qn, runnable);
+        self.set_ready(at, runnable);
         bump(&mut self.hardware.cqes);
-        let cq = &mut self.cq[usize::from(cqn)];
+        let cq = &mut self.cq[cq_at];
         bump(&mut cq.written_count);
         if let Some(ring) = cq.ring_mut() {
             ring.push();
         }
         if cq.armed {
             cq.armed = false;
-            self.raise_event(cqn, dma);
+            self.raise_event(f, cqn, dma);
         }
         self.poll_stop();
     }
 
     /// Goes on with a queue whose own access had stalled.
-    pub(crate) fn resume_queue(&mut self, qn: u16, verdict: Verdict, dma: &mut impl DmaPort) {
-        let sq = &mut self.sq[usize::from(qn)];
+    pub(crate) fn resume_queue(&mut self, at: usize, verdict: Verdict, dma: &mut impl DmaPort) {
+        let sq = &mut self.sq[at];
         let stage = core::mem::replace(&mut sq.stage, Stage::Idle);
         // An abort is reported by what these calls do to the queue; there is no caller to tell.
         match stage {
             Stage::Fetch(_) => {
-                let fetched = self.fetch(qn, Some(verdict), dma);
-                self.ready.set(qn, fetched);
+                let fetched = self.fetch(at, Some(verdict), dma);
+                self.set_ready(at, fetched);
             }
             Stage::WriteBack(_) => {
-                let _ = self.write_entry(qn, Some(verdict), dma);
+                let _ = self.write_entry(at, Some(verdict), dma);
             }
             Stage::Complete(_) => {
-                let _ = self.write_completion(qn, Some(verdict), dma);
+                let _ = self.write_completion(at, Some(verdict), dma);
             }
             Stage::Idle | Stage::Fetched => sq.stage = stage,
         }

@@ -3,61 +3,73 @@
 use qm_spec::{CQC_VFT, SqcVft, VftType, regs::pf};
 
 use crate::QmModel;
+use crate::counters::bump;
 use crate::registers::Latency;
 
-const FUNCTIONS: usize = qm_spec::MAX_VFS as usize + 1;
+const ENTRIES: usize = qm_spec::MAX_VFS as usize + 1;
 
 /// The tables, and the register operation on them.
 pub struct Vft {
-    sqc: [u64; FUNCTIONS],
-    cqc: [u64; FUNCTIONS],
-    shaper: [[u64; FUNCTIONS]; 2],
-    /// Queues of the physical function, as its entries say: every doorbell looks at it.
-    share: u16,
+    sqc: [u64; ENTRIES],
+    cqc: [u64; ENTRIES],
+    shaper: [[u64; ENTRIES]; 2],
     pub ready: Latency,
 }
 
 impl Vft {
     pub const fn new() -> Self {
-        Self { sqc: [0; FUNCTIONS], cqc: [0; FUNCTIONS], shaper: [[0; FUNCTIONS]; 2], share: 0, ready: Latency::done() }
+        Self { sqc: [0; ENTRIES], cqc: [0; ENTRIES], shaper: [[0; ENTRIES]; 2], ready: Latency::done() }
     }
 
-    /// This function's SQC entry.
-    pub const fn own_entry(&self) -> u64 {
-        self.sqc[0]
+    /// A function's SQC entry.
+    pub const fn entry(&self, f: usize) -> u64 {
+        self.sqc[f % ENTRIES]
     }
 
-    /// Queues of the physical function.
-    #[inline(always)]
-    pub const fn share(&self) -> u16 {
-        self.share
+    /// An entry of any table; algorithm types past the second share its shaper.
+    pub fn get(&self, table: VftType, f: usize, alg_type: u8) -> u64 {
+        match table {
+            VftType::SQC => self.sqc[f % ENTRIES],
+            VftType::CQC => self.cqc[f % ENTRIES],
+            _ => self.shaper[usize::from(alg_type).min(1)][f % ENTRIES],
+        }
     }
 
-    /// Decodes the share anew: none unless both entries are valid and the share lies inside a device of `total` queues.
-    fn divide(&mut self, total: u16) {
-        self.share = match SqcVft::decode(self.sqc[0]) {
+    /// Share of a function: none unless both entries are valid and the share lies inside a device of `total` queues.
+    fn share(&self, f: usize, total: u16) -> (u16, u16) {
+        match SqcVft::decode(self.sqc[f]) {
             Some(vft)
-                if self.cqc[0] & CQC_VFT::VALID::SET.value != 0 && u32::from(vft.first) + u32::from(vft.count) <= u32::from(total) =>
+                if self.cqc[f] & CQC_VFT::VALID::SET.value != 0 && u32::from(vft.first) + u32::from(vft.count) <= u32::from(total) =>
             {
-                vft.count
+                (vft.first, vft.count)
             }
-            _ => 0,
-        };
+            _ => (0, 0),
+        }
+    }
+
+    /// True if an SQC entry would give queues away that another function's valid entry names.
+    fn overlaps(&self, f: usize, entry: u64) -> bool {
+        let Some(new) = SqcVft::decode(entry) else { return false };
+        self.sqc.iter().enumerate().filter(|(other, _)| *other != f).filter_map(|(_, entry)| SqcVft::decode(*entry)).any(|old| {
+            u32::from(new.first) < u32::from(old.first) + u32::from(old.count)
+                && u32::from(old.first) < u32::from(new.first) + u32::from(new.count)
+        })
     }
 
     fn cell(&mut self, table: VftType, address: u32) -> Option<&mut u64> {
-        let function = address as usize % FUNCTIONS;
+        let f = address as usize % ENTRIES;
         match (table, address >> 6) {
-            (VftType::SQC, 0) => Some(&mut self.sqc[function]),
-            (VftType::CQC, 0) => Some(&mut self.cqc[function]),
-            (VftType::SHAPER, alg @ 0..=1) => Some(&mut self.shaper[alg as usize][function]),
+            (VftType::SQC, 0) => Some(&mut self.sqc[f]),
+            (VftType::CQC, 0) => Some(&mut self.cqc[f]),
+            (VftType::SHAPER, alg @ 0..=1) => Some(&mut self.shaper[alg as usize][f]),
             _ => None,
         }
     }
 }
 
-impl<const QUEUES: usize> QmModel<QUEUES> {
-    /// Executes the operation that the VFT registers describe. Without an initialised memory it never becomes ready.
+impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
+    /// Executes the operation that the VFT registers describe. Without an initialised memory it never becomes ready. An entry that takes queues
+    /// of another function is not taken.
     pub(crate) fn execute_vft(&mut self) {
         if !self.memory_ready.is_done() {
             self.vft.ready = Latency::never();
@@ -67,30 +79,32 @@ impl<const QUEUES: usize> QmModel<QUEUES> {
         let address = self.storage.get(pf::VFT_CFG);
         let reads = self.storage.get(pf::VFT_CFG_OP_WR) & 1 == 1;
         let data = u64::from(self.storage.get(pf::VFT_CFG_DATA_L)) | u64::from(self.storage.get(pf::VFT_CFG_DATA_H)) << 32;
-        if let Some(cell) = self.vft.cell(table, address) {
+        let f = address as usize % ENTRIES;
+        if !reads && table == VftType::SQC && address >> 6 == 0 && self.vft.overlaps(f, data) {
+            bump(&mut self.counters.shares_refused);
+        } else if let Some(cell) = self.vft.cell(table, address) {
             if reads {
                 let entry = *cell;
                 self.storage.set(pf::VFT_CFG_DATA_L, entry as u32);
                 self.storage.set(pf::VFT_CFG_DATA_H, (entry >> 32) as u32);
             } else {
                 *cell = data;
-                self.vft.divide(QUEUES as u16);
-                self.end_queues_from(self.queue_count());
+                if f < FUNCTIONS {
+                    self.take_share(f);
+                }
             }
         }
         self.vft.ready = Latency::after(self.config.latency_reads);
     }
 
-    /// Ends the queues that are not this function's any more.
-    fn end_queues_from(&mut self, first: u16) {
-        for qn in first..QUEUES as u16 {
-            if self.sq[usize::from(qn)].fields().is_some() || self.cq[usize::from(qn)].fields().is_some() {
-                self.sq[usize::from(qn)].end_life();
-                let waits = self.cq[usize::from(qn)].event_waits;
-                self.cq[usize::from(qn)] = crate::queue::CompletionQueue::new();
-                self.cq[usize::from(qn)].event_waits = waits;
-                self.ready.set(qn, false);
-            }
+    /// Brings a function's share up to date. Queues of a share that changed end.
+    fn take_share(&mut self, f: usize) {
+        let (first, count) = self.vft.share(f, QUEUES as u16);
+        if (first, count) != (self.functions[f].first, self.functions[f].count) {
+            self.end_share(f);
+            self.functions[f].first = first;
+            self.functions[f].count = count;
+            self.functions[f].cursors = [first; crate::ready::LEVELS];
         }
     }
 }

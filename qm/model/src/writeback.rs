@@ -24,47 +24,48 @@ impl WriteBack {
     }
 }
 
-impl<const QUEUES: usize> QmModel<QUEUES> {
-    pub(crate) fn start_write_back(&mut self, dma: &mut impl DmaPort) {
-        if self.write_back.next.is_none() {
-            self.write_back = WriteBack { next: Some(0), ..WriteBack::new() };
-            self.write_contexts(None, dma);
+impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
+    pub(crate) fn start_write_back(&mut self, f: usize, dma: &mut impl DmaPort) {
+        if self.functions[f].write_back.next.is_none() {
+            self.functions[f].write_back = WriteBack { next: Some(0), ..WriteBack::new() };
+            self.write_contexts(f, None, dma);
         }
     }
 
-    pub(crate) fn resume_write_back(&mut self, verdict: Verdict, dma: &mut impl DmaPort) {
-        self.write_back.waits = None;
-        self.write_contexts(Some(verdict), dma);
+    pub(crate) fn resume_write_back(&mut self, f: usize, verdict: Verdict, dma: &mut impl DmaPort) {
+        self.functions[f].write_back.waits = None;
+        self.write_contexts(f, Some(verdict), dma);
     }
 
-    fn write_contexts(&mut self, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
-        let (sqc_table, cqc_table) = self.mailbox.tables();
-        while let Some(next) = self.write_back.next {
+    fn write_contexts(&mut self, f: usize, mut verdict: Option<Verdict>, dma: &mut impl DmaPort) {
+        let (sqc_table, cqc_table) = self.functions[f].mailbox.tables();
+        while let Some(next) = self.functions[f].write_back.next {
             let qn = (next / 2) as usize;
-            if qn >= usize::from(self.queue_count()) {
-                self.write_back.next = None;
-                self.write_back.done = Latency::after(self.config.latency_reads);
+            if qn >= usize::from(self.share_of(f)) {
+                self.functions[f].write_back.next = None;
+                self.functions[f].write_back.done = Latency::after(self.config.latency_reads);
                 return;
             }
             let version = self.config.version;
+            let at = self.device_queue(f, qn as u16);
             let (table, words) = if next % 2 == 0 {
-                (sqc_table.filter(|_| self.sq[qn].fields().is_some()), self.sq[qn].context(version))
+                (sqc_table.filter(|_| self.sq[at].fields().is_some()), self.sq[at].context(version))
             } else {
-                (cqc_table.filter(|_| self.cq[qn].fields().is_some()), self.cq[qn].context(version))
+                (cqc_table.filter(|_| self.cq[at].fields().is_some()), self.cq[at].context(version))
             };
             if let Some(table) = table {
                 let at = table.wrapping_add((qn * CONTEXT_BYTES) as u64);
-                match self.access(verdict.take()).write(dma, at, &context_to_bytes(&words)) {
+                match self.access(f, verdict.take()).write(dma, at, &context_to_bytes(&words)) {
                     Ok(()) => {}
                     Err(DmaError::Stalled(tag)) => {
                         bump(&mut self.counters.stalls);
-                        self.write_back.waits = Some(tag);
+                        self.functions[f].write_back.waits = Some(tag);
                         return;
                     }
                     Err(DmaError::Abort) => self.write_refused(dma),
                 }
             }
-            self.write_back.next = Some(next + 1);
+            self.functions[f].write_back.next = Some(next + 1);
         }
     }
 }

@@ -17,9 +17,11 @@ mod entry;
 pub mod ioctl;
 mod mailbox;
 pub mod pci;
+mod peer;
 mod ras;
 pub mod regs;
 mod ring;
+mod shaper;
 mod version;
 mod vft;
 
@@ -32,10 +34,12 @@ pub use doorbell::{Arm, DB_V1, DB_V2, Doorbell, DoorbellCommand, Layout as Doorb
 pub use dus::DusLayout;
 pub use entry::{AEQE, AEQE_BYTES, Aeqe, AeqeType, CQE_BYTES, CQE_W2, CQE_W3, Cqe, EQE, EQE_BYTES, Eqe};
 pub use mailbox::{ALL_VFS, MB_W0, Mailbox, MailboxCommand, MailboxOp, MailboxStatus};
+pub use peer::{PEER_MESSAGE, PeerCommand, PeerMessage};
 pub use ras::{ABNORMAL_INF00, ABNORMAL_INF01, RAS, RAS_ALL, RAS_AXI, RasMasks};
 pub use ring::{BadIndex, PhaseRing, RingCursors};
+pub use shaper::ShaperFields;
 pub use version::QmVersion;
-pub use vft::{CQC_VFT, SHAPER, SQC_VFT, SqcVft, VftType};
+pub use vft::{CQC_VFT, SHAPER, SQC_VFT, SqcVft, VfShares, VftType};
 
 /// Largest queue number a doorbell can name, plus 1: 10 bits on version 2 and later (B.4).
 pub const MAX_QUEUES: u16 = 1024;

@@ -19,6 +19,43 @@ register_bitfields! { u32,
         /// [20] CAP_LIST: there is a capability list.
         CAP_LIST OFFSET(20) NUMBITS(1) [],
     ],
+    /// Device capabilities of PCI Express, capability + 0x04.
+    pub DEVICE_CAPABILITIES [
+        /// [5] EXTENDED_TAG.
+        EXTENDED_TAG OFFSET(5) NUMBITS(1) [],
+        /// [15] ROLE_BASED error reporting.
+        ROLE_BASED OFFSET(15) NUMBITS(1) [],
+        /// [28] FLR: function-level reset.
+        FLR OFFSET(28) NUMBITS(1) [],
+    ],
+    /// Device control of PCI Express, capability + 0x08.
+    pub DEVICE_CONTROL [
+        /// [15] INITIATE_FLR: write 1 to reset the function; reads 0.
+        INITIATE_FLR OFFSET(15) NUMBITS(1) [],
+    ],
+    /// SR-IOV control (15:0) and status (31:16), capability + 0x08.
+    pub SRIOV_CONTROL [
+        /// [0] VF_ENABLE.
+        VF_ENABLE OFFSET(0) NUMBITS(1) [],
+        /// [3] VF_MSE: memory space of the VFs.
+        VF_MSE OFFSET(3) NUMBITS(1) [],
+        /// [4] ARI: hierarchy of alternative routing ids.
+        ARI OFFSET(4) NUMBITS(1) [],
+    ],
+    /// InitialVFs and TotalVFs, capability + 0x0c.
+    pub SRIOV_VFS [
+        /// [15:0] INITIAL.
+        INITIAL OFFSET(0) NUMBITS(16) [],
+        /// [31:16] TOTAL.
+        TOTAL OFFSET(16) NUMBITS(16) [],
+    ],
+    /// First VF offset and VF stride, capability + 0x14.
+    pub SRIOV_ROUTE [
+        /// [15:0] OFFSET.
+        OFFSET OFFSET(0) NUMBITS(16) [],
+        /// [31:16] STRIDE.
+        STRIDE OFFSET(16) NUMBITS(16) [],
+    ],
     /// First dword of the MSI capability.
     pub MSI_CONTROL [
         /// [7:0] ID: 5.
@@ -82,6 +119,31 @@ pub const CAP_ID_PCIE: u8 = 0x10;
 /// Extended capability id of PASID.
 pub const EXT_CAP_ID_PASID: u16 = 0x1b;
 
+/// Extended capability id of SR-IOV.
+pub const EXT_CAP_ID_SRIOV: u16 = 0x10;
+
+/// Offsets inside the SR-IOV capability.
+pub mod sriov {
+    /// Control and status.
+    pub const CONTROL: u16 = 0x08;
+    /// InitialVFs and TotalVFs.
+    pub const VFS: u16 = 0x0c;
+    /// NumVFs.
+    pub const NUM_VFS: u16 = 0x10;
+    /// First VF offset and stride.
+    pub const ROUTE: u16 = 0x14;
+    /// VF device id in 31:16.
+    pub const DEVICE: u16 = 0x18;
+    /// Supported page sizes.
+    pub const SUPPORTED_PAGES: u16 = 0x1c;
+    /// System page size.
+    pub const SYSTEM_PAGE: u16 = 0x20;
+    /// VF BAR2, low half.
+    pub const BAR2: u16 = 0x2c;
+    /// VF BAR4, low half.
+    pub const BAR4: u16 = 0x34;
+}
+
 /// Bytes of one function's configuration space.
 pub const CONFIG_BYTES: u16 = 0x1000;
 
@@ -103,6 +165,14 @@ mod tests {
             MSI_CONTROL::PER_VECTOR_MASK,
         ];
         assert_eq!(msi.map(|f| f.mask << f.shift), [0xff, 0xff00, 0x1_0000, 0xe_0000, 0x70_0000, 0x80_0000, 0x100_0000]);
+        assert_eq!(
+            [DEVICE_CAPABILITIES::EXTENDED_TAG, DEVICE_CAPABILITIES::ROLE_BASED, DEVICE_CAPABILITIES::FLR].map(|f| f.mask << f.shift),
+            [0x20, 0x8000, 0x1000_0000]
+        );
+        assert_eq!(DEVICE_CONTROL::INITIATE_FLR.mask << DEVICE_CONTROL::INITIATE_FLR.shift, 0x8000);
+        assert_eq!([SRIOV_CONTROL::VF_ENABLE, SRIOV_CONTROL::VF_MSE, SRIOV_CONTROL::ARI].map(|f| f.mask << f.shift), [1, 8, 0x10]);
+        assert_eq!([SRIOV_VFS::INITIAL, SRIOV_VFS::TOTAL].map(|f| f.mask << f.shift), [0xffff, 0xffff_0000]);
+        assert_eq!([SRIOV_ROUTE::OFFSET, SRIOV_ROUTE::STRIDE].map(|f| f.mask << f.shift), [0xffff, 0xffff_0000]);
         assert_eq!([PASID::EXEC, PASID::PRIV, PASID::WIDTH, PASID::ENABLE].map(|f| f.mask << f.shift), [2, 4, 0x1f00, 0x1_0000]);
     }
 }

@@ -67,6 +67,56 @@ impl SqcVft {
     }
 }
 
+/// The queues that a device has left for its virtual functions, split as C.7 says: from the highest function down, bases growing.
+#[derive(Clone, Debug)]
+pub struct VfShares {
+    next: u16,
+    end: u16,
+    share: u16,
+    remainder: u16,
+    most: u16,
+    vfs: u16,
+    left: u16,
+}
+
+impl VfShares {
+    /// Splits what lies behind the physical function's `pf_queues` of `device_queues` among `vfs`; no function gets more than `most`. `None` if
+    /// there are no functions, or fewer queues than functions.
+    pub const fn new(device_queues: u16, pf_queues: u16, vfs: u16, most: u16) -> Option<Self> {
+        if vfs == 0 || pf_queues > device_queues || device_queues - pf_queues < vfs || most == 0 {
+            return None;
+        }
+        let total = device_queues - pf_queues;
+        Some(Self { next: pf_queues, end: device_queues, share: total / vfs, remainder: total % vfs, most, vfs, left: vfs })
+    }
+}
+
+impl Iterator for VfShares {
+    /// Function number and its share.
+    type Item = (u16, SqcVft);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let vf = self.left;
+        if vf == 0 {
+            return None;
+        }
+        let all_fits = u32::from(self.share) + u32::from(self.remainder) <= u32::from(self.most);
+        let extra = if vf == self.vfs && all_fits {
+            core::mem::take(&mut self.remainder)
+        } else if self.remainder != 0 && self.share < self.most {
+            self.remainder -= 1;
+            1
+        } else {
+            0
+        };
+        let count = (self.share + extra).min(self.most).min(self.end - self.next);
+        let first = self.next;
+        self.next += count;
+        self.left -= 1;
+        Some((vf, SqcVft { first, count }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +136,20 @@ mod tests {
         }
         assert_eq!(SqcVft::decode(0), None);
         assert_eq!(CQC_VFT::VALID::SET.value, 0x0000_0000_1000_0000);
+    }
+
+    #[test]
+    fn shares_of_c7() {
+        let split = |device, pf, vfs, most| -> [(u16, u16, u16); 3] {
+            let mut shares = VfShares::new(device, pf, vfs, most).unwrap().map(|(vf, share)| (vf, share.first, share.count));
+            core::array::from_fn(|_| shares.next().unwrap_or((0, 0, 0)))
+        };
+        assert_eq!(split(1024, 64, 3, 1024), [(3, 64, 320), (2, 384, 320), (1, 704, 320)], "the file's example");
+        assert_eq!(split(1024, 64, 2, 1024), [(2, 64, 480), (1, 544, 480), (0, 0, 0)]);
+        assert_eq!(split(16, 6, 3, 16), [(3, 6, 4), (2, 10, 3), (1, 13, 3)], "the highest gets the remainder");
+        assert_eq!(split(17, 6, 3, 4), [(3, 6, 4), (2, 10, 4), (1, 14, 3)], "or one each, where it would have too many");
+        assert_eq!(split(64, 4, 3, 16), [(3, 4, 16), (2, 20, 16), (1, 36, 16)], "never more than a function can have");
+        assert!(VfShares::new(64, 62, 3, 64).is_none() && VfShares::new(64, 4, 0, 64).is_none() && VfShares::new(4, 5, 1, 4).is_none());
     }
 
     #[test]

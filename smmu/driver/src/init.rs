@@ -65,6 +65,8 @@ pub struct Config {
     pub command_queue_log2: u8,
     /// log2 of Event queue entries, at most 7; the SMMU's limit is honoured.
     pub event_queue_log2: u8,
+    /// ASID bits of the CPUs that share the tables; the SMMU's limit is honoured.
+    pub asid_bits: u8,
     /// StreamID bits to cover; the SMMU's limit is honoured.
     pub stream_bits: u8,
     /// A granule that must exist: the one of the process tables.
@@ -76,11 +78,12 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// 256 commands, 128 events, 16 StreamID bits (a PCI segment), 4 KiB granule, cacheable memory, one second.
+    /// 256 commands, 128 events, 16 ASID bits, 16 StreamID bits (a PCI segment), 4 KiB granule, cacheable memory, one second.
     fn default() -> Self {
         Self {
             command_queue_log2: 8,
             event_queue_log2: MAX_EVENT_QUEUE_LOG2,
+            asid_bits: 16,
             stream_bits: 16,
             granule: Granule::Kib4,
             memory: TableMemory::Cacheable,
@@ -127,6 +130,18 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// # Errors
     /// `Refused`, `Memory`, `Timeout`, `BadIndex`, `Command`.
     pub fn init(window: W, clock: C, memory: M, config: Config) -> Result<Self, SmmuError> {
+        let mut slot = None;
+        Self::init_in(&mut slot, window, clock, memory, config)?;
+        slot.ok_or(SmmuError::Dead)
+    }
+
+    /// As [`Smmu::init`], in place: the value is large, and whoever keeps it in a static or a box spares the stack its copies. What `slot`
+    /// held before is dropped; after an error it is empty.
+    ///
+    /// # Errors
+    /// As [`Smmu::init`].
+    pub fn init_in(slot: &mut Option<Self>, window: W, clock: C, memory: M, config: Config) -> Result<&mut Self, SmmuError> {
+        *slot = None;
         let features = Features::probe(&window, &config)?;
         let commands = CommandQueue::new(&memory, u32::from(config.command_queue_log2.min(features.command_queue_log2)))?;
         let log2 = u32::from(config.event_queue_log2.min(features.event_queue_log2).min(MAX_EVENT_QUEUE_LOG2));
@@ -158,7 +173,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         } else {
             None
         };
-        let mut smmu = Self {
+        let smmu = slot.insert(Self {
             port: Port { window, clock, memory, patience: config.patience },
             config,
             features,
@@ -168,7 +183,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             streams: Vec::new(),
             spaces: Vec::new(),
             substreams: Numbers::new(substream_limit(&features)),
-            asids: Numbers::new(1 << features.asid_bits),
+            asids: Numbers::new(1 << features.asid_bits.min(config.asid_bits)),
             stalls: Vec::new(),
             deferred: Deque::new(),
             pages,
@@ -176,15 +191,21 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             page_groups: Vec::new(),
             deferred_pages: Deque::new(),
             serial: 0,
-        };
-        match smmu.bring_up() {
-            Ok(()) => Ok(smmu),
-            Err(error) => {
-                if smmu.halt().is_ok() {
-                    smmu.free();
-                }
-                Err(error)
-            }
+        });
+        if let Err(error) = smmu.bring_up() {
+            let is_off = smmu.halt().is_ok();
+            Self::give_up(slot, is_off);
+            return Err(error);
+        }
+        slot.as_mut().ok_or(SmmuError::Dead)
+    }
+
+    /// Empties the slot; the memory goes back if the SMMU is off. Not inlined: here the value does pass through the stack.
+    #[cold]
+    #[inline(never)]
+    fn give_up(slot: &mut Option<Self>, is_off: bool) {
+        if let Some(smmu) = slot.take().filter(|_| is_off) {
+            smmu.free();
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the suites that boot share: the way from the kernel's entry to the test that the runner asked for, and both sides of a process.
 //!
 //! A suite links this crate, calls [`suite!`] once, and marks its modules with `#[embedded_test::tests]`. Every test has a machine of its
-//! own: it starts at EL1 with the MMU off, on the boot stack, and ends the machine when it returns or panics.
+//! own: it starts at EL1 on the boot table, on the boot stack, and ends the machine when it returns or panics.
 //!
 //! A test that wants the kernel calls [`start_kernel`], makes processes of functions of its own ([`Board::start`]), and looks at what they
 //! left on the [`Board`], a page lent to all of them. [`user`] is what those functions use: they run at EL0, where no static can be written.

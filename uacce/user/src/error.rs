@@ -26,6 +26,8 @@ pub enum WdError {
         /// Queue that it named.
         sq_num: u16,
     },
+    /// The device's queues share their doorbells (revision 0x21), and the kernel gives no process all of them.
+    SharedDoorbells,
     /// Depths, entry length or region lengths of the queue do not fit together. Release the queue.
     BadLayout {
         /// Bytes per submission entry.

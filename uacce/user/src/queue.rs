@@ -147,7 +147,11 @@ fn map_and_start<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &W
         });
     }
     let dus = system.map_region(fd, Region::Dus, found.dus_bytes)?;
-    let mmio = system.map_region(fd, Region::Mmio, found.mmio_bytes)?;
+    let mmio = system.map_region(fd, Region::Mmio, found.mmio_bytes).map_err(|errno| match errno {
+        // The region does not exist where a page of it would ring for other queues.
+        Errno::EINVAL => WdError::SharedDoorbells,
+        errno => errno.into(),
+    })?;
     system.ioctl(fd, Command::START_Q)?;
     let regions = QueueRegions {
         dus,

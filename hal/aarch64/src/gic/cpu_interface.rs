@@ -1,19 +1,24 @@
-//! ICC_*: this core's window on pending interrupts. IHI 0069, 12.2.
+//! ICC_*: this core's window on pending interrupts. IHI 0069, 12.2. `aarch64-cpu` names few of these registers; the others are written by encoding.
 
 use core::arch::asm;
 
+use aarch64_cpu::registers::{ICC_SRE_EL2, ICH_HCR_EL2, Writeable};
+
 use super::IntId;
-use crate::read_sysreg;
+use crate::{barrier, read_sysreg};
 
 /// Opens the GIC system registers to EL2 and EL1 (ICC_SRE_EL2 = 0xf) and turns the virtual interface off. At EL2.
 pub fn enable_system_registers_el2() {
-    // SAFETY: changes how interrupts are delivered, not what Rust sees. ICC_SRE_EL2, ICH_HCR_EL2.
-    unsafe { asm!("msr S3_4_C12_C9_5, {}", "isb", "msr S3_4_C12_C11_0, xzr", "isb", in(reg) 0xf_u64, options(nostack, preserves_flags)) };
+    ICC_SRE_EL2.write(ICC_SRE_EL2::ENABLE::SET + ICC_SRE_EL2::DIB::SET + ICC_SRE_EL2::DFB::SET + ICC_SRE_EL2::SRE::SET);
+    barrier::isb();
+    ICH_HCR_EL2.set(0);
+    barrier::isb();
 }
 
 /// Lets group 1 interrupts of every priority reach this core.
 pub fn enable_cpu_interface() {
-    // SAFETY: as above. ICC_SRE_EL1, ICC_PMR_EL1, ICC_BPR1_EL1, ICC_CTLR_EL1 (EOImode 0), ICC_IGRPEN1_EL1.
+    // SAFETY: changes how interrupts are delivered, not what Rust sees. `aarch64-cpu` lacks them: ICC_SRE_EL1, ICC_PMR_EL1, ICC_BPR1_EL1,
+    // ICC_CTLR_EL1 (EOImode 0; it can only be read there), ICC_IGRPEN1_EL1.
     unsafe {
         asm!(
             "msr S3_0_C12_C12_5, {sre}", "isb", "msr S3_0_C4_C6_0, {pmr}", "msr S3_0_C12_C12_3, xzr", "msr S3_0_C12_C12_4, xzr",

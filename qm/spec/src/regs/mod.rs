@@ -18,6 +18,8 @@ pub mod pf;
 
 /// Length in bytes of the register BAR of a physical function: 4 MiB covers everything up to 0x334xxx.
 pub const BAR2_BYTES: u64 = 0x40_0000;
+/// Length in bytes of the register BAR of a virtual function (A.2).
+pub const VF_BAR2_BYTES: u64 = 0x1_0000;
 /// Distance in bytes between two queues' doorbell pages in BAR4.
 pub const DOORBELL_PAGE_BYTES: u64 = 0x1_0000;
 /// Offset of the doorbell inside a queue's page, and of the shared SQ/CQ doorbell in BAR2.

@@ -137,6 +137,8 @@ fn qm_m05_every_command_code_in_both_directions() {
                 let expected = match (code, op) {
                     (0x0..=0x5, _) | (0x6, MailboxOp::Read) => MailboxStatus::SUCCESS,
                     (0x8 | 0x9, MailboxOp::Write) if v3 => MailboxStatus::SUCCESS,
+                    // Messages between functions work, and there is nobody to talk to.
+                    (0xc, MailboxOp::Write) | (0xd, _) if v3 => MailboxStatus::NO_PEER,
                     _ => MailboxStatus::UNSUPPORTED,
                 };
                 let mut s = machine.silicon();
@@ -305,4 +307,106 @@ fn a_command_on_top_of_a_running_one_is_dropped_and_counted() {
     assert_eq!(s.read(0x300) & BUSY, BUSY);
     assert_eq!(s.read(0x300) & BUSY, BUSY);
     assert_eq!(s.read(0x300) & BUSY, 0, "busy is seen by software that looks");
+}
+
+/// Where the function stands when a command comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stand {
+    NoShare,
+    NoTables,
+    NoContexts,
+    Running,
+    /// An entry is submitted, and the engine does not take it.
+    Loaded,
+    Halted,
+}
+
+fn stand(stand: Stand) -> Machine {
+    let machine = Machine::v3(4);
+    machine.bare();
+    match stand {
+        Stand::NoShare => {
+            machine.silicon().vft(0, 0);
+        }
+        Stand::NoTables => {
+            let mut s = machine.silicon();
+            // A reset of the function by PCI forgets the tables and keeps nothing else, either; memory and shares are given anew.
+            s.model.reset();
+            s.write(0x10_0040, 1);
+            while s.read(0x10_0044) == 0 {}
+            s.vft(0, 0x0000_7000_0000_0000);
+            s.vft(1, 0x1000_0000);
+        }
+        Stand::NoContexts => {}
+        Stand::Running | Stand::Loaded | Stand::Halted => machine.bare_queue(1, 4, false),
+    }
+    match stand {
+        Stand::Loaded => machine.silicon().ring_page(1, sq_doorbell(1, 2)),
+        Stand::Halted => machine.silicon().ring_page(1, sq_doorbell(1, 9)),
+        _ => {}
+    }
+    machine.put_words(RAM + 0x1000, &[0, RAM as u32, 0, 0, 0, 0, 0x1_0007, 0]);
+    machine.put_words(RAM + 0x1040, &[0, Machine::sq_at(1) as u32, 0, 0x7003, 0, 0, 0x0010_0001, 0]);
+    machine.put_words(RAM + 0x1060, &[0, Machine::cq_at(1) as u32, 0, 0x4003, 0, 0, 1, 0]);
+    machine
+}
+
+/// Every command in every state: the documented result, or busy (0xff) for a drain that does not end.
+#[test]
+fn qm_m05_every_command_in_every_state() {
+    use MailboxOp::{Read, Write};
+    let states = [Stand::NoShare, Stand::NoTables, Stand::NoContexts, Stand::Running, Stand::Loaded, Stand::Halted];
+    let rows = [
+        (0x0, Write, [2, 6, 0, 0, 0, 0]),
+        (0x0, Read, [2, 0, 0, 0, 0, 0]),
+        (0x1, Write, [2, 6, 0, 0, 0, 0]),
+        (0x1, Read, [2, 0, 0, 0, 0, 0]),
+        (0x2, Write, [0; 6]),
+        (0x2, Read, [0; 6]),
+        (0x3, Write, [0; 6]),
+        (0x3, Read, [0; 6]),
+        (0x4, Write, [0; 6]),
+        (0x4, Read, [0; 6]),
+        (0x5, Write, [0; 6]),
+        (0x5, Read, [0; 6]),
+        (0x6, Write, [1; 6]),
+        (0x6, Read, [0; 6]),
+        (0x7, Write, [1; 6]),
+        (0x8, Write, [2, 0, 0, 0, 0xff, 0]),
+        (0x8, Read, [1; 6]),
+        (0x9, Write, [0, 0, 0, 0, 0xff, 0]),
+        (0x9, Read, [1; 6]),
+        (0xa, Write, [1; 6]),
+        (0xb, Write, [1; 6]),
+        (0xc, Write, [7; 6]),
+        (0xc, Read, [1; 6]),
+        (0xd, Write, [7; 6]),
+        (0xd, Read, [7; 6]),
+        (0xe, Write, [1; 6]),
+        (0xf, Write, [1; 6]),
+    ];
+    for (code, op, expected) in rows {
+        for (state, expected) in states.into_iter().zip(expected) {
+            let machine = stand(state);
+            let base = match (code, op) {
+                (0x0, Write) => RAM + 0x1040,
+                (0x1, Write) => RAM + 0x1060,
+                (0x2 | 0x3, Write) => RAM + 0x1000,
+                _ => RAM + 0x2000,
+            };
+            let mut s = machine.silicon();
+            let result = s.command(Mailbox { command: MailboxCommand(code), op, queue: 1, base });
+            assert_eq!(result.0, expected, "{code:#x} {op:?} in {state:?}");
+            if expected == 0xff {
+                // The engine takes what was submitted, and the drain ends.
+                s.run();
+                for _ in 0..4 {
+                    s.read(0x300);
+                }
+                assert_eq!(s.read(0x300) & 0x3e00, 0, "{code:#x} in {state:?}");
+            }
+            // Whatever it was, the next command works.
+            assert_eq!(s.command(Mailbox { command: MailboxCommand::SQC_VFT, op: Read, queue: 0, base: 0 }).0, 0);
+        }
+    }
 }

@@ -1,13 +1,17 @@
 //! The queue manager: driver and model against each other and against the golden words of the fact file.
 //!
-//! Test names begin with the id of their row in the validation checklist (QM-M, QM-X, QM-D, QM-P, QM-O).
+//! Test names begin with the id of their row in the validation checklist (QM-M, QM-X, QM-D, QM-P, QM-O, QM-R, QM-V).
 
 mod context;
 mod doorbell;
 mod events;
+mod functions;
 mod machine;
 mod mailbox;
+mod many;
 mod pci;
 mod registers;
+mod reset;
 mod rings;
+mod shaper;
 mod stalls;

@@ -295,3 +295,52 @@ fn a_mapper_gives_zeroed_memory_to_a_queue_that_was_used_before() {
     let scratch = machine.dma.alloc(8, 8).unwrap();
     assert_ne!(scratch.device_address().0, base);
 }
+
+/// A producer's ring, the entries' phase bits and a consumer, reached from the start in up to 20 steps: every state, not a sample of histories.
+#[test]
+fn qm_p01_every_state_of_short_rings_within_twenty_steps() {
+    use std::collections::HashSet;
+    for depth in 1..=4u32 {
+        let start = (qm_spec::RingCursors::at(depth, 0, 0, false, false), qm_spec::PhaseRing::new(depth).unwrap());
+        let Some(producer) = start.0 else {
+            assert_eq!(depth, 1, "a ring of one entry holds nothing");
+            continue;
+        };
+        // Phases in memory, entries produced and not consumed, entries consumed whose doorbell was not rung.
+        let key = |p: &qm_spec::RingCursors, c: &qm_spec::PhaseRing, memory: u8, new: u32, owed: u32| {
+            (p.head(), p.tail(), p.head_wrap(), p.tail_wrap(), c.head(), c.expected_phase(), memory, new, owed)
+        };
+        let mut seen = HashSet::new();
+        let mut edge = vec![(producer, start.1, 0u8, 0u32, 0u32)];
+        for _ in 0..20 {
+            let mut next = Vec::new();
+            for (producer, consumer, memory, new, owed) in edge {
+                let looks_new = consumer.is_new(memory >> consumer.head() & 1 == 1);
+                assert_eq!(looks_new, new != 0, "depth {depth}: an entry is seen exactly when it is there");
+                assert_eq!(producer.is_full(), new + owed == depth - 1, "room is what the doorbells gave back");
+                let mut reach = |producer: qm_spec::RingCursors, consumer: qm_spec::PhaseRing, memory, new, owed| {
+                    if seen.insert(key(&producer, &consumer, memory, new, owed)) {
+                        next.push((producer, consumer, memory, new, owed));
+                    }
+                };
+                if !producer.is_full() {
+                    let (mut after, at) = (producer, producer.tail());
+                    let phase = u8::from(!producer.tail_wrap());
+                    after.push();
+                    reach(after, consumer, memory & !(1 << at) | phase << at, new + 1, owed);
+                }
+                if looks_new {
+                    let mut after = consumer;
+                    after.advance();
+                    reach(producer, after, memory, new - 1, owed + 1);
+                }
+                let mut after = producer;
+                after.move_head(consumer.head()).expect("an honest doorbell");
+                reach(after, consumer, memory, new, 0);
+            }
+            edge = next;
+        }
+        assert!(edge.is_empty() || depth == 4, "depth {depth}: all states were reached");
+        assert!(seen.len() > 4 * depth as usize, "depth {depth}: {} states", seen.len());
+    }
+}
