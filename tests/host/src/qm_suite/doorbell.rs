@@ -173,7 +173,7 @@ fn qm_d05_the_short_way_of_a_doorbell_is_the_long_way() {
         assert_eq!(next.as_ref().map(|task| (task.qn, task.sq_index)), long.silicon().take().as_ref().map(|task| (task.qn, task.sq_index)));
         if let Some(task) = next {
             runs += 1;
-            short.silicon().give_back(task.clone());
+            short.silicon().give_back(task);
             long.silicon().give_back(task);
         }
     }

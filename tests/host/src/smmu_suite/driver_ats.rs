@@ -165,5 +165,5 @@ fn ats_is_refused_where_it_does_not_exist_and_can_be_taken_back() {
     assert!(a.machine.model.device().endpoint.atc().is_empty());
     assert_eq!(a.machine.read_by_ats(kernel(), VA), Err(Fault::Abort));
     assert_eq!(a.machine.read(kernel(), VA), Ok(0x11), "ordinary traffic goes on");
-    let _ = tables.store(VA, 0);
+    tables.store(VA, 0);
 }

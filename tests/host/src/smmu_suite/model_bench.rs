@@ -265,7 +265,7 @@ impl Bench {
             }
             let at = EVENTQ + 32 * u64::from(cons & ((1 << self.event_log2) - 1));
             records.push(EventRecord([0, 8, 16, 24].map(|o| self.mem.get(at + o))));
-            let next = (cons & 0xf_ffff) + 1 & ((2 << self.event_log2) - 1);
+            let next = ((cons & 0xf_ffff) + 1) & ((2 << self.event_log2) - 1);
             self.write(0x1_00ac, next | prod & 1 << 31);
         }
     }

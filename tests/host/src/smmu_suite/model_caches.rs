@@ -86,7 +86,7 @@ fn contiguous_runs_are_dropped_as_one() {
     let contiguous = 1 << 52;
     let first = b.map(0x1_0000, 0x6000_0000 | PAGE_RW | contiguous);
     for i in 1..16 {
-        b.map(0x1_0000 + i * 0x1000, 0x6000_0000 + i * 0x1000 | PAGE_RW | contiguous);
+        b.map(0x1_0000 + i * 0x1000, (0x6000_0000 + i * 0x1000) | PAGE_RW | contiguous);
     }
     assert_eq!((b.read_at(0x1_0000), b.read_at(0x1_3000)), (Ok(0x6000_0000), Ok(0x6000_3000)));
     for i in 0..16 {
@@ -173,7 +173,7 @@ fn configured() -> Bench {
     b.mem.set(STRTAB, 0x1010_0000 | 7);
     for stream in [SID, SID + 1] {
         let ste = 0x1010_0000 + 64 * u64::from(stream);
-        b.mem.set(ste, CDTAB + 0x1_0000 * u64::from(stream) | 0x1b | 16 << 59);
+        b.mem.set(ste, (CDTAB + 0x1_0000 * u64::from(stream)) | 0x1b | 16 << 59);
         b.mem.set(ste + 8, STE_DW1);
         b.mem.set(CDTAB + 0x1_0000 * u64::from(stream), 0x1800_0001 + 0x1000 * u64::from(stream));
         for ssid in [1, 2] {

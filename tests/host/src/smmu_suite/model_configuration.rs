@@ -197,7 +197,7 @@ fn dss_bench(dss: u64, cd_max: u64) -> Bench {
     for (index, root, asid) in [(0, ROOT, 7_u64), (1, ROOT + 0x1000, 9), (2, ROOT + 0x2000, 10)] {
         b.set_cd(CDTAB + index * 64, CD & !(0xffff << 48) | asid << 48);
         b.mem.set(CDTAB + index * 64 + 8, root);
-        b.map_in(root, 0x4000, 0x5000_0000 + (index << 12) | PAGE_RW);
+        b.map_in(root, 0x4000, (0x5000_0000 + (index << 12)) | PAGE_RW);
     }
     b
 }
@@ -207,8 +207,9 @@ fn sm_p04_s1dss_by_substream_matrix() {
     const DISABLED: [u64; 4] = [0x0000_0008_0000_0006, 0, 0, 0];
     let bad = |ssid: u64| [0x0000_0008_0000_0008 | ssid << 12, 0, 0, 0];
     let (cd0, cd1) = (Ok(0x5000_0000), Ok(0x5000_1000));
+    type Outcome = Result<u64, [u64; 4]>;
     // (S1DSS, S1CDMax) → outcome without SSID, with 0, with 1, with 2 (= 2^S1CDMax).
-    let rows: [(u64, u64, [Result<u64, [u64; 4]>; 4]); 8] = [
+    let rows: [(u64, u64, [Outcome; 4]); 8] = [
         (0, 1, [Err(DISABLED), cd0, cd1, Err(bad(2))]),
         (1, 1, [Ok(0x4000), cd0, cd1, Err(bad(2))]),
         (2, 1, [cd0, Err(DISABLED), cd1, Err(bad(2))]),

@@ -80,7 +80,7 @@ fn sm_f01_f_walk_eabt_names_the_descriptor() {
 fn a_r_s_decide_about_governed_faults_only() {
     for (r, a) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let mut b = Bench::stage1();
-        b.set_cd(CDTAB, CD & !(CD_R | CD_A) | r * CD_R | a * CD_A);
+        b.set_cd(CDTAB, CD & !(CD_R | CD_A) | (r * CD_R) | (a * CD_A));
         let expected = if a == 1 { Fault::Abort } else { Fault::ReadZeroWriteIgnore };
         assert_eq!(b.read_at(0x9000), Err(expected), "R {r} A {a}");
         assert_eq!(b.events().len() as u64, r);

@@ -93,7 +93,7 @@ fn stage1(mem: &Memory, t: &Tree, below: Option<&Tree>, va: u64, privileged: boo
         (false, AccessKind::Execute) => d >> 54 & 1 == 0 && d >> 60 & 1 == 0,
         (true, AccessKind::Read) => true,
         (true, AccessKind::Write) => !read_only,
-        (true, AccessKind::Execute) => d >> 53 & 1 == 0 && d >> 59 & 1 == 0 && !(user && !read_only),
+        (true, AccessKind::Execute) => d >> 53 & 1 == 0 && d >> 59 & 1 == 0 && (!user || read_only),
     };
     if allowed { Ok(out) } else { Err(fail(0x13)) }
 }
@@ -205,7 +205,7 @@ fn random_stage1(rng: &mut Rng, mem: &mut Memory, offset: u64) -> (Tree, [u64; 2
                 _ => {
                     let output = if rng.below(12) == 0 { rng.next() & 0x0000_0fff_ffff_0000 } else { DATA + rng.below(16) * 0x1_0000 };
                     let attributes = rng.next() & (0x3 << 53 | 0x8c0) | 0x400 & !(u64::from(rng.below(12) == 0) << 10);
-                    output | attributes | 1 | (rng.below(4) != 0) as u64 * 2
+                    output | attributes | 1 | ((rng.below(4) != 0) as u64 * 2)
                 }
             };
             mem.set(TABLES + offset + table * 0x1_0000 + index * 8, d);

@@ -210,7 +210,7 @@ fn flood_of_faults_through_a_small_queue_loses_none() {
         for record in b.events() {
             let tag = record.stall().expect("stalled");
             let page = record.input_address() & !0xfff;
-            b.map(page, 0x5000_0000 + page | PAGE_RW);
+            b.map(page, (0x5000_0000 + page) | PAGE_RW);
             resume(&mut b, tag, ResumeAction::Retry);
         }
         b.resumed();

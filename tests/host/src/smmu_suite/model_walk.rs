@@ -74,10 +74,10 @@ fn reference(mem: &Memory, r: &Regime, va: u64, privileged: bool, kind: AccessKi
         let allowed = match (privileged, kind) {
             (false, AccessKind::Read) => !no_user,
             (false, AccessKind::Write) => user_writable,
-            (false, AccessKind::Execute) => !uxn && !(r.wxn && user_writable),
+            (false, AccessKind::Execute) => !(uxn || r.wxn && user_writable),
             (true, AccessKind::Read) => no_user || !r.pan,
             (true, AccessKind::Write) => !ro && (no_user || !r.pan),
-            (true, AccessKind::Execute) => !pxn && !user_writable && !(r.wxn && !ro),
+            (true, AccessKind::Execute) => !pxn && !user_writable && (!r.wxn || ro),
         };
         return if allowed { Ok(out) } else { Err(0x13) };
     }
@@ -96,7 +96,7 @@ fn descriptor(rng: &mut Rng, page_bits: u32, arena: u64) -> u64 {
         _ => {
             let output = rng.next() & 0x0000_00ff_ffff_f000 & !((1 << page_bits) - 1);
             let attributes = rng.next() & (0x3 << 53 | 0x8c0) | 0x400 & !(u64::from(rng.below(8) == 0) << 10);
-            output | attributes | 1 | (rng.below(4) != 0) as u64 * 2
+            output | attributes | 1 | ((rng.below(4) != 0) as u64 * 2)
         }
     }
 }

@@ -71,10 +71,10 @@ impl Cpu {
         let mut bytes = [0; 8];
         bytes[..data.len()].copy_from_slice(data);
         self.stores.push_back(Store { at, bytes, len: data.len() });
-        if matches!(self.release, StoreRelease::Seeded(_)) && self.next_random() % 4 == 0 {
+        if matches!(self.release, StoreRelease::Seeded(_)) && self.next_random().is_multiple_of(4) {
             // Often the youngest: what announces something is usually stored last, and must not be seen first.
             let newest = self.stores.len() - 1;
-            let pick = if self.next_random() % 2 == 0 { newest } else { (self.next_random() % (newest as u64 + 1)) as usize };
+            let pick = if self.next_random().is_multiple_of(2) { newest } else { (self.next_random() % (newest as u64 + 1)) as usize };
             let word = self.stores[pick].at / 8;
             let first = self.stores.iter().position(|s| s.at / 8 == word).unwrap_or(pick);
             if let Some(store) = self.stores.remove(first) {
@@ -251,7 +251,7 @@ impl DmaMapper for HostDma {
 
 impl HostBuffer {
     fn locate(&self, offset: usize, bytes: usize) -> u64 {
-        assert!(offset % bytes == 0, "unaligned {bytes}-byte access at {offset:#x}");
+        assert!(offset.is_multiple_of(bytes), "unaligned {bytes}-byte access at {offset:#x}");
         assert!(offset + bytes <= self.len, "{bytes}-byte access at {offset:#x} of a buffer of {:#x}", self.len);
         self.at + offset as u64
     }

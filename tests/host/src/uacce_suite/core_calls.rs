@@ -161,7 +161,7 @@ fn ua_p04_every_call_of_a_stranger_is_refused_in_every_state() {
 fn ua_l03_regions_are_mapped_once_and_whole() {
     let mut f = Fixture::new(4);
     let queue = f.open(OWNER);
-    for len in [0, 1, 4096, DUS_BYTES - 4096, DUS_BYTES + 4096, u64::MAX & !0xfff] {
+    for len in [0, 1, 4096, DUS_BYTES - 4096, DUS_BYTES + 4096, !0xfff] {
         assert_eq!(f.map(queue, OWNER, Region::Dus, len), Err(Errno::EINVAL), "DUS length {len:#x}");
     }
     for len in [0, 1, MMIO_BYTES + 4096] {

@@ -29,7 +29,7 @@ fn compress_in_chunks(rig: &mut Rig, container: Container, data: &[u8], mut next
         out.extend(rig.peek(destination, completion.produced as usize));
         at += len;
         // Another slot serves the next request: nothing may stay in this one.
-        rig.engine = Box::default();
+        *rig.engine = Default::default();
         if at == data.len() {
             return out;
         }
@@ -134,7 +134,7 @@ proptest! {
         let mut other = Random(seed ^ 1);
         // The engine memory is exchanged between requests: the context must carry everything.
         let (out, end, consumed) = decompress_in_chunks(
-            &mut rig, container, &body, || 1 + random.below(longest_in), || 17 + other.below(longest_out), |rig| rig.engine = Box::default());
+            &mut rig, container, &body, || 1 + random.below(longest_in), || 17 + other.below(longest_out), |rig| *rig.engine = Default::default());
         prop_assert_eq!((end.status, consumed), (Status::END_OF_STREAM, body.len()));
         prop_assert!(out == data);
         let expected = zip_words(container, &data);
@@ -170,7 +170,7 @@ fn zp_s01_compression_with_too_little_room_goes_on_where_it_stopped() {
                     assert!(completion.consumed > 0 || completion.produced > 0);
                     at += completion.consumed as usize;
                     out.extend(rig.peek(destination, completion.produced as usize));
-                    rig.engine = Box::default();
+                    *rig.engine = Default::default();
                     if at == data.len() && completion.words.held() == 0 {
                         break;
                     }

@@ -263,7 +263,7 @@ fn zp_o01_too_little_output_is_told() {
     assert_eq!(stream.decompress(&mut queue, &[0x78], &mut out), Err(ZipError::OutputTooSmall { needed: MIN_OUTPUT_BYTES }));
     let file = file_of(Container::Zlib, &text(3000, 1), 6);
     mock.register(&file);
-    let error = decompress_one_shot(&mut queue, Container::Zlib, &file, &mut vec![0; 100]).unwrap_err();
+    let error = decompress_one_shot(&mut queue, Container::Zlib, &file, &mut [0; 100]).unwrap_err();
     assert!(matches!(error, ZipError::Data { status: Status::DESTINATION_TOO_SMALL, .. }), "{error:?}");
     assert!(StreamContext::new(&mut vec![0; StreamContext::BYTES - 1]).is_none());
 }
