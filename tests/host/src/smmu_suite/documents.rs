@@ -183,7 +183,7 @@ fn section(out: &mut String, title: &str, head: [&str; 2], rows: &[(String, Stri
     }
 }
 
-fn rows<'a>(table: &'a [Row]) -> Vec<(String, String, &'a Shown)> {
+fn rows(table: &[Row]) -> Vec<(String, String, &Shown)> {
     table.iter().map(|(rule, effect, shown)| ((*rule).to_owned(), (*effect).to_owned(), shown)).collect()
 }
 
