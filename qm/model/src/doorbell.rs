@@ -72,9 +72,11 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         if !sq.take_tail((word >> 16) as u16, (word >> 32) as u16) {
             return false;
         }
+        bump(&mut physical.doorbells);
         let runnable = sq.is_runnable();
-        self.set_ready(at, runnable);
-        bump(&mut self.functions[PF].doorbells);
+        if sq.is_listed != runnable {
+            self.set_ready(at, runnable);
+        }
         self.hardware.last_doorbell = word;
         true
     }

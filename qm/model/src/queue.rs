@@ -45,6 +45,8 @@ pub struct SubmissionQueue {
     pub owner: u8,
     /// Priority of this life: which ready set the queue waits in.
     pub level: u8,
+    /// It is in that ready set. Kept by `set_ready` alone.
+    pub is_listed: bool,
     /// Tasks of this queue that the engine holds, of this life or an earlier one.
     pub outstanding: u8,
     pub stage: Stage,
@@ -62,6 +64,7 @@ impl SubmissionQueue {
             generation: 0,
             owner: 0,
             level: 0,
+            is_listed: false,
             outstanding: 0,
             stage: Stage::Idle,
             sqe: [0; SQE_WORDS],

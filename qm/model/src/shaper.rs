@@ -14,8 +14,17 @@ const SCALE: u64 = 1 << 32;
 
 impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// Notes whether a device queue has something to run.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_ready(&mut self, at: usize, ready: bool) {
+        if self.sq[at].is_listed != ready {
+            self.change_ready(at, ready);
+        }
+    }
+
+    /// The rare half of it, out of the way of a doorbell.
+    #[inline(never)]
+    fn change_ready(&mut self, at: usize, ready: bool) {
+        self.sq[at].is_listed = ready;
         let level = usize::from(self.sq[at].level) % LEVELS;
         if self.ready[level].set(at as u16, ready) {
             let f = usize::from(self.sq[at].owner) % FUNCTIONS;
