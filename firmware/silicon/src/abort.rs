@@ -53,11 +53,12 @@ pub fn ring(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) -> bool {
     let ipa = ipa_of(far, hpfar);
     let value = frame.reg((esr.0 >> 16) as u8);
     let mut silicon = state::lock();
-    let doorbell = ipa.wrapping_sub(silicon.doorbells.base);
-    if doorbell >= silicon.doorbells.len_bytes || trace::keeps_records() {
+    let Some((function, offset)) = silicon.doorbells.find(ipa) else { return false };
+    if trace::keeps_records() {
         return false;
     }
-    if !silicon.qm.ring_submission(doorbell, 8, value) && !silicon.qm.ring_completion(doorbell, 8, value) {
+    if !silicon.qm.function_ring_submission(function, offset, 8, value) && !silicon.qm.function_ring_completion(function, offset, 8, value)
+    {
         return false;
     }
     trace::access_unrecorded(Counter::BarAccesses, Record::meta(Kind::Store, 8, level(frame), state::core_index()), ipa, value);
@@ -78,11 +79,10 @@ pub fn plain(frame: &mut TrapFrame, esr: Esr, far: u64, hpfar: u64) {
     let Some(form) = abort.syndrome() else { return };
     if abort.access() == Access::Write {
         let mut silicon = state::lock();
-        let doorbell = ipa.wrapping_sub(silicon.doorbells.base);
-        if doorbell < silicon.doorbells.len_bytes {
+        if let Some((function, offset)) = silicon.doorbells.find(ipa) {
             let value = form.store_value(frame.reg(form.register));
             trace::access(Counter::BarAccesses, Record::meta(Kind::Store, form.bytes, level(frame), state::core_index()), ipa, value, 0);
-            let work = silicon.ring(doorbell, form.bytes, value);
+            let work = silicon.ring(function, offset, form.bytes, value);
             drop(silicon);
             frame.elr += 4;
             if work {

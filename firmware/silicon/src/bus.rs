@@ -5,17 +5,16 @@ use firmware_platform::{
     ACCELERATOR_RID, ECAM_BASE, ECAM_BYTES, MSI_FRAME_BASE, MSI_FRAME_BYTES, PCI_MEM32_BASE, PCI_MEM32_BUS, PCI_MEM32_BYTES,
     PCI_MEM64_BASE, PCI_MEM64_BYTES, SMMU_BASE, SMMU_BYTES,
 };
-use qm_model::{Bar, QmModel};
+use qm_model::Bar;
 
 use crate::dma::TranslatedDma;
+use crate::doorbells::Doorbells;
 use crate::lines::{self, SmmuLines};
-use crate::state::Silicon;
+use crate::state::{FUNCTIONS, PF, Silicon};
 use crate::trace;
 
 /// First and past-the-last BAR2 offset of the zip engine's own registers; everything else of BAR2 is the queue manager's.
 const ZIP_REGISTERS: core::ops::Range<u64> = 0x30_1000..0x30_a000;
-/// Configuration space offset of BAR4's low word.
-const BAR4: u16 = 0x20;
 /// BAR2 offset of the mailbox's 16-byte store.
 const MAILBOX: u64 = 0x300;
 
@@ -72,9 +71,9 @@ impl Silicon {
         match target {
             Target::Smmu(offset) => self.smmu.mmio_read(offset, bytes),
             Target::Config(offset) => config_read(self, offset, bytes),
-            Target::Pci(address) => match self.qm.decode(address) {
-                Some((Bar::Bar2, offset)) if ZIP_REGISTERS.contains(&offset) => self.zip.mmio_read(offset, bytes),
-                Some((bar, offset)) => self.qm.mmio_read(bar, offset, bytes),
+            Target::Pci(address) => match self.qm.decode_function(address) {
+                Some((PF, Bar::Bar2, offset)) if ZIP_REGISTERS.contains(&offset) => self.zip.mmio_read(offset, bytes),
+                Some((function, bar, offset)) => self.qm.function_read(function, bar, offset, bytes),
                 None => u64::MAX,
             },
             Target::MsiFrame(offset) => lines::frame_read(offset),
@@ -85,11 +84,11 @@ impl Silicon {
         }
     }
 
-    /// Takes a store to the doorbell BAR; true if the engine may have work now.
+    /// Takes a store to a doorbell BAR; true if the engine may have work now.
     #[inline(always)]
-    pub fn ring(&mut self, offset: u64, bytes: u8, value: u64) -> bool {
+    pub fn ring(&mut self, function: u8, offset: u64, bytes: u8, value: u64) -> bool {
         let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
-        self.qm.mmio_write(Bar::Bar4, offset, bytes, value, &mut dma);
+        self.qm.function_write(function, Bar::Bar4, offset, bytes, value, &mut dma);
         self.engine_is_on && self.qm.has_task()
     }
 
@@ -98,14 +97,18 @@ impl Silicon {
     pub fn write(&mut self, target: Target, bytes: u8, value: u64) -> bool {
         match target {
             Target::Pci(address) => {
-                let Some((bar, offset)) = self.qm.decode(address) else { return false };
-                if bar == Bar::Bar2 && ZIP_REGISTERS.contains(&offset) {
-                    self.zip.mmio_write(offset, bytes, value);
-                    return false;
-                }
+                let Some((function, bar, offset)) = self.qm.decode_function(address) else { return false };
                 let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
-                self.qm.mmio_write(bar, offset, bytes, value, &mut dma);
-                self.engine_is_on && self.qm.has_task()
+                if (function, bar) == (PF, Bar::Bar2) && ZIP_REGISTERS.contains(&offset) {
+                    let was_abnormal = self.zip.has_abnormal_interrupt();
+                    self.zip.mmio_write(offset, bytes, value);
+                    if self.zip.has_abnormal_interrupt() && !was_abnormal {
+                        self.qm.engine_error(&mut dma);
+                    }
+                } else {
+                    self.qm.function_write(function, bar, offset, bytes, value, &mut dma);
+                }
+                self.has_work()
             }
             Target::Smmu(offset) => {
                 self.smmu.mmio_write(offset, bytes, value, &mut self.memory, &mut SmmuLines);
@@ -133,23 +136,24 @@ impl Silicon {
     /// Takes a 16-byte store, which only the mailbox does; true if the engine may have work now, `None` if it is not the mailbox.
     pub fn write_pair(&mut self, target: Target, low: u64, high: u64) -> Option<bool> {
         let Target::Pci(address) = target else { return None };
-        let (Bar::Bar2, MAILBOX) = self.qm.decode(address)? else { return None };
+        let (function, Bar::Bar2, MAILBOX) = self.qm.decode_function(address)? else { return None };
         let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
-        self.qm.mmio_write128(MAILBOX, low, high, &mut dma);
+        self.qm.function_write128(function, MAILBOX, low, high, &mut dma);
         Some(self.engine_is_on && self.qm.has_task())
     }
 }
 
-/// The function that an ECAM offset addresses, and the offset in its configuration space.
-const fn function_of(offset: u64) -> (u32, u16) {
-    ((offset >> 12) as u32, (offset & 0xfff) as u16)
+/// The accelerator's function that an ECAM offset addresses, if it is one that the part can have, and the offset in its configuration space.
+fn function_of(offset: u64) -> (Option<u8>, u16) {
+    let index = (offset >> 12).wrapping_sub(u64::from(ACCELERATOR_RID));
+    ((index < FUNCTIONS as u64).then_some(index as u8), (offset & 0xfff) as u16)
 }
 
 fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
-    let (rid, register) = function_of(offset);
+    let (function, register) = function_of(offset);
     // An 8-byte access is two of 4, as a host bridge makes it.
     let read = |register: u16, bytes: u8| -> u64 {
-        if rid == ACCELERATOR_RID { u64::from(silicon.qm.config_read(register, bytes)) } else { u64::from(u32::MAX) }
+        u64::from(function.map_or(u32::MAX, |function| silicon.qm.function_config_read(function, register, bytes)))
     };
     match bytes {
         8 => read(register, 4) | read(register + 4, 4) << 32,
@@ -158,41 +162,20 @@ fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
     }
 }
 
-/// Where the doorbell BAR lies for the CPU; of length 0 while it is not decoded, or outside the 64-bit window.
-#[derive(Clone, Copy, Debug)]
-pub struct DoorbellBar {
-    /// First byte: PCI and CPU addresses are equal in that window.
-    pub base: u64,
-    /// Length in bytes.
-    pub len_bytes: u64,
-}
-
-impl DoorbellBar {
-    /// Not decoded.
-    pub const NONE: Self = Self { base: 0, len_bytes: 0 };
-
-    /// As the function's configuration space says now.
-    fn of(qm: &QmModel) -> Self {
-        let base = u64::from(qm.config_read(BAR4, 4) & !0xf) | u64::from(qm.config_read(BAR4 + 4, 4)) << 32;
-        match qm.decode(base) {
-            Some((Bar::Bar4, 0)) if Target::of(base) == Target::Pci(base) => Self { base, len_bytes: qm.bar_bytes(Bar::Bar4) },
-            _ => Self::NONE,
-        }
-    }
-}
-
 fn config_write(silicon: &mut Silicon, offset: u64, bytes: u8, value: u64) {
-    let (rid, register) = function_of(offset);
-    if rid != ACCELERATOR_RID {
-        return;
-    }
+    let (Some(function), register) = function_of(offset) else { return };
+    let resets = silicon.qm.counters().device_resets;
     let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory };
     match bytes {
         8 => {
-            silicon.qm.config_write(register, 4, value as u32, &mut dma);
-            silicon.qm.config_write(register + 4, 4, (value >> 32) as u32, &mut dma);
+            silicon.qm.function_config_write(function, register, 4, value as u32, &mut dma);
+            silicon.qm.function_config_write(function, register + 4, 4, (value >> 32) as u32, &mut dma);
         }
-        narrow => silicon.qm.config_write(register, narrow, value as u32, &mut dma),
+        narrow => silicon.qm.function_config_write(function, register, narrow, value as u32, &mut dma),
     }
-    silicon.doorbells = DoorbellBar::of(&silicon.qm);
+    if silicon.qm.counters().device_resets != resets {
+        // A function-level reset of the physical function takes the engine with it.
+        silicon.zip.reset();
+    }
+    silicon.doorbells = Doorbells::of(&silicon.qm);
 }

@@ -1,6 +1,7 @@
 //! DMA of the function: each page of it through the SMMU model, then to guest memory.
 
 use hal::{AccessKind, DmaError, DmaPort, Iova, PhysMemory, Requester};
+use qm_model::Task;
 use smmu_model::{Fault, SmmuModel, Transaction};
 
 use crate::guest::GuestMemory;
@@ -86,14 +87,20 @@ impl DmaPort for TranslatedDma<'_> {
 
 /// DMA for the engine: takes the big lock for each page, so that traps get in between.
 #[derive(Debug)]
-pub struct LockedDma {
+pub struct LockedDma<'a> {
     /// The slot that it works for.
     pub slot: usize,
+    /// The request in it.
+    pub task: &'a Task,
 }
 
-impl LockedDma {
+impl LockedDma<'_> {
+    /// Makes one access, unless the request's queue was stopped or its function reset meanwhile: its data must not be touched any more.
     fn piece(&self, access: impl FnOnce(&mut TranslatedDma<'_>) -> Result<(), DmaError>) -> Result<(), DmaError> {
         let mut silicon = state::lock();
+        if !silicon.qm.may_transfer(self.task) {
+            return Err(DmaError::Abort);
+        }
         let result = access(&mut silicon.dma());
         if let Err(DmaError::Stalled(tag)) = result {
             silicon.note_stall(self.slot, tag);
@@ -102,7 +109,7 @@ impl LockedDma {
     }
 }
 
-impl DmaPort for LockedDma {
+impl DmaPort for LockedDma<'_> {
     fn read(&mut self, who: Requester, mut from: Iova, mut out: &mut [u8]) -> Result<(), DmaError> {
         while !out.is_empty() {
             let (now, later) = out.split_at_mut(piece_len(from, out.len()));

@@ -20,6 +20,9 @@ use crate::trace;
 /// Requests that can be under way at once.
 pub const SLOTS: usize = 4;
 
+/// Bytes of a request that count as one unit of engine work.
+const WORK_UNIT_BYTES: u64 = 64;
+
 /// Who may touch a slot's work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum SlotState {
@@ -113,7 +116,7 @@ impl Silicon {
     }
 
     /// True if a core could take something up now.
-    fn has_work(&self) -> bool {
+    pub fn has_work(&self) -> bool {
         self.scheduler.find(SlotState::Ready).is_some()
             || (self.engine_is_on && !self.zip.is_frozen() && self.scheduler.find(SlotState::Free).is_some() && self.qm.has_task())
     }
@@ -166,6 +169,9 @@ impl Silicon {
             task.sqe = sqe;
             trace::entry(&sqe);
             self.zip.retire(&job);
+            // What the shaper shares out: a request, and a unit more for each 64 bytes that it took or gave.
+            let (consumed, produced) = job.moved_bytes();
+            self.qm.charge_work(&task, (u64::from(consumed) + u64::from(produced)) / WORK_UNIT_BYTES);
             let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
             match self.qm.complete(&task, &mut dma) {
                 Ok(Completion::Delivered | Completion::Parked) => {}
@@ -195,8 +201,8 @@ fn run(slot: usize) {
     loop {
         // SAFETY: the slot is running on this core.
         let Work { job, memory } = unsafe { work(slot) };
-        let Some((job, _)) = job else { return };
-        match job.step(&mut LockedDma { slot }, memory) {
+        let Some((job, task)) = job else { return };
+        match job.step(&mut LockedDma { slot, task }, memory) {
             Step::Progress => {}
             Step::Stalled(tag) => match state::lock().park(slot, tag) {
                 None => return,

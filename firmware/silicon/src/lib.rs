@@ -10,6 +10,7 @@ mod abort;
 mod bus;
 mod core_setup;
 mod dma;
+mod doorbells;
 mod engine;
 mod guest;
 mod inject;

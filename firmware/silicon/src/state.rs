@@ -12,8 +12,8 @@ use zip_spec::Capabilities;
 use zip_spec::registers::CAPABILITY_WORDS;
 
 use crate::Image;
-use crate::bus::DoorbellBar;
 use crate::dma::TranslatedDma;
+use crate::doorbells::Doorbells;
 use crate::engine::Scheduler;
 use crate::guest::GuestMemory;
 use crate::options::{Options, TlbPolicy};
@@ -21,14 +21,24 @@ use crate::options::{Options, TlbPolicy};
 /// PCI device id of the zip engine's physical function.
 const ZIP_PF: u16 = 0xa250;
 
+/// Queues of the accelerator.
+const QUEUES: usize = 1024;
+/// Functions of the accelerator: the physical one and as many virtual ones as SR-IOV of this part has.
+pub const FUNCTIONS: usize = 1 + qm_spec::MAX_VFS as usize;
+/// Number of the physical function.
+pub const PF: u8 = 0;
+
+/// The accelerator's queue manager with all its functions.
+pub type Accelerator = QmModel<QUEUES, FUNCTIONS>;
+
 /// The models and what binds them.
 pub struct Silicon {
     /// The SMMU in front of the accelerator.
     pub smmu: SmmuModel,
-    /// The accelerator's queue manager and PCI function.
-    pub qm: QmModel,
-    /// Where the accelerator's doorbells are.
-    pub doorbells: DoorbellBar,
+    /// The accelerator's queue manager and PCI functions.
+    pub qm: Accelerator,
+    /// Where the doorbells of its functions are.
+    pub doorbells: Doorbells,
     /// The accelerator's engine registers.
     pub zip: ZipCore,
     /// The payload's memory.
@@ -58,9 +68,10 @@ static ENGINE_CAPABILITIES: [(u16, u32); CAPABILITY_WORDS.len() + MORE_CORE_WORD
     words
 };
 
-const fn qm(version: QmVersion) -> QmModel {
+const fn qm(version: QmVersion) -> Accelerator {
     let mut config = QmConfig::new(version, StreamId(firmware_platform::ACCELERATOR_RID), ZIP_PF);
     config.engine_capabilities = &ENGINE_CAPABILITIES;
+    config.total_vfs = qm_spec::MAX_VFS;
     // A driver's time-out runs in real time, and a simulated core may stand still for longer than a millisecond between two polls. A sound poll asks
     // once more after its deadline: one busy answer shows who does not wait, and harms nobody who does.
     config.latency_reads = 1;
@@ -71,7 +82,7 @@ const fn qm(version: QmVersion) -> QmModel {
 static SILICON: SpinLock<Silicon> = SpinLock::new(Silicon {
     smmu: SmmuModel::new(Profile::STALL),
     qm: qm(QmVersion::V3),
-    doorbells: DoorbellBar::NONE,
+    doorbells: Doorbells::NONE,
     zip: ZipCore::new(Capabilities::V3),
     memory: GuestMemory::new(0..0, 0..0),
     scheduler: Scheduler::new(),

@@ -21,6 +21,8 @@ pub struct Counters {
     pub results_dropped: u32,
     /// VFT entries that overlapped the share of another function: not taken.
     pub shares_refused: u32,
+    /// Resets of the whole device, of which the engine behind it has to know.
+    pub device_resets: u32,
     /// Own accesses that stalled.
     pub stalls: u32,
     /// Own accesses that the bus refused.
@@ -39,6 +41,7 @@ impl Counters {
             messages_lost: 0,
             results_dropped: 0,
             shares_refused: 0,
+            device_resets: 0,
             stalls: 0,
             aborts: 0,
         }

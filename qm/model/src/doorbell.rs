@@ -6,7 +6,6 @@ use qm_spec::{AeqeType, BadIndex, Doorbell, DoorbellCommand, DoorbellLayout, RAS
 
 use crate::QmModel;
 use crate::counters::bump;
-use crate::function::PF;
 use crate::queue::QueueState;
 
 /// Queue number and its reserved bits (11:0), command (15:12), lowest priority bit (48) of a doorbell.
@@ -60,19 +59,25 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// A running queue lies inside the function's share: a change of the VFT ends those that do not, and a context outside it is not loaded.
     #[inline(always)]
     pub fn ring_submission(&mut self, offset: u64, bytes: u8, word: u64) -> bool {
+        self.function_ring_submission(0, offset, bytes, word)
+    }
+
+    /// The same for BAR4 of any function. A function that is not enabled has no running queue.
+    #[inline(always)]
+    pub fn function_ring_submission(&mut self, function: u8, offset: u64, bytes: u8, word: u64) -> bool {
         let qn = offset / DOORBELL_PAGE_BYTES;
         // Command SQ, even priority, the page's own queue.
         let is_plain = offset % DOORBELL_PAGE_BYTES == DOORBELL_OFFSET && bytes == 8 && word & PLAIN_MASK == qn;
-        let physical = &mut self.functions[PF];
-        if !is_plain || qn >= u64::from(physical.count) {
+        let Some(owner) = self.functions.get_mut(usize::from(function)) else { return false };
+        if !is_plain || qn >= u64::from(owner.count) {
             return false;
         }
-        let at = usize::from(physical.first) + qn as usize;
+        let at = usize::from(owner.first) + qn as usize;
         let Some(sq) = self.sq.get_mut(at) else { return false };
         if !sq.take_tail((word >> 16) as u16, (word >> 32) as u16) {
             return false;
         }
-        bump(&mut physical.doorbells);
+        bump(&mut owner.doorbells);
         let runnable = sq.is_runnable();
         if sq.is_listed != runnable {
             self.set_ready(at, runnable);
@@ -84,18 +89,24 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// The same for completion doorbells that do not arm the queue.
     #[inline(always)]
     pub fn ring_completion(&mut self, offset: u64, bytes: u8, word: u64) -> bool {
+        self.function_ring_completion(0, offset, bytes, word)
+    }
+
+    /// The same for BAR4 of any function.
+    #[inline(always)]
+    pub fn function_ring_completion(&mut self, function: u8, offset: u64, bytes: u8, word: u64) -> bool {
         let qn = offset / DOORBELL_PAGE_BYTES;
         let wanted = qn | u64::from(DoorbellCommand::CQ.0) << 12;
         let is_plain = offset % DOORBELL_PAGE_BYTES == DOORBELL_OFFSET && bytes == 8 && word & PLAIN_MASK == wanted;
-        let physical = &mut self.functions[PF];
-        if !is_plain || qn >= u64::from(physical.count) {
+        let Some(owner) = self.functions.get_mut(usize::from(function)) else { return false };
+        if !is_plain || qn >= u64::from(owner.count) {
             return false;
         }
-        let Some(cq) = self.cq.get_mut(usize::from(physical.first) + qn as usize) else { return false };
+        let Some(cq) = self.cq.get_mut(usize::from(owner.first) + qn as usize) else { return false };
         if !cq.take_head((word >> 16) as u16, (word >> 32) as u16) {
             return false;
         }
-        bump(&mut physical.doorbells);
+        bump(&mut owner.doorbells);
         self.hardware.last_doorbell = word;
         true
     }

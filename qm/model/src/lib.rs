@@ -42,7 +42,7 @@ pub use task::{Completion, Task};
 
 use hal::{DmaPort, StallTag, Verdict};
 
-use counters::HardwareCounters;
+use counters::{HardwareCounters, bump};
 use function::{Function, PF};
 use interrupt::Ras;
 use queue::{CompletionQueue, QueueState, SubmissionQueue};
@@ -74,6 +74,8 @@ pub struct QmModel<const QUEUES: usize = 1024, const FUNCTIONS: usize = 1> {
     ready: [ReadySet; LEVELS],
     /// Members of all ready sets.
     ready_queues: u16,
+    /// Functions with members, a bit each.
+    ready_functions: u64,
     virtual_now: u64,
     /// IFC_READY_STATUS and IFC_INT_SOURCE_P.
     peers_ready: u64,
@@ -101,6 +103,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             cq: [const { CompletionQueue::new() }; QUEUES],
             ready: [const { ReadySet::new() }; LEVELS],
             ready_queues: 0,
+            ready_functions: 0,
             virtual_now: 0,
             peers_ready: 0,
             peers_source: 0,
@@ -122,6 +125,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
 
     /// Puts everything behind configuration spaces back to its reset state. Tasks that the engine still holds are dropped when they come back.
     pub fn reset(&mut self) {
+        bump(&mut self.counters.device_resets);
         self.clear_queues();
         for f in 0..FUNCTIONS {
             self.reset_function(f);
@@ -215,7 +219,8 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
 
     /// True while an error stands that freezes the AXI master.
     fn frozen(&self) -> bool {
-        self.ras.source() & self.shutdown_errors() != 0
+        // Nearly always there is none, and the selection is not looked at.
+        self.ras.source() != 0 && self.ras.source() & self.shutdown_errors() != 0
     }
 
     /// True if no task is with the engine and no access of a queue is under way.

@@ -30,6 +30,9 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             let f = usize::from(self.sq[at].owner) % FUNCTIONS;
             if !ready {
                 self.functions[f].ready -= 1;
+                if self.functions[f].ready == 0 {
+                    self.ready_functions &= !(1 << f);
+                }
                 self.ready_queues -= 1;
                 return;
             }
@@ -40,15 +43,26 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
                 function.virtual_time = function.virtual_time.max(now);
             }
             self.functions[f].ready += 1;
+            self.ready_functions |= 1 << f;
             self.ready_queues += 1;
         }
     }
 
     /// The function to serve next: of those that have work and may emit transactions, the one that has had least.
     pub(crate) fn next_function(&self) -> Option<usize> {
-        (0..FUNCTIONS)
-            .filter(|f| self.functions[*f].ready != 0 && self.is_enabled(*f) && self.functions[*f].pci.bus_master())
-            .min_by_key(|f| self.functions[*f].virtual_time)
+        let mut left = self.ready_functions;
+        let mut next = None;
+        while left != 0 {
+            let f = left.trailing_zeros() as usize % FUNCTIONS;
+            left &= left - 1;
+            if self.is_enabled(f) && self.functions[f].pci.bus_master() {
+                let had = self.functions[f].virtual_time;
+                if next.is_none_or(|(_, least)| had < least) {
+                    next = Some((f, had));
+                }
+            }
+        }
+        next.map(|(f, _)| f)
     }
 
     /// Takes the next queue to look at out of the ready set.

@@ -142,6 +142,12 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             .is_some_and(|sq| sq.generation() == task.generation && matches!(sq.state(), QueueState::Running | QueueState::Stopping))
     }
 
+    /// True if the engine may still move data for a task: its queue's life goes on, no error has frozen the bus, its function is bus master.
+    pub fn may_transfer(&self, task: &Task) -> bool {
+        let is_master = self.functions.get(usize::from(task.function)).is_some_and(|function| function.pci.bus_master());
+        is_master && self.is_current(task) && !self.frozen()
+    }
+
     /// Takes back a finished task: writes the entry, then its completion, then event and interrupt if armed.
     ///
     /// # Errors
