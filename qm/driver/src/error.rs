@@ -76,6 +76,11 @@ pub enum QmError {
     Resetting,
     /// The device was taken out of service: too many errors, or a reset that failed.
     Isolated,
+    /// Requests of a stopped queue were neither taken nor cancelled.
+    Unfinished {
+        /// How many.
+        requests: u16,
+    },
     /// The ring is full: `depth − 1` entries are outstanding.
     Full,
     /// A queue did not drain in time: the device may still use its memory.
@@ -113,9 +118,13 @@ impl QmError {
             Self::Alloc(_) => QueueError::OutOfMemory,
             Self::Unsupported | Self::WrongFunctionState(_) | Self::Isolated => QueueError::NoDevice,
             Self::WrongQueueState(_) => QueueError::WrongState,
-            Self::TooManyQueues { .. } | Self::NoFreeQueue | Self::Full | Self::VfsEnabled | Self::VfsBusy | Self::Resetting => {
-                QueueError::Busy
-            }
+            Self::TooManyQueues { .. }
+            | Self::NoFreeQueue
+            | Self::Full
+            | Self::Unfinished { .. }
+            | Self::VfsEnabled
+            | Self::VfsBusy
+            | Self::Resetting => QueueError::Busy,
             Self::NoSuchQueue | Self::Invalid => QueueError::Invalid,
         }
     }

@@ -3,8 +3,8 @@
 use hal::{Clock, DmaBuffer, DmaMapper, QueueId, Region, RegionBacking, RegionKind, RegisterWindow, SubstreamId, poll_until};
 use qm_spec::regs::{DOORBELL_OFFSET, DOORBELL_PAGE_BYTES};
 use qm_spec::{
-    Arm, CqcFields, Doorbell, DoorbellCommand, DoorbellLayout, Mailbox, MailboxCommand, MailboxOp, ORDER_CLOSE, PhaseRing, QmVersion,
-    SqcFields, ioctl,
+    Arm, CqcFields, Doorbell, DoorbellCommand, DoorbellLayout, DusLayout, Mailbox, MailboxCommand, MailboxOp, ORDER_CLOSE, PhaseRing,
+    QmVersion, SqcFields, ioctl,
 };
 
 use crate::{MailboxError, Qm, QmError, QmState};
@@ -42,9 +42,31 @@ impl<B> Qp<B> {
         Self { state: QpState::Free, block: None, alg_type: 0, substream: None, tail: 0, used: 0, cq: None, shadow: None }
     }
 
+    /// Slot of the oldest outstanding entry, in a ring of `depth` entries.
+    pub(crate) const fn oldest(&self, depth: u16) -> u16 {
+        if self.tail >= self.used { self.tail - self.used } else { depth - self.used + self.tail }
+    }
+
     /// Takes the memory of a queue that the device cannot reach any more.
     pub(crate) fn take_block(&mut self) -> Option<B> {
         if self.state == QpState::Stopping { None } else { self.block.take() }
+    }
+}
+
+impl<B: DmaBuffer> Qp<B> {
+    /// Completions in memory that the kernel has not taken, at most as many as are outstanding.
+    pub(crate) fn unseen(&self, layout: &DusLayout) -> u16 {
+        let (Some(block), Some(mut cq)) = (&self.block, self.cq) else { return 0 };
+        let mut unseen = 0;
+        while unseen < self.used {
+            let at = layout.cq_offset() + usize::from(cq.head()) * qm_spec::CQE_BYTES;
+            if !cq.is_new(qm_spec::Cqe::phase_of(block.read32(at + 12))) {
+                break;
+            }
+            cq.advance();
+            unseen += 1;
+        }
+        unseen
     }
 }
 
@@ -149,6 +171,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     ///
     /// # Errors
     /// [`QmError::Mailbox`], [`QmError::WrongQueueState`], [`QmError::NoSuchQueue`]. If the CQC is refused the SQC is closed again.
+    /// [`QmError::Unfinished`] until requests of the queue's last life were taken or cancelled.
     pub fn start_queue(&mut self, queue: QueueId) -> Result<(), QmError> {
         let layout = self.layout;
         let version = self.parameters.version;
@@ -156,11 +179,13 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         let log2_sqe_bytes = self.parameters.engine.log2_sqe_bytes;
         let qp = self.qp_mut(queue)?;
         let (QpState::Init, Some(block)) = (qp.state, &qp.block) else { return Err(QmError::WrongQueueState(qp.state)) };
+        if qp.used != 0 {
+            return Err(QmError::Unfinished { requests: qp.used });
+        }
         block.zero(layout.cq_offset(), layout.cq_bytes());
         block.write64(layout.rx_stop_offset(), 0);
         let base = block.device_address();
         qp.tail = 0;
-        qp.used = 0;
         qp.cq = PhaseRing::new(depths.cq.into());
         qp.shadow = PhaseRing::new(depths.cq.into());
         let pasid = qp.substream.map_or(0, |substream| substream.0 as u16);

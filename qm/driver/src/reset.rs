@@ -181,12 +181,14 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         function::VF_AEQ_INT_MASK.set(&self.registers, 1);
     }
 
-    /// The device has forgotten everything: what it still had to do will never be done. Returns the requests that were cut off.
+    /// The device has forgotten everything: what it still had to do will never be done. Returns the requests that were cut off: outstanding, and
+    /// not completed in memory.
     pub(crate) fn forget_life(&mut self) -> u32 {
         self.mailbox_owes = false;
+        let layout = self.layout;
         let mut cancelled = 0;
         for qp in &mut self.queues {
-            cancelled += u32::from(core::mem::take(&mut qp.used));
+            cancelled += u32::from(qp.used - qp.unseen(&layout));
             if matches!(qp.state, QpState::Started | QpState::Stopping) {
                 qp.state = QpState::Init;
             }

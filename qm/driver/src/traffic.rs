@@ -35,11 +35,13 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         Ok(slot)
     }
 
-    /// Takes the next completion of a queue: copies the finished entry to `sqe` and returns its slot, or `None` if there is nothing new.
+    /// Takes the next completion of a queue: copies the finished entry to `sqe` and returns its slot, or `None` if there is nothing new. What
+    /// completed before a stop or a reset can still be taken after it.
     ///
     /// # Errors
-    /// [`QmError::HostileCompletion`] if the device names an entry past the ring or another queue: nothing is copied, the queue must be stopped.
-    /// [`QmError::WrongQueueState`], [`QmError::Invalid`] if `sqe` has the wrong length.
+    /// [`QmError::HostileCompletion`] if the device names another queue or anything but the oldest outstanding entry (queues keep their order,
+    /// C.1): nothing is copied, the queue must be stopped. [`QmError::WrongQueueState`] if the queue is not started and nothing of it is
+    /// outstanding, [`QmError::Invalid`] if `sqe` has the wrong length.
     pub fn poll_completion(&mut self, queue: QueueId, sqe: &mut [u32]) -> Result<Option<u16>, QmError> {
         let sq_depth = self.capabilities.depths.sq;
         let sqe_bytes = 1usize << self.parameters.engine.log2_sqe_bytes;
@@ -48,7 +50,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         }
         let layout = self.layout;
         let qp = self.qp(queue)?;
-        let (QpState::Started, Some(block), Some(cq)) = (qp.state, &qp.block, &qp.cq) else {
+        let served = qp.state == QpState::Started;
+        let (true, Some(block), Some(cq)) = (served || qp.used != 0, &qp.block, &qp.cq) else {
             return Err(QmError::WrongQueueState(qp.state));
         };
         let at = layout.cq_offset() + usize::from(cq.head()) * CQE_BYTES;
@@ -59,7 +62,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         // The rest of the entry, and the submission entry, may not be older than the phase bit.
         self.mapper.dma_rmb();
         let cqe = Cqe::decode(block.read32(at + 8), w3);
-        if cqe.sq_head >= sq_depth || cqe.sq_num != queue.0 || qp.used == 0 {
+        if qp.used == 0 || cqe.sq_head != qp.oldest(sq_depth) || cqe.sq_num != queue.0 {
             return Err(QmError::HostileCompletion { sq_head: cqe.sq_head, sq_num: cqe.sq_num });
         }
         let from = layout.sq_offset() + usize::from(cqe.sq_head) * sqe_bytes;
@@ -72,10 +75,44 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             cq.advance();
             head = cq.head();
         }
-        self.ring(Doorbell::cq(queue.0, head, Arm::No));
+        if served {
+            self.ring(Doorbell::cq(queue.0, head, Arm::No));
+        }
         // Only now may the slot be used again: the copy is made.
         self.qp_mut(queue)?.used -= 1;
         Ok(Some(cqe.sq_head))
+    }
+
+    /// Ends every request of a stopped queue that has not been taken by [`poll_completion`](Self::poll_completion): calls `cancelled` with its slot,
+    /// oldest first. Nobody waits for them any more; the queue can be started again.
+    ///
+    /// # Errors
+    /// [`QmError::WrongQueueState`] while the device may still complete them.
+    pub fn cancel_outstanding(&mut self, queue: QueueId, mut cancelled: impl FnMut(u16)) -> Result<(), QmError> {
+        let sq_depth = self.capabilities.depths.sq;
+        let qp = self.qp_mut(queue)?;
+        if qp.state != QpState::Init {
+            return Err(QmError::WrongQueueState(qp.state));
+        }
+        while qp.used != 0 {
+            cancelled(qp.oldest(sq_depth));
+            qp.used -= 1;
+        }
+        Ok(())
+    }
+
+    /// Rings the submission doorbell again with the position that it had: for one that may have been lost. Harmless otherwise.
+    ///
+    /// # Errors
+    /// [`QmError::WrongQueueState`], [`QmError::NoSuchQueue`].
+    pub fn ring_again(&mut self, queue: QueueId) -> Result<(), QmError> {
+        let qp = self.qp(queue)?;
+        if qp.state != QpState::Started {
+            return Err(QmError::WrongQueueState(qp.state));
+        }
+        self.mapper.dma_wmb();
+        self.ring(Doorbell::sq(queue.0, qp.tail));
+        Ok(())
     }
 
     /// Entries of a queue that the kernel submitted and that have not completed.

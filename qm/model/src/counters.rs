@@ -27,6 +27,8 @@ pub struct Counters {
     pub stalls: u32,
     /// Own accesses that the bus refused.
     pub aborts: u32,
+    /// Rules broken by software: see [`Violation`](crate::Violation).
+    pub violations: u32,
 }
 
 impl Counters {
@@ -44,6 +46,7 @@ impl Counters {
             device_resets: 0,
             stalls: 0,
             aborts: 0,
+            violations: 0,
         }
     }
 }

@@ -4,9 +4,9 @@ use hal::DmaPort;
 use qm_spec::regs::{DOORBELL_OFFSET, DOORBELL_PAGE_BYTES};
 use qm_spec::{AeqeType, BadIndex, Doorbell, DoorbellCommand, DoorbellLayout, RAS};
 
-use crate::QmModel;
 use crate::counters::bump;
 use crate::queue::QueueState;
+use crate::{QmModel, Violation};
 
 /// Queue number and its reserved bits (11:0), command (15:12), lowest priority bit (48) of a doorbell.
 const PLAIN_MASK: u64 = 0xffff | 1 << 48;
@@ -31,8 +31,16 @@ enum Refusal {
     Random,
     /// The position is impossible: the queue is halted.
     Index(BadIndex),
-    /// Command at the wrong place, or an event queue's doorbell out of place: counted only.
+    /// Command at the wrong place, or no such event queue: counted only.
     Misplaced,
+    /// The position in an event queue is impossible: counted only.
+    EventIndex(BadIndex),
+}
+
+impl Refusal {
+    fn of_events(index: Option<BadIndex>) -> Self {
+        index.map_or(Self::Misplaced, Self::EventIndex)
+    }
 }
 
 impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
@@ -44,12 +52,12 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         let result = match (doorbell.command, place) {
             (DoorbellCommand::SQ, Place::Page(_) | Place::Shared) => self.sq_doorbell(f, doorbell, place),
             (DoorbellCommand::CQ, Place::Page(_) | Place::Shared) => self.cq_doorbell(f, doorbell, place, dma),
-            (DoorbellCommand::EQ, Place::Events) => self.eq_doorbell(f, doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
-            (DoorbellCommand::AEQ, Place::Events) => self.aeq_doorbell(f, doorbell.index, dma).then_some(()).ok_or(Refusal::Misplaced),
+            (DoorbellCommand::EQ, Place::Events) => self.eq_doorbell(f, doorbell.index, dma).map_err(Refusal::of_events),
+            (DoorbellCommand::AEQ, Place::Events) => self.aeq_doorbell(f, doorbell.index, dma).map_err(Refusal::of_events),
             _ => Err(Refusal::Misplaced),
         };
         if let Err(refusal) = result {
-            self.refuse(f, doorbell, refusal, dma);
+            self.refuse(f, place, doorbell, refusal, dma);
         }
     }
 
@@ -112,8 +120,9 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     }
 
     /// Counts a store that is no doorbell at all: wrong width or offset.
-    pub(crate) fn not_a_doorbell(&mut self) {
+    pub(crate) fn not_a_doorbell(&mut self, f: usize, page: Option<u16>, bytes: u8) {
         bump(&mut self.counters.doorbells_refused);
+        self.log(Violation::DoorbellShape { function: f as u8, page, bytes });
     }
 
     fn owns(&self, f: usize, qn: u16, place: Place) -> bool {
@@ -170,11 +179,24 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
 
     #[cold]
     #[inline(never)]
-    fn refuse(&mut self, f: usize, doorbell: Doorbell, refusal: Refusal, dma: &mut impl DmaPort) {
+    fn refuse(&mut self, f: usize, place: Place, doorbell: Doorbell, refusal: Refusal, dma: &mut impl DmaPort) {
         bump(&mut self.counters.doorbells_refused);
+        let (function, queue, command) = (f as u8, doorbell.queue, doorbell.command);
+        let page = match place {
+            Place::Page(page) => Some(page),
+            Place::Shared | Place::Events => None,
+        };
+        self.log(match refusal {
+            Refusal::Misplaced => Violation::DoorbellMisplaced { function, page, command },
+            Refusal::NotThere if self.owns(f, queue, place) => Violation::IdleDoorbell { function, queue },
+            Refusal::NotThere => Violation::ForeignDoorbell { function, page, queue },
+            Refusal::Random => Violation::WrongRandom { function, queue },
+            Refusal::Index(index) => Violation::BadIndex { function, queue, command, index },
+            Refusal::EventIndex(index) => Violation::BadIndex { function, queue: 0, command, index },
+        });
         let invalid = if doorbell.command == DoorbellCommand::CQ { RAS::CQ_VF_INVALID::SET } else { RAS::SQ_VF_INVALID::SET };
         match refusal {
-            Refusal::Misplaced => {}
+            Refusal::Misplaced | Refusal::EventIndex(_) => {}
             Refusal::NotThere => self.raise(invalid.value, dma),
             Refusal::Random => self.raise(RAS::DB_RANDOM_INVALID::SET.value, dma),
             Refusal::Index(_) => {

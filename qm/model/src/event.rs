@@ -224,26 +224,28 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         }
     }
 
-    /// EQ doorbell; false if it was refused.
-    pub(crate) fn eq_doorbell(&mut self, f: usize, head: u16, dma: &mut impl DmaPort) -> bool {
-        match self.functions[f].eq.doorbell(head) {
-            Ok(true) => self.send_message(f, vector::EQ, dma),
-            Ok(false) => {}
-            Err(_) => return false,
+    /// EQ doorbell.
+    ///
+    /// # Errors
+    /// What is wrong with the position; `None` if there is no such queue.
+    pub(crate) fn eq_doorbell(&mut self, f: usize, head: u16, dma: &mut impl DmaPort) -> Result<(), Option<BadIndex>> {
+        if self.functions[f].eq.doorbell(head)? {
+            self.send_message(f, vector::EQ, dma);
         }
         self.pump_events(f, None, dma);
-        true
+        Ok(())
     }
 
-    /// AEQ doorbell; false if it was refused.
-    pub(crate) fn aeq_doorbell(&mut self, f: usize, head: u16, dma: &mut impl DmaPort) -> bool {
-        match self.functions[f].aeq.doorbell(head) {
-            Ok(true) => self.send_message(f, vector::AEQ, dma),
-            Ok(false) => {}
-            Err(_) => return false,
+    /// AEQ doorbell.
+    ///
+    /// # Errors
+    /// What is wrong with the position; `None` if there is no such queue.
+    pub(crate) fn aeq_doorbell(&mut self, f: usize, head: u16, dma: &mut impl DmaPort) -> Result<(), Option<BadIndex>> {
+        if self.functions[f].aeq.doorbell(head)? {
+            self.send_message(f, vector::AEQ, dma);
         }
         self.pump_async_events(f, None, dma);
-        true
+        Ok(())
     }
 
     /// Loads an event queue context; events of the old life are forgotten.

@@ -4,8 +4,8 @@
 //! Every access may stall; the model then keeps what it was about to do and goes on in [`QmModel::resume`]. It knows no engine: firmware
 //! takes a [`Task`] out, runs it, and gives it back.
 //!
-//! Everything written to the model is hostile. Offsets are answered on purpose: what has no register reads 0 and is counted. Section
-//! letters are those of the project's fact file on the QM. Rules that the file leaves open, and the answers chosen here:
+//! Everything written to the model is hostile. Offsets are answered on purpose: what has no register reads 0 and is counted. Software that
+//! breaks a rule gets what hardware would give it, and a record that names the rule: [`Violation`]. Section letters are those of the project's fact file on the QM. Rules that the file leaves open, and the answers chosen here:
 //!
 //! * A bad doorbell index (at or past the depth, or one that overtakes) halts the queue it names and reports an asynchronous event of
 //!   type 2 for it. It does not set bit 10: that bit makes drivers reset the controller, and user space must not be able to cause that.
@@ -34,13 +34,16 @@ mod registers;
 mod shaper;
 mod task;
 mod vft;
+mod violation;
 mod writeback;
 
 pub use config::QmConfig;
 pub use counters::Counters;
 pub use task::{Completion, Task};
+pub use violation::Violation;
 
 use hal::{DmaPort, StallTag, Verdict};
+use heapless::Deque;
 
 use counters::{HardwareCounters, bump};
 use function::{Function, PF};
@@ -82,6 +85,7 @@ pub struct QmModel<const QUEUES: usize = 1024, const FUNCTIONS: usize = 1> {
     peers_source: u64,
     hardware: HardwareCounters,
     counters: Counters,
+    violations: Deque<Violation, 32>,
 }
 
 impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
@@ -109,6 +113,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             peers_source: 0,
             hardware: HardwareCounters::new(),
             counters: Counters::new(),
+            violations: Deque::new(),
             config,
         }
     }
@@ -123,8 +128,16 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         &self.counters
     }
 
-    /// Puts everything behind configuration spaces back to its reset state. Tasks that the engine still holds are dropped when they come back.
+    /// The platform's reset: puts everything behind configuration spaces back to its reset state. Tasks that the engine still holds are dropped when
+    /// they come back; that there are any breaks a rule.
     pub fn reset(&mut self) {
+        if !self.is_drained() {
+            self.log(Violation::ResetWhileBusy);
+        }
+        self.reset_device();
+    }
+
+    pub(crate) fn reset_device(&mut self) {
         bump(&mut self.counters.device_resets);
         self.clear_queues();
         for f in 0..FUNCTIONS {
@@ -221,6 +234,11 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     fn frozen(&self) -> bool {
         // Nearly always there is none, and the selection is not looked at.
         self.ras.source() != 0 && self.ras.source() & self.shutdown_errors() != 0
+    }
+
+    /// True if every transaction has returned: what TRANS_RETURN shows.
+    fn is_drained(&self) -> bool {
+        self.is_idle() && !self.functions.iter().any(|function| function.msi.is_under_way())
     }
 
     /// True if no task is with the engine and no access of a queue is under way.

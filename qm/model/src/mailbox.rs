@@ -6,9 +6,9 @@ use qm_spec::{
     SqcFields, context_from_bytes, context_to_bytes,
 };
 
-use crate::QmModel;
 use crate::counters::bump;
 use crate::registers::Latency;
+use crate::{QmModel, Violation};
 
 /// What a running command waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +65,8 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     pub(crate) fn mailbox_command(&mut self, f: usize, low: u64, high: u64, dma: &mut impl DmaPort) {
         if self.functions[f].mailbox.is_busy() {
             bump(&mut self.counters.mailbox_overruns);
+            let command = Mailbox::decode(low, high).command;
+            self.log(Violation::MailboxWhileBusy { function: f as u8, command });
             return;
         }
         self.functions[f].mailbox.words = [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32];
@@ -75,12 +77,18 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         bump(&mut self.functions[f].mailboxes);
         let mailbox = Mailbox::decode(low, high);
         let progress = self.execute(f, mailbox, None, dma);
+        if let Done(status) = progress
+            && !matches!(status, MailboxStatus::SUCCESS | MailboxStatus::BUS_ERROR)
+        {
+            self.log(Violation::MailboxRefused { function: f as u8, command: mailbox.command, status });
+        }
         self.settle(f, progress);
     }
 
     /// Flags a store that is not one 128-bit store. It starts nothing and leaves the window as it was.
-    pub(crate) fn torn_mailbox(&mut self) {
+    pub(crate) fn torn_mailbox(&mut self, f: usize, offset: u64, bytes: u8) {
         bump(&mut self.counters.torn_mailboxes);
+        self.log(Violation::TornMailbox { function: f as u8, offset, bytes });
     }
 
     pub(crate) fn resume_mailbox(&mut self, f: usize, verdict: Verdict, dma: &mut impl DmaPort) {
@@ -171,7 +179,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         }
     }
 
-    fn offers(&self, function: u32) -> bool {
+    pub(crate) fn offers(&self, function: u32) -> bool {
         self.config.version == QmVersion::V3 && self.config.capability.functions & function != 0
     }
 
@@ -216,6 +224,14 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         let queues = self.share_of(f);
         let qn = mailbox.queue;
         let at_queue = self.device_queue(f, qn);
+        let command = mailbox.command;
+        if matches!(command, MailboxCommand::EQC | MailboxCommand::AEQC) {
+            if self.share_in_use(f) {
+                self.log(Violation::EventContextWhileLive { function: f as u8, command });
+            }
+        } else if self.has_work(at_queue) {
+            self.log(Violation::ContextWhileLive { function: f as u8, command, queue: qn });
+        }
         let loaded = match mailbox.command {
             MailboxCommand::SQC => {
                 // The set of another priority may hold the queue from an earlier life.

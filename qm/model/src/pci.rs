@@ -348,7 +348,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// Resets one function with its configuration space; the physical one takes the device and its virtual functions with it.
     fn function_level_reset(&mut self, f: usize) {
         if f == PF {
-            self.reset();
+            self.reset_device();
             for vf in 1..FUNCTIONS {
                 self.functions[vf].pci = PciSpace::new();
             }

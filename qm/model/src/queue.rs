@@ -158,6 +158,11 @@ impl SubmissionQueue {
         }
     }
 
+    /// True while the queue is served.
+    pub const fn takes_work(&self) -> bool {
+        matches!(self.state, QueueState::Running | QueueState::Stopping)
+    }
+
     /// True if neither the engine nor the bus holds anything of this queue.
     pub fn is_quiet(&self) -> bool {
         self.outstanding == 0 && self.stage == Stage::Idle

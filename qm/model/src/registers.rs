@@ -9,7 +9,7 @@ use crate::counters::bump;
 use crate::doorbell::Place;
 use crate::function::PF;
 use crate::queue::QueueState;
-use crate::{Bar, QmModel};
+use crate::{Bar, QmModel, Violation};
 
 /// When an operation shows its end: after so many reads of its "done" bit, at once, or never.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,10 @@ impl Latency {
     /// True once software could know; nothing starts on top of it before.
     pub const fn is_done(&self) -> bool {
         matches!(self.0, Some(0))
+    }
+    /// True from the start of an operation until software could know of its end.
+    pub const fn is_under_way(&self) -> bool {
+        matches!(self.0, Some(1..))
     }
     /// One read of the bit.
     pub const fn poll(&mut self) -> bool {
@@ -201,13 +205,13 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         match bar {
             Bar::Bar4 => match (offset / DOORBELL_PAGE_BYTES, offset % DOORBELL_PAGE_BYTES, bytes) {
                 (page, DOORBELL_OFFSET, 8) if page < QUEUES as u64 => self.doorbell(f, Place::Page(page as u16), value, dma),
-                _ => self.not_a_doorbell(),
+                (page, _, _) => self.not_a_doorbell(f, Some(page as u16), bytes),
             },
             Bar::Bar2 => match (offset, bytes) {
                 (at::DOORBELL_SQ_CQ, 8) => self.doorbell(f, Place::Shared, value, dma),
                 (at::DOORBELL_EQ_AEQ, 8) => self.doorbell(f, Place::Events, value, dma),
-                (0x1000..0x1008 | 0x2000..0x2008, _) => self.not_a_doorbell(),
-                (at::MB_CMD_SEND_BASE..at::MAILBOX_END, _) => self.torn_mailbox(),
+                (0x1000..0x1008 | 0x2000..0x2008, _) => self.not_a_doorbell(f, None, bytes),
+                (at::MB_CMD_SEND_BASE..at::MAILBOX_END, _) => self.torn_mailbox(f, offset, bytes),
                 (_, 8) if offset.is_multiple_of(8) => {
                     self.write32(f, offset, value as u32, dma);
                     self.write32(f, offset + 4, (value >> 32) as u32, dma);
@@ -276,7 +280,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             at::AEQE_OUT_CNT => self.hardware.aeqes,
             at::DB_INFO0 => self.hardware.last_doorbell as u32,
             at::DB_INFO1 => (self.hardware.last_doorbell >> 32) as u32,
-            at::TRANS_RETURN => u32::from(self.is_idle() && !self.functions.iter().any(|function| function.msi.is_under_way())) * 3,
+            at::TRANS_RETURN => u32::from(self.is_drained()) * 3,
             _ => self.stored(f, offset),
         }
     }
@@ -358,7 +362,10 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     fn write32(&mut self, f: usize, offset: u64, value: u32, dma: &mut impl DmaPort) {
         let flag = value & 1 == 1;
         match offset {
-            FUNCTION_AREA_END.. if f != PF => bump(&mut self.counters.unknown_writes),
+            FUNCTION_AREA_END.. if f != PF => {
+                bump(&mut self.counters.unknown_writes);
+                self.log(Violation::PhysicalRegister { function: f as u8, offset });
+            }
             at::IFC_INT_SOURCE_V if flag => self.acknowledge_peer(f),
             at::IFC_INT_MASK => self.set_peer_mask(f, value, dma),
             at::IFC_INT_SET_V if flag => self.ring_physical(f, dma),
@@ -382,6 +389,9 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             at::ABNORMAL_INT_MASK => self.set_error_mask(value, dma),
             at::ABNORMAL_INT_SET => self.inject(value, dma),
             at::MEM_START_INIT if flag => {
+                if (0..FUNCTIONS).any(|f| self.share_in_use(f)) {
+                    self.log(Violation::MemoryInitWhileLive);
+                }
                 self.clear_queues();
                 self.memory_ready = Latency::after(self.config.latency_reads);
                 self.poll_stop();

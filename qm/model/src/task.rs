@@ -3,9 +3,9 @@
 use hal::{DmaError, DmaPort, StreamId, SubstreamId, Verdict};
 use qm_spec::{AeqeType, CQE_BYTES, Cqe, RAS};
 
-use crate::QmModel;
 use crate::counters::bump;
 use crate::queue::{QueueState, SQE_WORDS, Stage};
+use crate::{QmModel, Violation};
 
 /// One submission entry handed to the engine.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,9 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         }
         let Some((from, len)) = sq.head_entry() else { return false };
         let (f, qn) = self.local_queue(at);
+        if !self.may_access(at) {
+            return false;
+        }
         let mut bytes = [0; SQE_WORDS * 4];
         let result = self.access(f, verdict).read(dma, from, &mut bytes[..len]);
         let sq = &mut self.sq[at];
@@ -175,6 +178,10 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         let sq = &self.sq[at];
         let (f, qn) = self.local_queue(at);
         let Some((to, len)) = sq.head_entry() else { return Ok(Completion::Dropped) };
+        if !self.may_access(at) {
+            return Ok(Completion::Dropped);
+        }
+        let sq = &self.sq[at];
         let mut bytes = [0; SQE_WORDS * 4];
         for (chunk, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&sq.sqe) {
             *chunk = word.to_le_bytes();
@@ -197,6 +204,10 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         let sq = &self.sq[at];
         let (f, qn) = self.local_queue(at);
         let (Some(ring), Some(fields)) = (sq.ring(), sq.fields()) else { return Ok(Completion::Dropped) };
+        if !sq.takes_work() {
+            self.may_access(at);
+            return Ok(Completion::Dropped);
+        }
         let (sq_head, cqn) = (ring.head(), fields.cqn);
         let cq_at = self.device_queue(f, cqn);
         let cq = Some(&self.cq[cq_at]).filter(|_| cqn < self.share_of(f));
@@ -229,6 +240,16 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
                 self.completion_refused(f, qn, dma)
             }
         }
+    }
+
+    /// The model's own rule: nothing of a stopped queue's memory is touched. What leads here keeps it; this is the last line.
+    fn may_access(&mut self, at: usize) -> bool {
+        let may = self.sq[at].takes_work();
+        if !may {
+            let (f, queue) = self.local_queue(at);
+            self.log(Violation::AccessAfterStop { function: f as u8, queue });
+        }
+        may
     }
 
     fn completion_refused(&mut self, f: usize, qn: u16, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {

@@ -2,9 +2,9 @@
 
 use qm_spec::{CQC_VFT, SqcVft, VftType, regs::pf};
 
-use crate::QmModel;
 use crate::counters::bump;
 use crate::registers::Latency;
+use crate::{QmModel, Violation};
 
 const ENTRIES: usize = qm_spec::MAX_VFS as usize + 1;
 
@@ -72,8 +72,12 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// of another function is not taken.
     pub(crate) fn execute_vft(&mut self) {
         if !self.memory_ready.is_done() {
+            self.log(Violation::VftBeforeMemory);
             self.vft.ready = Latency::never();
             return;
+        }
+        if self.vft.ready.is_under_way() {
+            self.log(Violation::VftWhileBusy);
         }
         let table = VftType(self.storage.get(pf::VFT_CFG_TYPE));
         let address = self.storage.get(pf::VFT_CFG);
@@ -82,6 +86,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         let f = address as usize % ENTRIES;
         if !reads && table == VftType::SQC && address >> 6 == 0 && self.vft.overlaps(f, data) {
             bump(&mut self.counters.shares_refused);
+            self.log(Violation::ShareOverlaps { function: f as u8 });
         } else if let Some(cell) = self.vft.cell(table, address) {
             if reads {
                 let entry = *cell;
@@ -101,6 +106,9 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     fn take_share(&mut self, f: usize) {
         let (first, count) = self.vft.share(f, QUEUES as u16);
         if (first, count) != (self.functions[f].first, self.functions[f].count) {
+            if self.share_in_use(f) {
+                self.log(Violation::ShareWhileLive { function: f as u8 });
+            }
             self.end_share(f);
             self.functions[f].first = first;
             self.functions[f].count = count;

@@ -214,7 +214,7 @@ fn qm_r08_a_reset_of_one_virtual_function_leaves_the_others_running() {
     device.set_up(1);
     let platform = device.platform();
     vfs[0].borrow_mut().finish_function_reset(&mut device.around(&mut || true, &mut || true, &platform)).unwrap();
-    vfs[0].borrow_mut().start_queue(queues[0]).unwrap();
+    restart(&mut vfs[0].borrow_mut(), queues[0]);
     good_jobs(&device, &mut vfs[0].borrow_mut(), queues[0], 100);
     pf.set_qos(1, 500).unwrap();
 }

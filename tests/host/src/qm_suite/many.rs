@@ -299,6 +299,19 @@ pub fn queue(driver: &mut Driver) -> QueueId {
     queue
 }
 
+/// Cancels what a stopped queue has outstanding; the slots, oldest first.
+pub fn cancel(driver: &mut Driver, queue: QueueId) -> Vec<u16> {
+    let mut slots = Vec::new();
+    driver.cancel_outstanding(queue, |slot| slots.push(slot)).expect("a stopped queue");
+    slots
+}
+
+/// Starts a queue again after a reset; what was outstanding is cancelled.
+pub fn restart(driver: &mut Driver, queue: QueueId) {
+    cancel(driver, queue);
+    driver.start_queue(queue).expect("start");
+}
+
 /// Runs `jobs` jobs through a queue, one after the other, and checks each.
 pub fn good_jobs(device: &Device, driver: &mut Driver, queue: QueueId, jobs: u32) {
     for job in 0..jobs {

@@ -15,3 +15,4 @@ mod reset;
 mod rings;
 mod shaper;
 mod stalls;
+mod strict;

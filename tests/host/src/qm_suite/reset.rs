@@ -58,7 +58,10 @@ fn qm_r03_every_request_ends_once_and_a_second_reset_works() {
         assert_eq!(reset.silent_vfs, 0);
         assert_eq!(reset.last_words.at(0x10_0000), Some(1), "the error is in the last words");
         assert_eq!(device.silicon().resets, round);
-        assert_eq!((pf.state(), pf.queue_state(own), pf.outstanding(own)), (QmState::Started, QpState::Init, 0));
+        assert_eq!((pf.state(), pf.queue_state(own), pf.outstanding(own)), (QmState::Started, QpState::Init, 4));
+        assert_eq!(pf.start_queue(own), Err(QmError::Unfinished { requests: 4 }), "nobody may wait for ever");
+        // The hundred good jobs of a round end in the middle of the ring.
+        assert_eq!(cancel(&mut pf, own), if round == 1 { [2, 3, 4, 5] } else { [6, 7, 0, 1] });
         assert_eq!(stop_words(&device, &pf, base), (1, 1));
         pf.start_queue(own).unwrap();
         assert_eq!(stop_words(&device, &pf, base), (0, 0));
@@ -125,7 +128,7 @@ fn qm_r01_each_step_failing_in_turn_is_refused_and_the_next_reset_recovers() {
         device.config.stuck.set(None);
         device.reset(&mut pf, true, true).unwrap();
         assert!(!pf.is_isolated());
-        pf.start_queue(own).unwrap();
+        restart(&mut pf, own);
         good_jobs(&device, &mut pf, own, 100);
         let mut vf = vfs[1].borrow_mut();
         let own = queue(&mut vf);
@@ -203,7 +206,7 @@ fn a_function_level_reset_of_the_physical_function_takes_everything_and_comes_ba
     (1..=2).for_each(|vf| device.set_up(vf));
     let platform = device.platform();
     assert_eq!(pf.finish_function_reset(&mut device.around(&mut || true, &mut || true, &platform)), Ok(0));
-    pf.start_queue(own).unwrap();
+    restart(&mut pf, own);
     good_jobs(&device, &mut pf, own, 50);
     let queue = queue(&mut vfs[1].borrow_mut());
     good_jobs(&device, &mut vfs[1].borrow_mut(), queue, 50);
@@ -228,7 +231,13 @@ fn suspension_with_queues_open_drains_them_and_resume_serves_again() {
     assert_eq!(device.config.read32(4) & 2, 0);
     assert_eq!(pf.get_queue(None), Err(QmError::WrongFunctionState(QmState::Resetting)));
     pf.resume(&mut around).unwrap();
-    pf.start_queue(own).unwrap();
+    let mut sqe = [0; 32];
+    for tag in 0..5 {
+        assert_eq!(pf.poll_completion(own, &mut sqe), Ok(Some(tag)), "what was drained is not lost");
+        assert_eq!(sqe[1], u32::from(tag) + 1);
+    }
+    assert_eq!(pf.poll_completion(own, &mut sqe), Err(QmError::WrongQueueState(QpState::Init)));
+    restart(&mut pf, own);
     good_jobs(&device, &mut pf, own, 50);
     pf.enable_vfs(1, &device.config).unwrap();
     assert!(pf.suspend(&mut around).is_err(), "not with virtual functions");
@@ -255,10 +264,10 @@ fn qm_r02_every_reset_bit_freezes_and_recovers_and_no_other_bit_does() {
         assert_eq!(device.silicon().run().len(), 0, "bit {bit}: the bus is frozen");
         // A second error while the first stands is one reset.
         device.silicon().write(0, 0x10_000c, 1 << 6);
-        assert_eq!(device.reset(&mut pf, true, true).unwrap().cancelled, 4);
+        assert_eq!(device.reset(&mut pf, true, true).unwrap().cancelled, 3, "one had completed");
         assert_eq!(pf.handle_abnormal().errors, 0);
         for queue in [own, neighbour] {
-            pf.start_queue(queue).unwrap();
+            restart(&mut pf, queue);
             good_jobs(&device, &mut pf, queue, 100);
         }
     }
