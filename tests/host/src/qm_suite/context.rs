@@ -369,7 +369,7 @@ fn ua_a01_taking_everything_and_one_more() {
 }
 
 #[test]
-fn shutdown_frees_nothing_while_a_task_is_with_the_engine() {
+fn qm_x08_shutdown_frees_nothing_while_a_task_is_with_the_engine() {
     let machine = Machine::v3(4);
     let mut driver = machine.started();
     let queue = machine.queue(&mut driver);

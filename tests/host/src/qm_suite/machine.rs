@@ -1,6 +1,6 @@
 //! A queue manager model with memory, a null engine, and the driver's windows onto it.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
 use core::time::Duration;
@@ -119,6 +119,8 @@ pub struct Machine {
     pub port: DirectPort,
     pub dma: HostDma,
     pub clock: FakeClock,
+    /// The engine works before the store of a doorbell has ended: as soon as it may.
+    pub eager: Rc<Cell<bool>>,
 }
 
 /// A window onto one BAR of the model.
@@ -126,6 +128,7 @@ pub struct Machine {
 pub struct QmWindow {
     silicon: Rc<RefCell<Silicon>>,
     bar: Bar,
+    eager: Rc<Cell<bool>>,
 }
 
 impl QmWindow {
@@ -136,6 +139,9 @@ impl QmWindow {
         let mut silicon = self.silicon();
         let Silicon { model, port } = &mut *silicon;
         model.mmio_write(self.bar, offset, bytes, value, port);
+        if self.eager.get() {
+            silicon.run();
+        }
     }
 }
 
@@ -183,7 +189,7 @@ impl Machine {
             model.config_write(offset, bytes, value, &mut dma_port);
         }
         let silicon = Rc::new(RefCell::new(Silicon { model, port: port.clone() }));
-        Self { silicon, memory, port, dma, clock: FakeClock::new() }
+        Self { silicon, memory, port, dma, clock: FakeClock::new(), eager: Rc::default() }
     }
 
     /// A version 3 machine with rings of the given depth.
@@ -196,7 +202,7 @@ impl Machine {
     }
 
     pub fn window(&self, bar: Bar) -> QmWindow {
-        QmWindow { silicon: Rc::clone(&self.silicon), bar }
+        QmWindow { silicon: Rc::clone(&self.silicon), bar, eager: Rc::clone(&self.eager) }
     }
 
     /// Lets the engine work whenever the driver spins.

@@ -189,6 +189,21 @@ fn qm_d06_the_entry_is_visible_before_its_doorbell() {
     }
 }
 
+/// An engine that fetches while the doorbell's store is still under way sees the whole entry.
+#[test]
+fn qm_d06_an_engine_that_is_as_early_as_it_may_be_fetches_the_entry() {
+    let machine = Machine::v3(4);
+    let mut driver = machine.started();
+    let queue = machine.queue(&mut driver);
+    machine.eager.set(true);
+    let mut sqe = [0; 32];
+    for word in 0..9 {
+        driver.submit(queue, &entry(word)).unwrap();
+        assert!(driver.poll_completion(queue, &mut sqe).unwrap().is_some());
+        assert_eq!(sqe, result(word));
+    }
+}
+
 /// The machine notices a driver without `dma_wmb`: switched off, the device fetches what stood there before.
 #[test]
 fn qm_d06_a_missing_write_barrier_is_noticed_by_the_test_memory() {
