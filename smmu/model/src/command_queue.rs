@@ -41,8 +41,7 @@ impl SmmuModel {
             let words = mem.read64(Pa(at)).and_then(|dw0| Ok([dw0, mem.read64(Pa(at + 8))?]));
             let outcome = match words {
                 Err(_) => Err(cerror::ABT),
-                // Endpoints have not completed yet, or have no room for more.
-                Ok(words) if self.waits_for_endpoints(Command(words)) => return,
+                Ok(words) if self.must_wait(Command(words)) => return,
                 Ok(words) if is_sync(Command(words)) && self.atc.take_failure() => Err(cerror::ATC_INV_SYNC),
                 Ok(words) => self.execute(Command(words), mem, irq).map(|signal| (words, signal)).map_err(|Illegal| cerror::ILL),
             };
@@ -65,10 +64,11 @@ impl SmmuModel {
         }
     }
 
-    /// True if a command must wait for completions of ATC invalidations.
-    fn waits_for_endpoints(&self, command: Command) -> bool {
+    /// True if a command must wait: for completions of ATC invalidations, for room for one more of them, or for accesses by translations
+    /// that are void by now.
+    fn must_wait(&self, command: Command) -> bool {
         match command.opcode() {
-            Opcode::SYNC => self.atc.is_busy(),
+            Opcode::SYNC => self.atc.is_busy() || self.invalidated_since_sync && !self.ports_have_left(),
             Opcode::ATC_INV => self.atc.is_full(),
             _ => false,
         }

@@ -26,13 +26,13 @@ impl SmmuModel {
     /// Makes resolved contexts unusable: after any configuration command, and when SMMUEN changes.
     pub(crate) fn forget_resolved(&mut self) {
         self.generation += 1;
-        self.recent_generation += 1;
+        self.forget_recent();
     }
 
     /// Drops TLB entries, and the copies of recent answers with them.
     pub(crate) fn invalidate_tlb(&mut self, scope: &Scope) {
         self.tlb.invalidate(scope);
-        self.recent_generation += 1;
+        self.forget_recent();
         self.invalidated_since_sync = true;
     }
 

@@ -21,6 +21,7 @@ mod configuration;
 mod context;
 mod event_queue;
 mod invalidate;
+mod micro_tlb;
 mod model;
 mod policy;
 mod pri_queue;
@@ -38,6 +39,7 @@ mod walk;
 
 pub use atc::{Atc, Endpoint};
 pub use ats::{AtcInvalidation, AtsCompletion, AtsTranslation, TranslationRequest};
+pub use micro_tlb::{MicroTlb, PORTS, Ports};
 pub use model::{Counters, SmmuModel};
 pub use policy::Policy;
 pub use pri_queue::PageResponse;

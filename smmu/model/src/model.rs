@@ -5,6 +5,7 @@ use heapless::Deque;
 
 use crate::ats::AtcQueue;
 use crate::configuration::ConfigurationCaches;
+use crate::micro_tlb::{Line, Ports, RECENT};
 use crate::policy::{Policy, Retention};
 use crate::pri_queue::Responses;
 use crate::profile::{Features, Profile};
@@ -12,7 +13,7 @@ use crate::registers::Registers;
 use crate::stalls::Stalls;
 use crate::tlb::Tlb;
 use crate::trace::{Trace, Tracing};
-use crate::translate::{RECENT, RESOLVED, Recent, Resolved};
+use crate::translate::{RESOLVED, Resolved};
 use crate::violation::Violation;
 
 /// What happened so far.
@@ -77,9 +78,10 @@ pub struct SmmuModel {
     pub(crate) resolved: [Resolved; RESOLVED],
     /// Resolved contexts of another generation are void. Never 0.
     pub(crate) generation: u64,
-    pub(crate) recent: [Recent; RECENT],
-    /// Recent accesses of another generation are void. Never 0.
+    pub(crate) recent: [Line; RECENT],
+    /// Recent answers of another generation are void, at the ports too. Never 0.
     pub(crate) recent_generation: u64,
+    pub(crate) ports: Option<&'static Ports>,
     pub(crate) retention: Retention,
     pub(crate) stalls: Stalls,
     pub(crate) counters: Counters,
@@ -104,8 +106,9 @@ impl SmmuModel {
             tlb: Tlb::new(),
             resolved: [const { Resolved::EMPTY }; RESOLVED],
             generation: 1,
-            recent: [const { Recent::EMPTY }; RECENT],
+            recent: [Line::EMPTY; RECENT],
             recent_generation: 1,
+            ports: None,
             retention: Retention::new(Policy::Sticky),
             stalls: Stalls::new(),
             counters: Counters {

@@ -56,6 +56,8 @@ pub(crate) struct Registers {
     pub cr0: u32,
     pub cr0ack: u32,
     cr0_update: Update,
+    /// SMMUEN is off, and CR0ACK will say so once no port uses a translation any more.
+    drains: bool,
     cr1: u32,
     pub cr2: u32,
     /// In effect; Update reads from `gbpa_update`.
@@ -92,6 +94,7 @@ impl Registers {
             cr0: 0,
             cr0ack: 0,
             cr0_update: Update::IDLE,
+            drains: false,
             cr1: 0,
             cr2: 0,
             gbpa: SMMU_GBPA.info.reset as u32,
@@ -271,6 +274,7 @@ impl SmmuModel {
     }
 
     fn tick_updates(&mut self) {
+        self.regs.drains = self.regs.drains && !self.ports_have_left();
         if !self.has_pending_update() {
             return;
         }
@@ -292,6 +296,7 @@ impl SmmuModel {
             return;
         }
         self.forget_resolved();
+        self.regs.drains = new & SMMUEN == 0 && !self.ports_have_left();
         if new & SMMUEN == 0 {
             let count = self.stalls.resolve_all(Verdict::Abort, |_| true);
             self.stalls.wake_held();
@@ -341,7 +346,7 @@ impl SmmuModel {
             0x018 => ids.iidr,
             0x01c => ids.aidr,
             0x020 => r.cr0,
-            0x024 => r.cr0ack,
+            0x024 => r.cr0ack | if r.drains { SMMUEN } else { 0 },
             0x028 => r.cr1,
             0x02c => r.cr2,
             0x044 => r.gbpa | if r.gbpa_update.is_pending { GBPA::UPDATE::SET.value } else { 0 },

@@ -5,6 +5,7 @@ use smmu_spec::event::{EventId, EventRecord, FaultClass};
 use smmu_spec::regs::{CR0, GBPA};
 
 use crate::configuration::{Refusal, Route};
+use crate::micro_tlb::{Line, RECENT, requester_key};
 use crate::model::SmmuModel;
 use crate::stage1::{Translation, TranslationFault, locate, serves};
 use crate::stage2::Purpose;
@@ -59,43 +60,6 @@ impl Resolved {
 /// Number of resolved contexts.
 pub(crate) const RESOLVED: usize = 256;
 
-/// One access that was translated lately: a copy of what the TLB answered, for the same requester, page and kind of access. Dropped by
-/// any configuration or TLB command.
-#[derive(Clone, Copy)]
-pub(crate) struct Recent {
-    key: u64,
-    access: u64,
-    generation: u64,
-    output: u64,
-    attributes: u8,
-    shareability: u8,
-}
-
-impl Recent {
-    pub const EMPTY: Self = Self { key: 0, access: 0, generation: 0, output: 0, attributes: 0, shareability: 0 };
-}
-
-/// Number of recent accesses.
-pub(crate) const RECENT: usize = 64;
-
-/// Page, direction and privilege of an access in one number, and where it is kept.
-#[inline]
-fn recent_access(tx: &Transaction, key: u64) -> (u64, usize) {
-    let access = tx.iova.0 & !0xfff | (tx.kind as u64) << 1 | u64::from(tx.who.privileged);
-    (access, ((tx.iova.0 >> 12) ^ key) as usize & (RECENT - 1))
-}
-
-/// Identifies a requester; `None` if its SubstreamID has more than 20 bits.
-#[inline]
-fn resolved_key(who: &Requester) -> Option<u64> {
-    let low = match who.substream {
-        None => 1,
-        Some(ssid) if ssid.0 >> 20 == 0 => u64::from(ssid.0) + 2,
-        Some(_) => return None,
-    };
-    Some(u64::from(who.stream.0) << 32 | low)
-}
-
 #[inline]
 fn resolved_slot(key: u64) -> usize {
     (key ^ (key >> 32).wrapping_mul(0x25)) as usize & (RESOLVED - 1)
@@ -109,13 +73,11 @@ impl SmmuModel {
     #[inline]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
         self.counters.translations += 1;
-        let Some(key) = resolved_key(&tx.who) else { return self.translate_in_full(tx, mem, irq) };
-        let (access, slot) = recent_access(&tx, key);
-        let recent = &self.recent[slot];
-        if recent.key == key && recent.access == access && recent.generation == self.recent_generation {
+        let Some(key) = requester_key(&tx.who) else { return self.translate_in_full(tx, mem, irq) };
+        let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
+        if recent.serves(key, &tx, self.recent_generation) {
             self.counters.tlb_hits += 1;
-            let Recent { output, attributes, shareability, .. } = *recent;
-            return Ok(Translated { pa: Pa(output | tx.iova.0 & 0xfff), attributes, shareability });
+            return Ok(recent.translated(&tx));
         }
         self.translate_resolved(tx, key, mem, irq)
     }
@@ -138,15 +100,7 @@ impl SmmuModel {
         {
             self.counters.tlb_hits += 1;
             let translated = Translated::from_entry(entry, address);
-            let (access, slot) = recent_access(&tx, key);
-            self.recent[slot] = Recent {
-                key,
-                access,
-                generation: self.recent_generation,
-                output: translated.pa.0 & !0xfff,
-                attributes: translated.attributes,
-                shareability: translated.shareability,
-            };
+            self.keep_recent(key, &tx, &translated);
             return Ok(translated);
         }
         self.translate_in_full(tx, mem, irq)
@@ -177,15 +131,19 @@ impl SmmuModel {
                 Err(self.end(&overridden(tx, overrides), &translation, fault, mem, irq))
             }
             Ok(Route::Translate(translation, overrides)) => {
-                if self.retention.is_steady()
-                    && overrides == Overrides::default()
-                    && let Some(key) = resolved_key(&tx.who)
-                {
+                let key = requester_key(&tx.who).filter(|_| self.retention.is_steady() && overrides == Overrides::default());
+                if let Some(key) = key {
                     self.resolved[resolved_slot(key)] = Resolved { key, generation: self.generation, translation: Some(translation) };
                 }
                 let tx = overridden(tx, overrides);
                 match self.through_stages(&tx, &translation, mem) {
-                    Ok(entry) => Ok(Translated::from_entry(&entry, tx.iova.0)),
+                    Ok(entry) => {
+                        let translated = Translated::from_entry(&entry, tx.iova.0);
+                        if let Some(key) = key {
+                            self.keep_recent(key, &tx, &translated);
+                        }
+                        Ok(translated)
+                    }
                     Err(fault) => Err(self.end(&tx, &translation, fault, mem, irq)),
                 }
             }

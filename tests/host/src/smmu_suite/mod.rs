@@ -13,6 +13,7 @@ mod model_caches;
 mod model_commands;
 mod model_configuration;
 mod model_events;
+mod model_ports;
 mod model_reference;
 mod model_registers;
 mod model_stage2;
