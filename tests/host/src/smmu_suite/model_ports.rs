@@ -125,7 +125,7 @@ fn ports_beside_each_other_never_read_a_page_that_was_given_up() {
     const GIVEN_UP: u64 = u64::MAX;
     let (mut b, ports) = attached(Policy::Sticky);
     for page in 0..PAGES {
-        b.map(page << 12, OLD + (page << 12) | PAGE_RW);
+        b.map(page << 12, (OLD + (page << 12)) | PAGE_RW);
     }
     // What stands in the 16 frames at OLD: the number of the page that is there.
     let frames: Vec<_> = (0..2 * PAGES).map(|f| AtomicU64::new(if f < PAGES { f } else { GIVEN_UP })).collect();
