@@ -40,6 +40,16 @@ pub const CAPABILITY_MSI: u8 = 0x05;
 pub const CAPABILITY_PCIE: u8 = 0x10;
 /// Extended capability ID of PASID.
 pub const EXTENDED_PASID: u16 = 0x001b;
+/// Extended capability ID of ATS.
+pub const EXTENDED_ATS: u16 = 0x000f;
+/// Extended capability ID of PRI.
+pub const EXTENDED_PRI: u16 = 0x0013;
+
+/// ATS and PRI: enable bit of each, in the second word of the capability.
+const ATS_ENABLE: u32 = 1 << 31;
+const PRI_ENABLE: u32 = 1;
+/// PRI: answers to requests with a PASID must carry it.
+const PRI_RESPONSE_PASID: u32 = 1 << 31;
 
 /// A base address register's demand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -242,6 +252,38 @@ pub fn enable_pasid(space: &impl ConfigSpace, rid: u16) -> Option<u8> {
     let word = space.read32(rid, at + 4);
     space.write32(rid, at + 4, (word & 0xffff) | 1 << 16);
     Some((word >> 8 & 0x1f) as u8)
+}
+
+/// What a function with page requests says about them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageRequests {
+    /// Requests that it can have under way.
+    pub capacity: u32,
+    /// Answers to requests with a PASID must carry it.
+    pub answers_carry_pasid: bool,
+}
+
+/// Finds out whether a function has both ATS and PRI.
+pub fn page_requests(space: &impl ConfigSpace, rid: u16) -> Option<PageRequests> {
+    extended_capability(space, rid, EXTENDED_ATS)?;
+    let at = extended_capability(space, rid, EXTENDED_PRI)?;
+    let answers_carry_pasid = space.read32(rid, at + 4) & PRI_RESPONSE_PASID != 0;
+    Some(PageRequests { capacity: space.read32(rid, at + 8), answers_carry_pasid })
+}
+
+/// Turns ATS on, pages of 4 KiB being the smallest translation, then page requests, `allocation` at a time. PASID must be on already: it may
+/// not change while ATS is on. False if the function lacks one of the two.
+pub fn enable_page_requests(space: &impl ConfigSpace, rid: u16, allocation: u32) -> bool {
+    let (Some(ats), Some(pri)) = (extended_capability(space, rid, EXTENDED_ATS), extended_capability(space, rid, EXTENDED_PRI)) else {
+        return false;
+    };
+    space.write32(rid, ats + 4, ATS_ENABLE);
+    // Off while the allocation changes. Status bits are cleared by ones: whatever an earlier owner left there is history.
+    let status = space.read32(rid, pri + 4) & 0x0003_0000;
+    space.write32(rid, pri + 4, status);
+    space.write32(rid, pri + 12, allocation);
+    space.write32(rid, pri + 4, PRI_ENABLE);
+    true
 }
 
 #[cfg(test)]

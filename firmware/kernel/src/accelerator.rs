@@ -19,6 +19,7 @@ use crate::dma::DomainMemory;
 use crate::interrupts::{self, Purpose};
 use crate::msi;
 use crate::pci::{self, Found, FunctionError};
+use crate::smmu::PageFaults;
 use crate::{domain, queues, smmu};
 
 /// Vendor ID of the accelerators.
@@ -36,6 +37,9 @@ const DOORBELLS: u8 = 4;
 /// Length of one queue's doorbell page.
 const DOORBELL_PAGE_BYTES: u64 = 0x1_0000;
 
+/// Page requests that a function may have under way. All of them together find room in the PRI queue.
+const PAGE_REQUESTS: u32 = 32;
+
 /// Time for drivers that wait for a device. While they wait the SMMU's events are served: what the device is doing may need a page first.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct ServingClock;
@@ -50,6 +54,7 @@ impl Clock for ServingClock {
     fn relax(&self) {
         GenericTimer.relax();
         smmu::service_events();
+        smmu::service_pages();
     }
 }
 
@@ -115,6 +120,8 @@ pub enum AcceleratorError {
     Qm(QmError),
     /// Its engine did not start.
     Engine(InitError),
+    /// The SMMU stalls no access, and the function cannot ask for pages: it could not work in processes' memory.
+    NoPageRequests,
     /// No node is free.
     NoNode,
 }
@@ -141,7 +148,8 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
 
     // From here on its DMA is translated by the kernel's domain, its processes' by theirs.
     let table = domain::description().ok_or(AcceleratorError::NotConfined)?;
-    let faults = if smmu::supports_sva() { FaultModel::Stall } else { FaultModel::Terminate };
+    let page_faults = smmu::page_faults().filter(|_| smmu::supports_sva());
+    let faults = if page_faults == Some(PageFaults::Stall) { FaultModel::Stall } else { FaultModel::Terminate };
     match smmu::with(|smmu| smmu.attach(stream, &table, faults)) {
         Some(Ok(())) => {}
         Some(Err(error)) => return Err(AcceleratorError::Smmu(error)),
@@ -151,6 +159,12 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
     set_up_interrupts(machine, found, index)?;
     if let Some(config) = pci::config_space(found.host) {
         pci_core::enable_pasid(&config, found.function.rid);
+        if page_faults == Some(PageFaults::PageRequest) {
+            let requests = pci_core::page_requests(&config, found.function.rid).ok_or(AcceleratorError::NoPageRequests)?;
+            // The SMMU first: translation requests of a stream without ATS are refused.
+            smmu::enable_page_requests(stream, requests.answers_carry_pasid).map_err(AcceleratorError::Smmu)?;
+            pci_core::enable_page_requests(&config, found.function.rid, requests.capacity.min(PAGE_REQUESTS));
+        }
     }
 
     let words = if version == QmVersion::V3 { CapabilityWords::Present } else { CapabilityWords::Absent };

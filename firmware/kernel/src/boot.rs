@@ -175,6 +175,9 @@ fn bring_up_smmu(machine: &Machine) -> Option<Result<Features, SmmuError>> {
     if let Some(interrupt) = node.eventq {
         interrupts::enable(interrupt, Purpose::SmmuEvents);
     }
+    if let Some(interrupt) = node.priq {
+        interrupts::enable(interrupt, Purpose::SmmuPages);
+    }
     if let Some(interrupt) = node.gerror {
         interrupts::enable(interrupt, Purpose::SmmuErrors);
     }

@@ -19,6 +19,8 @@ const PRIORITY: u8 = 0x80;
 pub(crate) enum Purpose {
     /// The SMMU's event queue.
     SmmuEvents,
+    /// The SMMU's PRI queue.
+    SmmuPages,
     /// The SMMU's global errors.
     SmmuErrors,
     /// Vector of the accelerator with this index.
@@ -111,6 +113,7 @@ fn handle(intid: IntId) {
     };
     match purpose {
         Some(Purpose::SmmuEvents) => smmu::service_events(),
+        Some(Purpose::SmmuPages) => smmu::service_pages(),
         Some(Purpose::SmmuErrors) => smmu::service_errors(),
         Some(Purpose::Accelerator { index, vector }) => {
             let woken = accelerator::interrupt(index, vector);

@@ -46,7 +46,10 @@ pub use memory::{free_frames, total_frames};
 pub use pci::{Bar, Ecam, Found, FunctionError, bring_up as bring_up_function, config_space, functions, map_bar, stream_of};
 pub use queues::{Core, Device, Spaces, with_core};
 pub use report::print_report;
-pub use smmu::{features as smmu_features, supports_sva, take_events, with as with_smmu};
+pub use smmu::{
+    PageFaults, PageRequestCounters, features as smmu_features, page_faults, page_request_counters, supports_sva, take_events,
+    with as with_smmu,
+};
 pub use space::{Identity, SpaceCounters, counters as space_counters, identity, lend, lookup as lookup_user};
 pub use task::{Exit, counters_of, living, run_until_exit, set_tick, space_of, spawn};
 

@@ -1,5 +1,6 @@
 //! The boot report: what was probed, one line each.
 
+use crate::PageFaults;
 use crate::accelerator::AcceleratorReport;
 use crate::boot::Report;
 use crate::pci::Found;
@@ -18,7 +19,11 @@ pub fn print_report(report: &Report) {
         Some(Err(error)) => console_line!("SMMU: left alone: {error:?}"),
         Some(Ok(f)) => {
             let streams = if f.two_level_streams { "two-level" } else { "linear" };
-            let sva = if crate::supports_sva() { "yes" } else { "no" };
+            let sva = match crate::page_faults().filter(|_| crate::supports_sva()) {
+                Some(PageFaults::Stall) => "by stalls",
+                Some(PageFaults::PageRequest) => "by page requests",
+                None => "no",
+            };
             console_line!(
                 "SMMU: v3.{}, StreamID {} bits ({streams} table), SubstreamID {} bits, ASID {} bits, output {} bits, {:?} (at most {}), shared virtual addressing: {sva}",
                 f.minor_revision,

@@ -18,6 +18,16 @@ pub const MEMORY: u64 = 0xc600_0004;
 /// [`TRANSLATE_STALLED`] with the STAG in bits 15:0.
 pub const TRANSLATE: u64 = 0xc600_0005;
 
+/// Sends a page request of the accelerator, one of a group: x1 = SubstreamID, x2 = page, with the bits below, x3 = index of the group. The answer
+/// to the group counts as a resume.
+pub const PAGE_REQUEST: u64 = 0xc600_0010;
+/// x2 of [`PAGE_REQUEST`]: reading is wanted.
+pub const PAGE_READ: u64 = 1 << 0;
+/// x2 of [`PAGE_REQUEST`]: writing is wanted.
+pub const PAGE_WRITE: u64 = 1 << 1;
+/// x2 of [`PAGE_REQUEST`]: it is the last of its group.
+pub const PAGE_LAST: u64 = 1 << 2;
+
 /// x2 of [`TRANSLATE`]: the transaction carries no SubstreamID.
 pub const NO_SUBSTREAM: u64 = u64::MAX;
 /// Result of [`TRANSLATE`]: an abort.

@@ -70,7 +70,10 @@ impl Silicon {
     pub fn read(&mut self, target: Target, bytes: u8) -> u64 {
         match target {
             Target::Smmu(offset) => self.smmu.mmio_read(offset, bytes),
-            Target::Config(offset) => config_read(self, offset, bytes),
+            Target::Config(offset) => {
+                self.ats.report(&mut self.qm);
+                config_read(self, offset, bytes)
+            }
             Target::Pci(address) => match self.qm.decode_function(address) {
                 Some((PF, Bar::Bar2, offset)) if ZIP_REGISTERS.contains(&offset) => self.zip.mmio_read(offset, bytes),
                 Some((function, bar, offset)) => self.qm.function_read(function, bar, offset, bytes),
@@ -87,7 +90,7 @@ impl Silicon {
     /// Takes a store to a doorbell BAR; true if the engine may have work now.
     #[inline(always)]
     pub fn ring(&mut self, function: u8, offset: u64, bytes: u8, value: u64) -> bool {
-        let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+        let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
         self.qm.function_write(function, Bar::Bar4, offset, bytes, value, &mut dma);
         self.engine_is_on && self.qm.has_task()
     }
@@ -98,7 +101,7 @@ impl Silicon {
         match target {
             Target::Pci(address) => {
                 let Some((function, bar, offset)) = self.qm.decode_function(address) else { return false };
-                let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+                let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
                 if (function, bar) == (PF, Bar::Bar2) && ZIP_REGISTERS.contains(&offset) {
                     let was_abnormal = self.zip.has_abnormal_interrupt();
                     self.zip.mmio_write(offset, bytes, value);
@@ -112,12 +115,13 @@ impl Silicon {
             }
             Target::Smmu(offset) => {
                 self.smmu.mmio_write(offset, bytes, value, &mut self.memory, &mut SmmuLines);
+                self.ats.serve(&mut self.smmu, &mut self.memory);
                 trace::smmu_steps(&mut self.smmu);
                 self.collect_resumed()
             }
             Target::Config(offset) => {
                 config_write(self, offset, bytes, value);
-                false
+                self.collect_resumed()
             }
             Target::MsiFrame(offset) => {
                 // A store of a CPU is a message like any other; a wrong number is dropped, as by a frame that has no such interrupt.
@@ -137,7 +141,7 @@ impl Silicon {
     pub fn write_pair(&mut self, target: Target, low: u64, high: u64) -> Option<bool> {
         let Target::Pci(address) = target else { return None };
         let (function, Bar::Bar2, MAILBOX) = self.qm.decode_function(address)? else { return None };
-        let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+        let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
         self.qm.function_write128(function, MAILBOX, low, high, &mut dma);
         Some(self.engine_is_on && self.qm.has_task())
     }
@@ -165,7 +169,7 @@ fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
 fn config_write(silicon: &mut Silicon, offset: u64, bytes: u8, value: u64) {
     let (Some(function), register) = function_of(offset) else { return };
     let resets = silicon.qm.counters().device_resets;
-    let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory };
+    let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory, ats: &mut silicon.ats };
     match bytes {
         8 => {
             silicon.qm.function_config_write(function, register, 4, value as u32, &mut dma);
@@ -177,5 +181,6 @@ fn config_write(silicon: &mut Silicon, offset: u64, bytes: u8, value: u64) {
         // A function-level reset of the physical function takes the engine with it.
         silicon.zip.reset();
     }
+    silicon.ats.follow(&mut silicon.qm);
     silicon.doorbells = Doorbells::of(&silicon.qm);
 }

@@ -4,8 +4,8 @@ use hal::{AccessKind, DmaError, DmaPort, Iova, PhysMemory, Requester};
 use qm_model::Task;
 use smmu_model::{Fault, SmmuModel, Transaction};
 
+use crate::ats::AtsPort;
 use crate::guest::GuestMemory;
-use crate::lines::SmmuLines;
 use crate::{state, trace};
 
 /// Translation granule: no translation is used for more than this.
@@ -24,11 +24,13 @@ pub struct TranslatedDma<'a> {
     pub smmu: &'a mut SmmuModel,
     /// The memory behind it.
     pub memory: &'a mut GuestMemory,
+    /// The function's port.
+    pub ats: &'a mut AtsPort,
 }
 
 impl TranslatedDma<'_> {
     fn translate(&mut self, who: Requester, iova: Iova, kind: AccessKind) -> Result<Piece, DmaError> {
-        let fault = match self.smmu.translate(Transaction { who, iova, kind }, self.memory, &mut SmmuLines) {
+        let fault = match self.ats.translate(self.smmu, Transaction { who, iova, kind }, self.memory) {
             Ok(translated) => return Ok(Piece::At(translated.pa)),
             Err(fault) => fault,
         };

@@ -85,7 +85,7 @@ impl Silicon {
     /// Hands the verdicts that software gave to whoever waits for them; true if the engine may go on.
     pub fn collect_resumed(&mut self) -> bool {
         let mut any = false;
-        while let Some((tag, verdict)) = self.smmu.take_resumed() {
+        while let Some((tag, verdict)) = self.smmu.take_resumed().or_else(|| self.ats.take_resumed()) {
             any = true;
             let code = match verdict {
                 Verdict::Retry => 0,
@@ -108,7 +108,7 @@ impl Silicon {
                 }
             }
             if self.qm.waits_for(tag) {
-                let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+                let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
                 self.qm.resume(tag, verdict, &mut dma);
             }
         }
@@ -131,7 +131,7 @@ impl Silicon {
             return None;
         }
         let slot = self.scheduler.find(SlotState::Free)?;
-        let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+        let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
         let task = self.qm.next_task(&mut dma)?;
         let substream = if self.qm.config().version == QmVersion::V2 { Some(task.pasid) } else { task.substream };
         let who = Requester { stream: task.stream, substream, privileged: false };
@@ -172,7 +172,7 @@ impl Silicon {
             // What the shaper shares out: a request, and a unit more for each 64 bytes that it took or gave.
             let (consumed, produced) = job.moved_bytes();
             self.qm.charge_work(&task, (u64::from(consumed) + u64::from(produced)) / WORK_UNIT_BYTES);
-            let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory };
+            let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
             match self.qm.complete(&task, &mut dma) {
                 Ok(Completion::Delivered | Completion::Parked) => {}
                 Ok(Completion::Dropped) => trace::note(Some(Counter::Dropped), Kind::JobDone, u64::from(task.qn), slot as u64, 1),

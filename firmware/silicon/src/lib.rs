@@ -7,6 +7,7 @@
 #![no_std]
 
 mod abort;
+mod ats;
 mod bus;
 mod core_setup;
 mod dma;

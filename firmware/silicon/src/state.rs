@@ -12,6 +12,7 @@ use zip_spec::Capabilities;
 use zip_spec::registers::CAPABILITY_WORDS;
 
 use crate::Image;
+use crate::ats::AtsPort;
 use crate::dma::TranslatedDma;
 use crate::doorbells::Doorbells;
 use crate::engine::Scheduler;
@@ -35,6 +36,8 @@ pub type Accelerator = QmModel<QUEUES, FUNCTIONS>;
 pub struct Silicon {
     /// The SMMU in front of the accelerator.
     pub smmu: SmmuModel,
+    /// The physical function's port with ATS, where the machine has it.
+    pub ats: AtsPort,
     /// The accelerator's queue manager and PCI functions.
     pub qm: Accelerator,
     /// Where the doorbells of its functions are.
@@ -81,6 +84,7 @@ const fn qm(version: QmVersion) -> Accelerator {
 #[unsafe(link_section = ".data.el2")]
 static SILICON: SpinLock<Silicon> = SpinLock::new(Silicon {
     smmu: SmmuModel::new(Profile::STALL),
+    ats: AtsPort::ABSENT,
     qm: qm(QmVersion::V3),
     doorbells: Doorbells::NONE,
     zip: ZipCore::new(Capabilities::V3),
@@ -134,6 +138,10 @@ pub fn configure(image: &Image, options: &Options) {
         silicon.qm = const { qm(QmVersion::V2) };
         silicon.zip = ZipCore::new(Capabilities::V2);
     }
+    if options.smmu_profile.has_ats() {
+        silicon.qm.offer_ats();
+        silicon.ats.offer(StreamId(firmware_platform::ACCELERATOR_RID));
+    }
     // In place: a new value would pass through a stack that is not made for it.
     silicon.smmu.reset_as(options.smmu_profile.with_oas(hal_aarch64::mmu::pa_range() as u32));
     silicon.smmu.set_tracing(if options.trace_level > 0 { Tracing::On } else { Tracing::Off });
@@ -148,6 +156,6 @@ pub fn configure(image: &Image, options: &Options) {
 impl Silicon {
     /// The function's way to memory, for a caller that holds the lock.
     pub fn dma(&mut self) -> TranslatedDma<'_> {
-        TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory }
+        TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats }
     }
 }

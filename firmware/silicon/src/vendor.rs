@@ -6,8 +6,8 @@ use firmware_platform::vendor;
 use hal::{AccessKind, Iova, Requester, StreamId, SubstreamId};
 use hal_aarch64::context::TrapFrame;
 use smmu_model::{Fault, Policy, Transaction};
+use smmu_spec::pri::PageRequest;
 
-use crate::lines::SmmuLines;
 use crate::{smc, state, trace};
 
 /// Answers an HVC; ELR is past it already.
@@ -49,6 +49,7 @@ fn answer(x: &[u64; 8]) -> Result<u64, u64> {
         vendor::MEMORY if x1 == 0 => Ok(state::el2_room_bytes()),
         vendor::MEMORY => Err(vendor::INVALID),
         vendor::TRANSLATE => translate(x),
+        vendor::PAGE_REQUEST => page_request(x),
         _ => Err(vendor::NOT_SUPPORTED),
     }
 }
@@ -65,7 +66,7 @@ fn translate(x: &[u64; 8]) -> Result<u64, u64> {
     };
     let mut silicon = state::lock();
     let silicon = &mut *silicon;
-    let answer = silicon.smmu.translate(Transaction { who, iova: Iova(x[3]), kind }, &mut silicon.memory, &mut SmmuLines);
+    let answer = silicon.ats.translate(&mut silicon.smmu, Transaction { who, iova: Iova(x[3]), kind }, &mut silicon.memory);
     trace::smmu_steps(&mut silicon.smmu);
     Ok(match answer {
         Ok(translated) => translated.pa.0,
@@ -73,4 +74,22 @@ fn translate(x: &[u64; 8]) -> Result<u64, u64> {
         Err(Fault::ReadZeroWriteIgnore) => vendor::TRANSLATE_IGNORED,
         Err(Fault::Stalled(tag)) => vendor::TRANSLATE_STALLED | u64::from(tag.stag),
     })
+}
+
+/// Asks for a page as the accelerator's port would.
+fn page_request(x: &[u64; 8]) -> Result<u64, u64> {
+    let request = PageRequest {
+        stream: StreamId(firmware_platform::ACCELERATOR_RID),
+        substream: Some(SubstreamId(u32::try_from(x[1]).map_err(|_| vendor::INVALID)?)),
+        address: x[2] & !0xfff,
+        prg_index: u16::try_from(x[3]).map_err(|_| vendor::INVALID)?,
+        read: x[2] & vendor::PAGE_READ != 0,
+        write: x[2] & vendor::PAGE_WRITE != 0,
+        execute: false,
+        privileged: false,
+        last: x[2] & vendor::PAGE_LAST != 0,
+    };
+    let mut silicon = state::lock();
+    let silicon = &mut *silicon;
+    if silicon.ats.send(&mut silicon.smmu, request, &mut silicon.memory) { Ok(0) } else { Err(vendor::INVALID) }
 }

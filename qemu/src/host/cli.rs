@@ -42,6 +42,10 @@ pub struct Options {
     /// Revision of the modelled accelerator: 0x21 or 0x30
     #[arg(long, global = true, value_name = "REV", default_value = "0x30", value_parser = parse_revision)]
     pub revision: Revision,
+    /// Which SMMU is modelled: `stall` and `stall_s1` stall a device that meets a missing page, with `atspri` the device asks for it; with the
+    /// smaller ones no program can use the accelerator
+    #[arg(long, global = true, value_name = "PROFILE", default_value = "stall", value_parser = PROFILES)]
+    pub smmu: String,
     /// Boot straight at EL1, without our silicon: QEMU's own SMMU and PCIe
     #[arg(long, global = true)]
     pub bare: bool,
@@ -52,6 +56,9 @@ pub struct Options {
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
+
+/// SMMUs that the silicon can model, as `/silicon smmu-profile` names them.
+const PROFILES: [&str; 5] = ["stall", "stall_s1", "atspri", "min", "qemu72"];
 
 /// What to run.
 #[derive(Debug, Subcommand)]
@@ -142,6 +149,7 @@ impl Options {
             revision: self.revision,
             devices: self.device.clone(),
             trace_level: u32::from(self.trace.is_some()),
+            smmu_profile: self.smmu.clone(),
             ..Machine::default()
         }
     }
@@ -221,6 +229,13 @@ mod tests {
     fn more_cores_than_the_image_has_stacks_for_are_refused() {
         assert!(words("--smp 4 --engines 4").is_ok());
         assert_eq!(words("--smp 4 --engines 5").expect_err("nine cores").code, 2);
+    }
+
+    #[test]
+    fn the_smmu_is_chosen_by_name() {
+        assert_eq!(words("").expect("a valid line").options.machine().smmu_profile, "stall");
+        assert_eq!(words("zip -g --smmu atspri").expect("a valid line").options.machine().smmu_profile, "atspri");
+        assert_eq!(words("--smmu mmu500").expect_err("no such SMMU").code, 2);
     }
 
     #[test]

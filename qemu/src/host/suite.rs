@@ -81,7 +81,7 @@ fn base_machine(is_bench: bool) -> Outcome<Machine> {
 /// Reads the machine that a test wants out of its module's name; what the name does not say is the base machine's.
 ///
 /// Words, joined by `_`: `bare` (no EL2), `edu` (QEMU's DMA engine), `icount`, `rev21`, `rev30`, `NpM` (N host and M engine cores), and
-/// for the SMMU's TLB `miss`, `random`, `prefetch`.
+/// for the SMMU's TLB `miss`, `random`, `prefetch`, and `atspri` for one with ATS and page requests instead of stalls.
 fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
     let mut machine = base.clone();
     let modules = test.rsplit_once("::").map_or("", |(modules, _)| modules);
@@ -94,6 +94,7 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
                 "icount" => machine.icount_shift = Some(0),
                 "rev21" => machine.revision = Revision::V2,
                 "rev30" => machine.revision = Revision::V3,
+                "atspri" => machine.smmu_profile = word.to_owned(),
                 "miss" | "random" | "prefetch" => machine.tlb_policy = word.to_owned(),
                 _ => {
                     let cores = word.split_once('p').and_then(|(host, engine)| Some((host.parse().ok()?, engine.parse().ok()?)));
@@ -175,6 +176,8 @@ mod tests {
         let cores = machine_of("smmu::on_2p0_icount_rev21::x", &base).expect("known words");
         assert_eq!((cores.host_cores, cores.engine_cores, cores.icount_shift), (2, 0, Some(0)));
         assert_eq!(cores.revision, Revision::V2);
+        let asking = machine_of("on_atspri_miss_1p3::x", &base).expect("known words");
+        assert_eq!((asking.smmu_profile.as_str(), asking.tlb_policy.as_str(), asking.engine_cores), ("atspri", "miss", 3));
     }
 
     #[test]

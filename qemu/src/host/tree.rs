@@ -107,7 +107,7 @@ fn edit(dumped: &[u8], machine: &Machine, boot: &Boot) -> Outcome<Vec<u8>> {
     if !machine.bare {
         hide_qemu_devices(&mut tree);
         drop_engine_cores(&mut tree, machine)?;
-        add_silicon_devices(&mut tree)?;
+        add_silicon_devices(&mut tree, machine)?;
         tree.root.add_child(silicon_node(machine, boot));
     }
     Ok(tree.to_dtb())
@@ -150,7 +150,7 @@ fn drop_engine_cores(tree: &mut DeviceTree, machine: &Machine) -> Outcome<()> {
     Ok(())
 }
 
-fn add_silicon_devices(tree: &mut DeviceTree) -> Outcome<()> {
+fn add_silicon_devices(tree: &mut DeviceTree, machine: &Machine) -> Outcome<()> {
     let first_free = highest_phandle(&tree.root) + 1;
     let (smmu, msi_frame) = (first_free, first_free + 1);
 
@@ -162,7 +162,12 @@ fn add_silicon_devices(tree: &mut DeviceTree) -> Outcome<()> {
     }
     gic.add_child(msi_frame_node(msi_frame));
     tree.root.add_child(smmu_node(smmu));
-    tree.root.add_child(bridge_node(smmu, msi_frame));
+    let mut bridge = bridge_node(smmu, msi_frame);
+    if machine.smmu_profile == "atspri" {
+        // Requests and messages of ATS pass the host bridge.
+        set(&mut bridge, "ats-supported", [0u8; 0]);
+    }
+    tree.root.add_child(bridge);
     Ok(())
 }
 

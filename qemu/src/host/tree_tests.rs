@@ -86,6 +86,15 @@ fn smmu_bridge_and_frame_match_the_tried_tree() {
 }
 
 #[test]
+fn ats_is_offered_with_the_smmu_that_has_it() {
+    let bridge = |profile: &str| {
+        let machine = Machine { smmu_profile: profile.to_owned(), ..Machine::default() };
+        edited(&machine, &Boot::default()).find_node("/pcie@2010000000").expect("the bridge").property("ats-supported").is_some()
+    };
+    assert_eq!([bridge("stall"), bridge("atspri")], [false, true]);
+}
+
+#[test]
 fn engine_cores_are_not_in_the_tree() {
     let tree = edited(&Machine::default(), &Boot::default());
     assert!(tree.find_node("/cpus/cpu@0").is_some());

@@ -20,6 +20,8 @@ pub struct QmConfig {
     pub total_vfs: u16,
     /// PASID bits that the function can emit, 1 to 20; 0 leaves the capability out.
     pub pasid_width: u8,
+    /// The physical function has the ATS and PRI capabilities.
+    pub ats: bool,
     /// Capability words of the queue manager (0x3100 to 0x312c, version 3).
     pub capability: CapabilityWords,
     /// Capability words of the engine, `(offset, word)` with offsets 0x3130 to 0x3178. Offsets not named read 0. Without any, the capability
@@ -45,6 +47,7 @@ impl QmConfig {
             subsystem: pci::VENDOR as u32 | (device as u32) << 16,
             total_vfs: 0,
             pasid_width: 16,
+            ats: false,
             capability,
             engine_capabilities: &[],
             latency_reads: 2,

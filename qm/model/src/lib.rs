@@ -19,6 +19,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod ats;
 mod bus;
 mod config;
 mod counters;
@@ -37,6 +38,7 @@ mod vft;
 mod violation;
 mod writeback;
 
+pub use ats::{PAGE_REQUESTS, PageRequestStatus, PageRequests};
 pub use config::QmConfig;
 pub use counters::Counters;
 pub use task::{Completion, Task};

@@ -5,6 +5,7 @@ use qm_spec::pci::sriov;
 use qm_spec::regs::{DOORBELL_PAGE_BYTES, VF_BAR2_BYTES};
 use qm_spec::{pci, vector};
 
+use crate::ats::{AtsSpace, EXT_ATS, EXT_ATS_END};
 use crate::function::PF;
 use crate::{Bar, QmConfig, QmModel};
 
@@ -44,6 +45,7 @@ pub struct PciSpace {
     system_page: u32,
     vf_bar2: u64,
     vf_bar4: u64,
+    ats: AtsSpace,
 }
 
 /// What a function's space looks like apart from what software set.
@@ -54,6 +56,18 @@ struct Shape<'a> {
     vf_bar4_bytes: u64,
     total_vfs: u16,
     is_virtual: bool,
+}
+
+impl Shape<'_> {
+    /// What follows SR-IOV in the list of extended capabilities; 0 for nothing.
+    fn after_sriov(&self) -> u32 {
+        if self.config.ats { EXT_ATS.into() } else { 0 }
+    }
+
+    /// What follows PASID.
+    fn after_pasid(&self) -> u32 {
+        if self.total_vfs != 0 { EXT_SRIOV.into() } else { self.after_sriov() }
+    }
 }
 
 const VECTORS: u32 = (1 << vector::COUNT) - 1;
@@ -79,7 +93,16 @@ impl PciSpace {
             system_page: 1,
             vf_bar2: 0,
             vf_bar4: 0,
+            ats: AtsSpace::new(),
         }
+    }
+
+    pub const fn ats(&self) -> &AtsSpace {
+        &self.ats
+    }
+
+    pub const fn ats_mut(&mut self) -> &mut AtsSpace {
+        &mut self.ats
     }
 
     pub const fn bus_master(&self) -> bool {
@@ -114,7 +137,7 @@ impl PciSpace {
         let bar = |base: u64, half: bool| if half { (base >> 32) as u32 } else { base as u32 | pci::BAR_MEM64_PREFETCH };
         let vfs = u32::from(shape.total_vfs);
         match offset - EXT_SRIOV {
-            0 => u32::from(pci::EXT_CAP_ID_SRIOV) | 1 << 16,
+            0 => u32::from(pci::EXT_CAP_ID_SRIOV) | 1 << 16 | shape.after_sriov() << 20,
             sriov::CONTROL => self.sriov_control,
             sriov::VFS => (pci::SRIOV_VFS::INITIAL.val(vfs) + pci::SRIOV_VFS::TOTAL.val(vfs)).value,
             sriov::NUM_VFS => self.num_vfs.into(),
@@ -174,7 +197,8 @@ impl PciSpace {
             pci::BAR2 | 0x1c => bar(self.bar2, offset - pci::BAR2),
             pci::BAR4 | 0x24 if bar4 => bar(self.bar4, offset - pci::BAR4),
             // Without PASID the chain begins with an empty header that points on.
-            EXT_PASID if first_extended == 0 && shape.total_vfs != 0 => u32::from(EXT_SRIOV) << 20 | 1 << 16,
+            EXT_PASID if first_extended == 0 && shape.after_pasid() != 0 => shape.after_pasid() << 20 | 1 << 16,
+            EXT_ATS..=EXT_ATS_END if config.ats => self.ats.dword(offset),
             EXT_SRIOV..=EXT_SRIOV_END if shape.total_vfs != 0 => self.sriov(shape, offset),
             pci::SUBSYSTEM => config.subsystem,
             pci::CAPABILITIES => CAP_PCIE.into(),
@@ -202,9 +226,7 @@ impl PciSpace {
             0x8c => self.msi_data.into(),
             0x90 => self.msi_mask,
             0x94 => self.msi_pending,
-            EXT_PASID if pasid => {
-                u32::from(pci::EXT_CAP_ID_PASID) | 1 << 16 | if shape.total_vfs != 0 { u32::from(EXT_SRIOV) << 20 } else { 0 }
-            }
+            EXT_PASID if pasid => u32::from(pci::EXT_CAP_ID_PASID) | 1 << 16 | shape.after_pasid() << 20,
             0x104 if pasid => (pci::PASID::WIDTH.val(config.pasid_width.into()) + pci::PASID::ENABLE.val(self.pasid_enable.into())).value,
             _ => 0,
         }
@@ -225,6 +247,7 @@ impl PciSpace {
             pci::COMMAND_STATUS => self.command = new & COMMAND_WRITABLE,
             pci::BAR2 | 0x1c | pci::BAR4 | 0x24 | EXT_PASID.. if shape.is_virtual => {}
             EXT_SRIOV..=EXT_SRIOV_END if shape.total_vfs != 0 => self.write_sriov(shape, offset, new),
+            EXT_ATS..=EXT_ATS_END if shape.config.ats => self.ats.write(offset, new, lanes),
             pci::BAR2 | 0x1c => self.bar2 = bar(self.bar2, bars.0, offset - pci::BAR2),
             pci::BAR4 | 0x24 if bars.1 != 0 => self.bar4 = bar(self.bar4, bars.1, offset - pci::BAR4),
             pci::INTERRUPT => self.interrupt_line = new as u8,

@@ -83,6 +83,34 @@ register_bitfields! { u32,
         WIDTH OFFSET(8) NUMBITS(5) [],
         /// [16] ENABLE.
         ENABLE OFFSET(16) NUMBITS(1) [],
+    ],
+    /// Second dword of the ATS extended capability: capability (15:0), control (31:16).
+    pub ATS [
+        /// [4:0] QUEUE_DEPTH: invalidations that can wait, 0 for 32.
+        QUEUE_DEPTH OFFSET(0) NUMBITS(5) [],
+        /// [5] PAGE_ALIGNED: untranslated addresses of requests are aligned to 4 KiB.
+        PAGE_ALIGNED OFFSET(5) NUMBITS(1) [],
+        /// [6] GLOBAL: invalidations of all PASIDs are understood.
+        GLOBAL OFFSET(6) NUMBITS(1) [],
+        /// [20:16] STU: log2 of the smallest translation, in 4 KiB.
+        STU OFFSET(16) NUMBITS(5) [],
+        /// [31] ENABLE.
+        ENABLE OFFSET(31) NUMBITS(1) [],
+    ],
+    /// Second dword of the PRI extended capability: control (15:0), status (31:16).
+    pub PRI [
+        /// [0] ENABLE.
+        ENABLE OFFSET(0) NUMBITS(1) [],
+        /// [1] RESET: write 1 while disabled to forget requests under way; reads 0.
+        RESET OFFSET(1) NUMBITS(1) [],
+        /// [16] RESPONSE_FAILURE: a request was answered by Response Failure. Write 1 to clear.
+        RESPONSE_FAILURE OFFSET(16) NUMBITS(1) [],
+        /// [17] UNEXPECTED_GROUP: an answer fitted no request. Write 1 to clear.
+        UNEXPECTED_GROUP OFFSET(17) NUMBITS(1) [],
+        /// [24] STOPPED: disabled, and every request was answered.
+        STOPPED OFFSET(24) NUMBITS(1) [],
+        /// [31] RESPONSE_PASID: answers to requests with a PASID must carry it.
+        RESPONSE_PASID OFFSET(31) NUMBITS(1) [],
     ]
 }
 
@@ -119,6 +147,10 @@ pub const CAP_ID_PCIE: u8 = 0x10;
 /// Extended capability id of PASID.
 pub const EXT_CAP_ID_PASID: u16 = 0x1b;
 
+/// Extended capability id of ATS.
+pub const EXT_CAP_ID_ATS: u16 = 0x0f;
+/// Extended capability id of PRI.
+pub const EXT_CAP_ID_PRI: u16 = 0x13;
 /// Extended capability id of SR-IOV.
 pub const EXT_CAP_ID_SRIOV: u16 = 0x10;
 
@@ -173,6 +205,15 @@ mod tests {
         assert_eq!([SRIOV_CONTROL::VF_ENABLE, SRIOV_CONTROL::VF_MSE, SRIOV_CONTROL::ARI].map(|f| f.mask << f.shift), [1, 8, 0x10]);
         assert_eq!([SRIOV_VFS::INITIAL, SRIOV_VFS::TOTAL].map(|f| f.mask << f.shift), [0xffff, 0xffff_0000]);
         assert_eq!([SRIOV_ROUTE::OFFSET, SRIOV_ROUTE::STRIDE].map(|f| f.mask << f.shift), [0xffff, 0xffff_0000]);
+        assert_eq!(
+            [ATS::QUEUE_DEPTH, ATS::PAGE_ALIGNED, ATS::GLOBAL, ATS::STU, ATS::ENABLE].map(|f| f.mask << f.shift),
+            [0x1f, 0x20, 0x40, 0x1f_0000, 0x8000_0000]
+        );
+        assert_eq!(
+            [PRI::ENABLE, PRI::RESET, PRI::RESPONSE_FAILURE, PRI::UNEXPECTED_GROUP, PRI::STOPPED, PRI::RESPONSE_PASID]
+                .map(|f| f.mask << f.shift),
+            [1, 2, 0x1_0000, 0x2_0000, 0x100_0000, 0x8000_0000]
+        );
         assert_eq!([PASID::EXEC, PASID::PRIV, PASID::WIDTH, PASID::ENABLE].map(|f| f.mask << f.shift), [2, 4, 0x1f00, 0x1_0000]);
     }
 }

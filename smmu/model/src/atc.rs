@@ -6,6 +6,8 @@ use smmu_spec::pri::PageRequest;
 
 use crate::ats::{AtcInvalidation, AtsCompletion, AtsTranslation, TranslationRequest};
 use crate::model::SmmuModel;
+use crate::pri_queue::PageResponse;
+use crate::stalls::HELD_STAG;
 use crate::translate::{Fault, Transaction, Translated};
 
 const ENTRIES: usize = 256;
@@ -79,13 +81,13 @@ impl Atc {
     }
 }
 
-/// Groups that an endpoint has open at once. Their index is the stall tag under which the access waits.
-const GROUPS: usize = 64;
+/// Groups that an endpoint can have open at once. Their index is the stall tag under which the access waits.
+const GROUPS: usize = 96;
 
 #[derive(Clone, Copy)]
 enum Group {
     Free,
-    Open(StreamId),
+    Open(StreamId, Option<SubstreamId>),
     Answered(StreamId, Verdict),
 }
 
@@ -97,6 +99,11 @@ pub struct Endpoint {
     /// After a Response Failure no more page requests are sent.
     requests_pages: bool,
     completes_invalidations: bool,
+    /// Groups that may be open at once.
+    allocation: usize,
+    /// An access of this stream waits because no more groups may be open.
+    short: Option<StreamId>,
+    unexpected: bool,
 }
 
 impl Default for Endpoint {
@@ -108,12 +115,49 @@ impl Default for Endpoint {
 impl Endpoint {
     /// Makes an endpoint that holds nothing.
     pub const fn new() -> Self {
-        Self { atc: Atc::new(), groups: [Group::Free; GROUPS], requests_pages: true, completes_invalidations: true }
+        Self {
+            atc: Atc::new(),
+            groups: [Group::Free; GROUPS],
+            requests_pages: true,
+            completes_invalidations: true,
+            allocation: GROUPS,
+            short: None,
+            unexpected: false,
+        }
     }
 
     /// The translation cache.
     pub const fn atc(&self) -> &Atc {
         &self.atc
+    }
+
+    /// Empties the translation cache: what switching ATS on or off does.
+    pub fn forget_translations(&mut self) {
+        self.atc.entries.fill(None);
+    }
+
+    /// Limits the groups that are open at once (the outstanding page request allocation). An access beyond it waits for one to be answered.
+    pub fn set_allocation(&mut self, groups: u32) {
+        self.allocation = (groups as usize).min(GROUPS);
+    }
+
+    /// Ends every open group as refused (PRI reset): answers that come later fit none.
+    pub fn forget_page_requests(&mut self) {
+        for group in &mut self.groups {
+            if let Group::Open(stream, _) = *group {
+                *group = Group::Answered(stream, Verdict::Abort);
+            }
+        }
+    }
+
+    /// Groups that wait for their answer.
+    pub fn outstanding(&self) -> usize {
+        self.groups.iter().filter(|group| matches!(group, Group::Open(..))).count()
+    }
+
+    /// True once after an answer came that fits no open group: another index, or without the SubstreamID of the request.
+    pub const fn take_unexpected(&mut self) -> bool {
+        core::mem::replace(&mut self.unexpected, false)
     }
 
     /// Lets invalidations time out, or complete again: what a device that hangs does.
@@ -124,6 +168,11 @@ impl Endpoint {
     /// Switches page requests on (PRI enable); a Response Failure switches them off.
     pub fn enable_page_requests(&mut self) {
         self.requests_pages = true;
+    }
+
+    /// Switches page requests off: accesses to missing pages abort.
+    pub fn disable_page_requests(&mut self) {
+        self.requests_pages = false;
     }
 
     /// True unless a Response Failure has switched page requests off.
@@ -170,9 +219,16 @@ impl Endpoint {
     }
 
     fn ask_for_page(&mut self, smmu: &mut SmmuModel, tx: &Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Fault {
-        let free = self.groups.iter().position(|g| matches!(g, Group::Free));
-        let (true, Some(index)) = (self.requests_pages, free) else { return Fault::Abort };
-        self.groups[index] = Group::Open(tx.who.stream);
+        if !self.requests_pages || self.allocation == 0 {
+            return Fault::Abort;
+        }
+        let stream = tx.who.stream;
+        let free = self.groups.iter().position(|g| matches!(g, Group::Free)).filter(|_| self.outstanding() < self.allocation);
+        let Some(index) = free else {
+            self.short = Some(stream);
+            return Fault::Stalled(StallTag { stream, stag: HELD_STAG });
+        };
+        self.groups[index] = Group::Open(stream, tx.who.substream);
         let request = PageRequest {
             stream: tx.who.stream,
             substream: tx.who.substream,
@@ -185,38 +241,80 @@ impl Endpoint {
             last: true,
         };
         smmu.page_request(request, mem, irq);
-        Fault::Stalled(StallTag { stream: tx.who.stream, stag: index as u16 })
+        // The SMMU itself may have answered. A refusal ends the access here; a request to try again is followed once software has done something,
+        // and until then waits as an answer does: trying at once would find the queue as full as it was.
+        self.take_answers(smmu);
+        match self.groups[index] {
+            Group::Answered(_, Verdict::Abort) => {
+                self.groups[index] = Group::Free;
+                Fault::Abort
+            }
+            _ => Fault::Stalled(StallTag { stream, stag: index as u16 }),
+        }
+    }
+
+    /// Sends a page request of the caller's making, one of a group that this opens. The answer comes out of
+    /// [`take_resumed`](Self::take_resumed) as for an access that waits. False if page requests are off, or there is no such group.
+    pub fn send(&mut self, smmu: &mut SmmuModel, request: PageRequest, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> bool {
+        let group = self.groups.get_mut(usize::from(request.prg_index)).filter(|_| self.requests_pages);
+        let Some(group) = group.filter(|group| !matches!(group, Group::Answered(..))) else { return false };
+        *group = Group::Open(request.stream, request.substream);
+        smmu.page_request(request, mem, irq);
+        self.take_answers(smmu);
+        true
+    }
+
+    fn take_answers(&mut self, smmu: &mut SmmuModel) {
+        while let Some(answer) = smmu.take_page_response() {
+            self.answer(&answer);
+        }
+    }
+
+    /// Takes the answer to a group.
+    pub fn answer(&mut self, answer: &PageResponse) {
+        let verdict = match answer.response {
+            PriResponse::Success => Verdict::Retry,
+            PriResponse::Invalid => Verdict::Abort,
+            PriResponse::Failure | PriResponse::Reserved => {
+                self.requests_pages = false;
+                Verdict::Abort
+            }
+        };
+        let index = usize::from(answer.prg_index);
+        match self.groups.get(index) {
+            Some(Group::Open(stream, substream)) if (*stream, *substream) == (answer.stream, answer.substream) => {
+                self.groups[index] = Group::Answered(answer.stream, verdict);
+            }
+            _ => self.unexpected = true,
+        }
+    }
+
+    /// Obeys an invalidation; true if it was completed.
+    pub fn invalidate(&mut self, invalidation: &AtcInvalidation) -> bool {
+        if self.completes_invalidations {
+            self.atc.invalidate(invalidation);
+        }
+        self.completes_invalidations
     }
 
     /// Obeys invalidations and takes answers: to be called after every register write, then [`take_resumed`](Self::take_resumed).
     pub fn serve(&mut self, smmu: &mut SmmuModel, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) {
         while let Some(invalidation) = smmu.take_atc_invalidation() {
-            if self.completes_invalidations {
-                self.atc.invalidate(&invalidation);
-            }
-            smmu.finish_atc_invalidation(self.completes_invalidations, mem, irq);
+            let completed = self.invalidate(&invalidation);
+            smmu.finish_atc_invalidation(completed, mem, irq);
         }
-        while let Some(answer) = smmu.take_page_response() {
-            let verdict = match answer.response {
-                PriResponse::Success => Verdict::Retry,
-                PriResponse::Invalid => Verdict::Abort,
-                PriResponse::Failure | PriResponse::Reserved => {
-                    self.requests_pages = false;
-                    Verdict::Abort
-                }
-            };
-            if let Some(group) = self.groups.get_mut(usize::from(answer.prg_index))
-                && matches!(group, Group::Open(stream) if *stream == answer.stream)
-            {
-                *group = Group::Answered(answer.stream, verdict);
-            }
-        }
+        self.take_answers(smmu);
     }
 
     /// The next access that may go on, and how.
     pub fn take_resumed(&mut self) -> Option<(StallTag, Verdict)> {
         let answered = |g: &Group| matches!(g, Group::Answered(..));
-        let index = self.groups.iter().position(answered)?;
+        let Some(index) = self.groups.iter().position(answered) else {
+            // Whoever waited for a group looks again; if there is still none it waits again.
+            let stream = self.short.filter(|_| self.outstanding() < self.allocation)?;
+            self.short = None;
+            return Some((StallTag { stream, stag: HELD_STAG }, Verdict::Retry));
+        };
         let Group::Answered(stream, verdict) = core::mem::replace(&mut self.groups[index], Group::Free) else { return None };
         Some((StallTag { stream, stag: index as u16 }, verdict))
     }

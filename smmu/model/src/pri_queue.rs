@@ -12,7 +12,7 @@ use crate::model::SmmuModel;
 use crate::stream::SteAction;
 
 /// Answers that wait for [`SmmuModel::take_page_response`]. Endpoints have fewer groups open than this.
-pub(crate) const RESPONSES: usize = 64;
+pub(crate) const RESPONSES: usize = 128;
 
 /// An answer to a page request group, on its way to the endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -33,6 +33,11 @@ impl Profile {
         Self::ALL.into_iter().find(|p| p.name == name)
     }
 
+    /// True if devices behind it may keep translations (ATS).
+    pub const fn has_ats(&self) -> bool {
+        get(self.ids.idr0, &IDR0::ATS) == 1
+    }
+
     /// The same profile with another output address size code, so that it can follow the CPU's ID_AA64MMFR0_EL1.PARange (same codes).
     pub const fn with_oas(self, code: u32) -> Self {
         Self { ids: self.ids.with_oas(code), ..self }

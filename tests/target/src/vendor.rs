@@ -61,3 +61,15 @@ pub fn translate(stream: StreamId, substream: Option<SubstreamId>, at: Iova, kin
         pa => Answer::At(Pa(pa)),
     }
 }
+
+/// Sends a page request of the accelerator, one of the group `index`: a read, or a read and a write.
+pub fn request_page(substream: SubstreamId, page: Iova, write: bool, last: bool, index: u64) {
+    let mut what = page.0 & !0xfff | vendor::PAGE_READ;
+    if write {
+        what |= vendor::PAGE_WRITE;
+    }
+    if last {
+        what |= vendor::PAGE_LAST;
+    }
+    call(vendor::PAGE_REQUEST, [u64::from(substream.0), what, index, 0]);
+}

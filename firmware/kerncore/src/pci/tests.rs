@@ -142,3 +142,23 @@ fn pasid_is_enabled_and_its_width_told() {
     assert_eq!(bus.get(8, 0x154), 0x0001_1000);
     assert_eq!(enable_pasid(&bus, 0x10), None);
 }
+
+#[test]
+fn page_requests_are_enabled_after_ats_and_with_their_allocation() {
+    let bus = Bus::with_accelerator();
+    assert_eq!((page_requests(&bus, 0x08), enable_page_requests(&bus, 0x08, 8)), (None, false), "no ATS");
+    bus.set(0x08, 0x150, 0x1801_001b, 0);
+    bus.set(0x08, 0x180, 0x1901_000f, 0);
+    bus.set(0x08, 0x184, 0x0000_0060, 0x801f_0000);
+    assert_eq!(page_requests(&bus, 0x08), None, "ATS alone");
+    bus.set(0x08, 0x190, 0x0001_0013, 0);
+    bus.set(0x08, 0x194, 0x8001_0000, 0x0000_0001);
+    bus.set(0x08, 0x198, 96, 0);
+    bus.set(0x08, 0x19c, 0, !0);
+    assert_eq!(page_requests(&bus, 0x08), Some(PageRequests { capacity: 96, answers_carry_pasid: true }));
+    assert!(enable_page_requests(&bus, 0x08, 32));
+    // Smallest translation 4 KiB, enabled; 32 requests; enabled.
+    assert_eq!((bus.get(8, 0x184), bus.get(8, 0x19c), bus.get(8, 0x194)), (0x8000_0060, 32, 0x8001_0001));
+    bus.set(0x08, 0x194, 0, 1);
+    assert_eq!(page_requests(&bus, 0x08), Some(PageRequests { capacity: 96, answers_carry_pasid: false }));
+}

@@ -1,6 +1,6 @@
 //! Configuration space, as an operating system that has never heard of us walks it.
 
-use qm_model::Bar;
+use qm_model::{Bar, PageRequestStatus, PageRequests, QmModel};
 use qm_spec::QmVersion;
 
 use super::machine::*;
@@ -81,6 +81,75 @@ fn capabilities_are_found_by_walking() {
     let mut narrow = config(QmVersion::V3, 4, 8, 4);
     narrow.pasid_width = 0;
     assert_eq!(read(&Machine::new(narrow), 0x100, 4), 0);
+}
+
+/// The list of extended capabilities of a part: (id, offset) of each.
+fn extended(total_vfs: u16, ats: bool) -> Vec<(u16, u16)> {
+    let mut config = config(QmVersion::V3, 4, 8, 4);
+    (config.total_vfs, config.ats) = (total_vfs, ats);
+    let model = Box::new(QmModel::<8, 4>::new(config));
+    let mut seen = Vec::new();
+    let mut at = 0x100;
+    while at != 0 {
+        let header = model.config_read(at, 4);
+        seen.push((header as u16, at));
+        at = (header >> 20) as u16;
+        assert!(seen.len() < 8);
+    }
+    seen
+}
+
+#[test]
+fn ats_and_pri_are_there_if_the_part_has_them() {
+    assert_eq!(extended(0, false), [(0x1b, 0x100)]);
+    assert_eq!(extended(0, true), [(0x1b, 0x100), (0x0f, 0x180), (0x13, 0x190)]);
+    assert_eq!(extended(2, false), [(0x1b, 0x100), (0x10, 0x140)]);
+    assert_eq!(extended(2, true), [(0x1b, 0x100), (0x10, 0x140), (0x0f, 0x180), (0x13, 0x190)]);
+    let without = fresh(QmVersion::V3);
+    write(&without, 0x184, 4, u32::MAX);
+    assert_eq!((read(&without, 0x184, 4), without.silicon().model.ats_enabled()), (0, false));
+}
+
+#[test]
+fn ats_is_switched_by_its_enable_alone() {
+    let mut config = config(QmVersion::V3, 4, 8, 4);
+    config.ats = true;
+    let machine = Machine::new(config);
+    // Page-aligned requests, global invalidation, 32 invalidations deep, off.
+    assert_eq!(read(&machine, 0x184, 4), 0x0000_0060);
+    write(&machine, 0x184, 4, 0x7fff_ffff);
+    assert_eq!((read(&machine, 0x184, 4), machine.silicon().model.ats_enabled()), (0x60, false));
+    write(&machine, 0x186, 2, 0x8000);
+    assert_eq!((read(&machine, 0x184, 4), machine.silicon().model.ats_enabled()), (0x8000_0060, true));
+    // A function-level reset takes it back.
+    write(&machine, 0x48, 2, 0x8000);
+    assert_eq!((read(&machine, 0x184, 4), machine.silicon().model.ats_enabled()), (0x60, false));
+}
+
+#[test]
+fn pri_has_credits_and_shows_what_became_of_requests() {
+    let mut config = config(QmVersion::V3, 4, 8, 4);
+    config.ats = true;
+    let machine = Machine::new(config);
+    let state = |machine: &Machine| machine.silicon().model.page_requests();
+    // Stopped; answers carry the PASID.
+    assert_eq!((read(&machine, 0x194, 4), read(&machine, 0x198, 4), read(&machine, 0x19c, 4)), (0x8100_0000, 96, 0));
+    write(&machine, 0x19c, 4, 1000);
+    write(&machine, 0x194, 2, 1);
+    assert_eq!(read(&machine, 0x194, 4), 0x8000_0001);
+    assert_eq!(state(&machine), PageRequests { enabled: true, allocation: 96 }, "never more than there are");
+    write(&machine, 0x19c, 4, 8);
+    assert_eq!(read(&machine, 0x19c, 4), 1000, "fixed while enabled");
+    let seen = PageRequestStatus { failed: true, unexpected: true, outstanding: true };
+    machine.silicon().model.note_page_requests(seen);
+    assert_eq!(read(&machine, 0x194, 4), 0x8003_0001);
+    write(&machine, 0x194, 2, 0);
+    assert_eq!(read(&machine, 0x194, 4), 0x8003_0000, "not stopped while a request waits; status stays");
+    write(&machine, 0x196, 2, 1);
+    assert_eq!(read(&machine, 0x194, 4), 0x8002_0000);
+    machine.silicon().model.note_page_requests(PageRequestStatus::default());
+    write(&machine, 0x194, 4, 0x0002_0000);
+    assert_eq!((read(&machine, 0x194, 4), state(&machine).enabled), (0x8100_0000, false));
 }
 
 #[test]
