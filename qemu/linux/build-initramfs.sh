@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the guest's initramfs: busybox from Debian, two kernel modules, our test program. Usage: build-initramfs.sh MODULES-DIR OUT.cpio.gz
+# Makes the guest's initramfs: busybox from Debian, the two drivers, our module and our test program. Usage: build-initramfs.sh MODULES-DIR OUT.cpio.gz
 set -euo pipefail
 . "$(dirname "$0")/cache.sh"
 modules=${1:?usage: build-initramfs.sh MODULES-DIR OUT.cpio.gz}
@@ -25,11 +25,12 @@ root=$(mktemp -d)
 trap 'rm -rf "$root" "${apt:-}"' EXIT
 mkdir -p "$root"/{bin,sbin,dev,proc,sys,tmp,lib/modules}
 cp "$busybox" "$root/bin/busybox"
-for applet in sh mount mkdir cut cat grep sed tr basename nproc insmod rmmod modprobe poweroff setsid cttyhack gunzip gzip cmp ls dmesg sleep echo kill ps; do
+for applet in sh mount mkdir cut cat grep sed tr basename nproc insmod rmmod modprobe poweroff setsid cttyhack gunzip gzip cmp ls dmesg sleep echo kill ps wc head tail usleep readlink dirname test; do
 	ln -s busybox "$root/bin/$applet"
 done
-cp "$modules"/hisi_qm.ko "$modules"/hisi_zip.ko "$root/lib/modules/"
-aarch64-linux-gnu-gcc -static -O2 -Wall -Wextra -Werror -o "$root/bin/uacce-zip" "$linux_here"/guest/*.c
+cp "$modules"/{hisi_qm,hisi_zip,soc_acomp}.ko "$root/lib/modules/"
+aarch64-linux-gnu-gcc -static -pthread -O2 -Wall -Wextra -Werror -o "$root/bin/uacce-zip" "$linux_here"/guest/*.c
+install -m 755 "$linux_here/guest/manage.sh" "$root/bin/manage.sh"
 install -m 755 "$linux_here/init" "$root/init"
 find "$root" -exec touch -h -d @0 {} +
 (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc --owner 0:0 --reproducible) | gzip -n9 >"$out.new"

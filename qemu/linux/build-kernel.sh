@@ -7,7 +7,7 @@ need 'command -v flex && command -v bison && command -v bc && command -v rsync &
 need 'test -e /usr/include/openssl/opensslv.h && test -e /usr/include/libelf.h' libssl-dev libelf-dev
 need 'ls /usr/src/linux-source-6.1.tar.xz' linux-source-6.1
 
-stamp=$(cat "$linux_here/kernel.fragment" "$linux_here/build-kernel.sh" /usr/src/linux-source-6.1.tar.xz | sha256sum | cut -c1-16)
+stamp=$(cat "$linux_here/kernel.fragment" "$linux_here/build-kernel.sh" "$linux_here"/module/* /usr/src/linux-source-6.1.tar.xz | sha256sum | cut -c1-16)
 out=$linux_cache/kernel-$stamp
 if [ ! -e "$out/done" ]; then
 	rm -rf "$out" && mkdir -p "$out"
@@ -20,9 +20,11 @@ if [ ! -e "$out/done" ]; then
 	done <"$linux_here/kernel.fragment"
 	"${make[@]}" -j"$(nproc)" Image modules >&2
 	mkdir "$out/modules"
-	find "$out/linux-source-6.1/drivers" -name '*.ko' -exec cp {} "$out/modules/" \;
+	cp -r "$linux_here/module" "$out/module"
+	"${make[@]}" M="$out/module" modules >&2
+	find "$out/linux-source-6.1/drivers" "$out/module" -name '*.ko' -exec cp {} "$out/modules/" \;
 	cp "$out/linux-source-6.1/arch/arm64/boot/Image" "$out/Image"
-	rm -rf "$out/linux-source-6.1"
+	rm -rf "$out/linux-source-6.1" "$out/module"
 	touch "$out/done"
 fi
 echo "$out"

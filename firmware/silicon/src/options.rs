@@ -23,6 +23,8 @@ pub struct Options {
     pub tlb_policy: TlbPolicy,
     /// Which SMMU is modelled.
     pub smmu_profile: Profile,
+    /// Bits of a SubstreamID, in the SMMU (IDR1.SSIDSIZE) and in the function (PASID capability); none means what profile and function have.
+    pub ssid_bits: Option<u8>,
 }
 
 /// Values of `tlb-policy`.
@@ -91,9 +93,15 @@ fn parse(bytes: &[u8]) -> Result<Options, OptionsError> {
         _ => return Err(OptionsError::BadValue("tlb-policy")),
     };
     let smmu_profile = Profile::by_name(word("smmu-profile").unwrap_or("stall")).ok_or(OptionsError::BadValue("smmu-profile"))?;
+    let ssid_bits = match number("ssid-bits", 0)? {
+        0 => None,
+        bits @ 1..=16 => Some(bits as u8),
+        _ => return Err(OptionsError::BadValue("ssid-bits")),
+    };
     let payload = match node.and_then(|n| n.property("payload")) {
         None => None,
         Some(p) => Some(u64::from_be_bytes(p.value.try_into().map_err(|_| OptionsError::BadValue("payload"))?)),
     };
-    Ok(Options { revision, host_cores, engine_cores, trace_level: number("trace-level", 0)? as u32, payload, tlb_policy, smmu_profile })
+    let trace_level = number("trace-level", 0)? as u32;
+    Ok(Options { revision, host_cores, engine_cores, trace_level, payload, tlb_policy, smmu_profile, ssid_bits })
 }

@@ -142,8 +142,13 @@ pub fn configure(image: &Image, options: &Options) {
         silicon.qm.offer_ats();
         silicon.ats.offer(StreamId(firmware_platform::ACCELERATOR_RID));
     }
+    let mut profile = options.smmu_profile.with_oas(hal_aarch64::mmu::pa_range_of_core() as u32);
+    if let Some(bits) = options.ssid_bits {
+        profile = profile.with_ssid_bits(bits.into());
+        silicon.qm.set_pasid_width(bits);
+    }
     // In place: a new value would pass through a stack that is not made for it.
-    silicon.smmu.reset_as(options.smmu_profile.with_oas(hal_aarch64::mmu::pa_range() as u32));
+    silicon.smmu.reset_as(profile);
     silicon.smmu.set_tracing(if options.trace_level > 0 { Tracing::On } else { Tracing::Off });
     silicon.smmu.set_policy(match options.tlb_policy {
         TlbPolicy::AlwaysMiss => Policy::AlwaysMiss,

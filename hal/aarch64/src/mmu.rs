@@ -71,6 +71,11 @@ pub fn pa_range() -> u64 {
     ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange).min(PA_RANGE_MAX)
 }
 
+/// The same code as the core has it, 52 bits included: what other masters on the interconnect may put out.
+pub fn pa_range_of_core() -> u64 {
+    ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange)
+}
+
 /// Bits of an ASID that this core tells apart (ID_AA64MMFR0_EL1.ASIDBits).
 pub fn asid_bits() -> u8 {
     if ID_AA64MMFR0_EL1.matches_all(ID_AA64MMFR0_EL1::ASIDBits::Bits_16) { 16 } else { 8 }

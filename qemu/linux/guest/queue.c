@@ -123,7 +123,20 @@ int queue_send(struct queue *q, const struct request *r)
 
 	sqe[4] = r->source_bytes;
 	/* type, stream-new and finish: what the public user library puts into a one-shot request */
-	sqe[7] = type << 28 | 1u << 27 | 1u << 25;
+	sqe[7] = type << 28 | (uint32_t)!(r->stream && r->stream->begun) << 27 | (uint32_t)!r->unfinished << 25;
+	if (r->stream) {
+		/* the first 64 bytes of the context are software's own */
+		uint64_t context = (uintptr_t)r->stream->context + 64;
+
+		sqe[7] |= 1u << 26;
+		sqe[15] = r->stream->words[0];
+		sqe[22] = (uint32_t)context;
+		sqe[23] = context >> 32;
+		sqe[28] = r->stream->words[1];
+		sqe[29] = r->stream->words[2];
+		sqe[30] = r->stream->isize;
+		sqe[31] = r->stream->checksum;
+	}
 	sqe[9] = r->format;
 	sqe[14] = r->destination_bytes;
 	sqe[18] = (uint32_t)source;
@@ -155,6 +168,14 @@ int queue_receive(struct queue *q, struct request *r)
 	r->produced = sqe[1];
 	r->status = sqe[3] & 0xff;
 	r->checksum = sqe[31];
+	r->tag = sqe[q->version >= 3 ? 26 : 13];
+	if (r->stream) {
+		r->stream->words[0] = sqe[15];
+		r->stream->words[1] = sqe[28];
+		r->stream->words[2] = sqe[29];
+		r->stream->isize = sqe[30];
+		r->stream->checksum = sqe[31];
+	}
 	if (++q->cq_head == q->cq_depth) {
 		q->cq_head = 0;
 		q->phase ^= 1;
@@ -171,16 +192,15 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec * 1e-9;
 }
 
-int queue_run(struct queue *q, struct request *r, int sleep)
+int queue_wait(struct queue *q, struct request *r, int sleep)
 {
 	double deadline = now() + 10;
-	int error = queue_send(q, r);
 
-	for (unsigned int round = 0; !error; round++) {
-		error = queue_receive(q, r);
+	for (unsigned int round = 0;; round++) {
+		int error = queue_receive(q, r);
+
 		if (error != -EAGAIN)
 			return error;
-		error = 0;
 		if (now() > deadline)
 			return -ETIMEDOUT;
 		if (sleep) {
@@ -194,5 +214,11 @@ int queue_run(struct queue *q, struct request *r, int sleep)
 			__asm__ volatile("yield");
 		}
 	}
-	return error;
+}
+
+int queue_run(struct queue *q, struct request *r, int sleep)
+{
+	int error = queue_send(q, r);
+
+	return error ? error : queue_wait(q, r, sleep);
 }

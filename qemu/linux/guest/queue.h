@@ -26,14 +26,25 @@ struct queue {
 	unsigned int sq_tail, cq_head, phase, tag;
 };
 
+/* State of a stream between its requests. `context` is 64 KiB of zeros at the beginning. */
+struct stream {
+	uint8_t *context;
+	int begun;
+	uint32_t words[3], isize, checksum;
+};
+
 struct request {
 	enum format format;
 	const void *source;
 	uint32_t source_bytes;
 	void *destination;
 	uint32_t destination_bytes;
+	/* NULL: stateless */
+	struct stream *stream;
+	/* more of the stream will follow */
+	int unfinished;
 	/* filled in by the engine */
-	uint32_t consumed, produced, status, checksum;
+	uint32_t consumed, produced, status, checksum, tag;
 };
 
 /* Each returns 0, or a negative errno. */
@@ -42,7 +53,9 @@ void queue_close(struct queue *q);
 int queue_send(struct queue *q, const struct request *r);
 /* -EAGAIN if nothing has completed. */
 int queue_receive(struct queue *q, struct request *r);
-/* Sends and waits up to 10 s; by spinning, or in poll(2) when `sleep` is set. -ETIMEDOUT if no answer came. */
+/* Waits up to 10 s for the next completion; by spinning, or in poll(2) when `sleep` is set. -ETIMEDOUT if none came. */
+int queue_wait(struct queue *q, struct request *r, int sleep);
+/* Sends, then waits as above. */
 int queue_run(struct queue *q, struct request *r, int sleep);
 
 /* Reads an attribute of /sys/class/uacce/NAME into `out`, without the final newline. */

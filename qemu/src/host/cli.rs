@@ -46,6 +46,12 @@ pub struct Options {
     /// smaller ones no program can use the accelerator
     #[arg(long, global = true, value_name = "PROFILE", default_value = "stall", value_parser = PROFILES)]
     pub smmu: String,
+    /// The core that QEMU simulates
+    #[arg(long, global = true, value_name = "CPU", env = "SOC_CPU", default_value = "cortex-a72", value_parser = ["cortex-a72", "neoverse-n1", "max"])]
+    pub cpu: String,
+    /// Bits of a PASID, in the SMMU and in the accelerator; fewer than the usual 16 run out sooner
+    #[arg(long, global = true, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub ssid_bits: Option<u32>,
     /// Boot straight at EL1, without our silicon: QEMU's own SMMU and PCIe
     #[arg(long, global = true)]
     pub bare: bool,
@@ -147,6 +153,8 @@ impl Options {
             icount_shift: self.icount.then_some(0),
             bare: self.bare,
             revision: self.revision,
+            cpu: self.cpu.clone(),
+            ssid_bits: self.ssid_bits,
             devices: self.device.clone(),
             trace_level: u32::from(self.trace.is_some()),
             smmu_profile: self.smmu.clone(),

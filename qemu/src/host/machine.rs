@@ -41,6 +41,10 @@ pub struct Machine {
     pub bare: bool,
     /// Revision of the modelled accelerator.
     pub revision: Revision,
+    /// `-cpu`.
+    pub cpu: String,
+    /// `/silicon ssid-bits`; what the models have otherwise.
+    pub ssid_bits: Option<u32>,
     /// Words for `-device`.
     pub devices: Vec<String>,
     /// `/silicon trace-level`.
@@ -59,6 +63,8 @@ impl Default for Machine {
             icount_shift: None,
             bare: false,
             revision: Revision::V3,
+            cpu: "cortex-a72".to_owned(),
+            ssid_bits: None,
             devices: Vec::new(),
             trace_level: 0,
             tlb_policy: "sticky".to_owned(),
@@ -96,7 +102,7 @@ impl Machine {
             "-M",
             &machine,
             "-cpu",
-            "cortex-a72",
+            &self.cpu,
             "-m",
             &mebibytes.to_string(),
             "-smp",

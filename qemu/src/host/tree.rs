@@ -232,6 +232,9 @@ fn silicon_node(machine: &Machine, boot: &Boot) -> DeviceTreeNode {
     set(&mut node, "trace-level", machine.trace_level);
     set(&mut node, "tlb-policy", machine.tlb_policy.as_str());
     set(&mut node, "smmu-profile", machine.smmu_profile.as_str());
+    if let Some(bits) = machine.ssid_bits {
+        set(&mut node, "ssid-bits", bits);
+    }
     if let Some(entry) = boot.payload {
         set(&mut node, "payload", entry);
     }

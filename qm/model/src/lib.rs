@@ -125,6 +125,11 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         &self.config
     }
 
+    /// Narrows the PASIDs that the functions can emit, before anybody has looked at the configuration space: 0 takes the capability out.
+    pub fn set_pasid_width(&mut self, bits: u8) {
+        self.config.pasid_width = bits.min(20);
+    }
+
     /// What the model counted that hardware keeps no register for.
     pub const fn counters(&self) -> &Counters {
         &self.counters

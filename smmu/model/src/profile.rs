@@ -42,6 +42,11 @@ impl Profile {
     pub const fn with_oas(self, code: u32) -> Self {
         Self { ids: self.ids.with_oas(code), ..self }
     }
+
+    /// The same profile with another number of SubstreamID bits (IDR1.SSIDSIZE).
+    pub const fn with_ssid_bits(self, bits: u32) -> Self {
+        Self { ids: self.ids.with_ssid_bits(bits), ..self }
+    }
 }
 
 /// How faults may end (IDR0.STALL_MODEL).

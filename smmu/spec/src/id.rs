@@ -38,6 +38,11 @@ impl IdRegisters {
     pub const fn with_oas(self, code: u32) -> Self {
         Self { idr5: self.idr5 & !7 | code & 7, ..self }
     }
+
+    /// The same registers with another number of SubstreamID bits (IDR1.SSIDSIZE, at most 20).
+    pub const fn with_ssid_bits(self, bits: u32) -> Self {
+        Self { idr1: self.idr1 & !(0x1f << 6) | (bits & 0x1f) << 6, ..self }
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +80,8 @@ mod tests {
 
     #[test]
     fn oas_override_changes_oas_only() {
+        // SSIDSIZE is IDR1[10:6].
+        assert_eq!(STALL.with_ssid_bits(5).idr1, (STALL.idr1 & 0xffff_f83f) | 0x140);
         let wide = STALL.with_oas(6);
         assert_eq!((IDR5::OAS.read(wide.idr5), wide.idr5 & !7), (6, STALL.idr5 & !7));
     }
