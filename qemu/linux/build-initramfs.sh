@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes the guest's initramfs: busybox from Debian, the two drivers, our module and our test program. Usage: build-initramfs.sh MODULES-DIR OUT.cpio.gz
+# Exit code 77: something that it needs cannot be had here.
 set -euo pipefail
 . "$(dirname "$0")/cache.sh"
 modules=${1:?usage: build-initramfs.sh MODULES-DIR OUT.cpio.gz}
 out=${2:?usage: build-initramfs.sh MODULES-DIR OUT.cpio.gz}
-need 'command -v aarch64-linux-gnu-gcc && test -e /usr/aarch64-linux-gnu/include/misc/uacce/uacce.h' gcc-aarch64-linux-gnu libc6-dev-arm64-cross linux-libc-dev-arm64-cross
-need 'command -v cpio' cpio
+need 'command -v aarch64-linux-gnu-gcc && test -e /usr/aarch64-linux-gnu/include/misc/uacce/uacce.h' gcc-aarch64-linux-gnu libc6-dev-arm64-cross linux-libc-dev-arm64-cross || exit 77
+need 'command -v cpio' cpio || exit 77
 
 # A foreign architecture's package, fetched with a package list of our own so that the host's configuration stays as it is.
 busybox=$linux_cache/busybox-arm64
@@ -15,8 +16,8 @@ if [ ! -x "$busybox" ]; then
 	mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
 	touch "$apt/state/status"
 	options=(-o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State="$apt/state" -o Dir::State::status="$apt/state/status" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root)
-	apt-get -q "${options[@]}" update >&2
-	(cd "$apt" && apt-get -q "${options[@]}" download busybox-static:arm64 >&2 && dpkg-deb -x busybox-static_*.deb root)
+	apt-get -q "${options[@]}" update >&2 || exit 77
+	(cd "$apt" && apt-get -q "${options[@]}" download busybox-static:arm64 >&2 && dpkg-deb -x busybox-static_*.deb root) || exit 77
 	cp "$apt"/root/bin/busybox "$busybox.new" 2>/dev/null || cp "$apt"/root/usr/bin/busybox "$busybox.new"
 	mv "$busybox.new" "$busybox"
 fi

@@ -206,8 +206,19 @@ static int check_pasid_exhaustion(void)
 				_exit(20);
 			if (error)
 				_exit(1);
+			/* on the queue at hand: Linux refuses the highest PASID to a process that opens a second one (its limit is off by one) */
+			for (int n = 0; n < 3; n++) {
+				uint8_t *plain = untouched(PAGE), *packed = untouched(2 * PAGE);
+				struct request r = { .format = ZLIB, .source = plain, .source_bytes = PAGE, .destination = packed, .destination_bytes = 2 * PAGE };
+
+				if (!plain || !packed)
+					_exit(21);
+				fill_text(plain, PAGE);
+				if (queue_run(&q, &r, n & 1) || r.status != STATUS_OK || r.consumed != PAGE)
+					_exit(2);
+			}
 			queue_close(&q);
-			_exit(round_trip(ZLIB, PAGE, 0) ? 2 : 0);
+			_exit(0);
 		}
 	}
 	for (int i = 0; i < PROCESSES; i++) {

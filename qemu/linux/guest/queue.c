@@ -114,6 +114,12 @@ void queue_close(struct queue *q)
 	q->fd = -1;
 }
 
+/* The kernel's words at the end of the shared region: no more requests (last word), no more completions (the one before). */
+static int stopped(const struct queue *q, size_t words_from_end)
+{
+	return ((volatile uint32_t *)(q->dus + q->dus_bytes))[-(ptrdiff_t)words_from_end] != 0;
+}
+
 int queue_send(struct queue *q, const struct request *r)
 {
 	volatile uint32_t *slot = (volatile uint32_t *)(q->dus + (size_t)q->sq_tail * SQE_DWORDS * 4);
@@ -121,6 +127,8 @@ int queue_send(struct queue *q, const struct request *r)
 	uint64_t source = (uintptr_t)r->source, destination = (uintptr_t)r->destination;
 	uint32_t type = q->version >= 3 ? 3 : 0;
 
+	if (stopped(q, 1))
+		return -ENODEV;
 	sqe[4] = r->source_bytes;
 	/* type, stream-new and finish: what the public user library puts into a one-shot request */
 	sqe[7] = type << 28 | (uint32_t)!(r->stream && r->stream->begun) << 27 | (uint32_t)!r->unfinished << 25;
@@ -201,6 +209,8 @@ int queue_wait(struct queue *q, struct request *r, int sleep)
 
 		if (error != -EAGAIN)
 			return error;
+		if (stopped(q, 2))
+			return -ENODEV;
 		if (now() > deadline)
 			return -ETIMEDOUT;
 		if (sleep) {

@@ -47,7 +47,7 @@ struct request {
 	uint32_t consumed, produced, status, checksum, tag;
 };
 
-/* Each returns 0, or a negative errno. */
+/* Each returns 0, or a negative errno; -ENODEV once the kernel has stopped the queue. */
 int queue_open(struct queue *q, const char *name, enum direction direction);
 void queue_close(struct queue *q);
 int queue_send(struct queue *q, const struct request *r);

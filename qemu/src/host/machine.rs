@@ -98,21 +98,9 @@ impl Machine {
         let mut machine = "virt,gic-version=3,iommu=smmuv3,memory-backend=ram".to_owned();
         machine += if self.bare { ",virtualization=off" } else { ",virtualization=on" };
         let mebibytes = firmware_platform::RAM_BYTES >> 20;
-        [
-            "-M",
-            &machine,
-            "-cpu",
-            &self.cpu,
-            "-m",
-            &mebibytes.to_string(),
-            "-smp",
-            &self.cpus().to_string(),
-            "-nodefaults",
-            "-nic",
-            "none",
-        ]
-        .map(str::to_owned)
-        .into()
+        ["-M", &machine, "-cpu", &self.cpu, "-m", &mebibytes.to_string(), "-smp", &self.cpus().to_string(), "-nodefaults", "-nic", "none"]
+            .map(str::to_owned)
+            .into()
     }
 
     /// Returns the words that make QEMU write its device tree to `file` and stop.

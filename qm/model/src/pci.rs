@@ -368,10 +368,13 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         }
     }
 
-    /// Resets one function with its configuration space; the physical one takes the device and its virtual functions with it.
+    /// Resets one function with its configuration space; the physical one takes the device and its virtual functions with it. The internal
+    /// memory stays usable, empty: software goes on after it without a memory initialisation (F.7), other than after a controller reset.
     fn function_level_reset(&mut self, f: usize) {
         if f == PF {
+            let memory_ready = self.memory_ready;
             self.reset_device();
+            self.memory_ready = memory_ready;
             for vf in 1..FUNCTIONS {
                 self.functions[vf].pci = PciSpace::new();
             }
