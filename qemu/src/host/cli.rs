@@ -130,6 +130,9 @@ pub struct Linux {
     /// Words to add to the kernel's command line
     #[arg(long, value_name = "STR", allow_hyphen_values = true)]
     pub append: Option<String>,
+    /// Print the 32-bit words that lie at the image's variables of this name when the run has ended
+    #[arg(long, value_name = "VARIABLE")]
+    pub peek: Option<String>,
     /// How much to record with --trace
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = TraceLevel::Access)]
     pub trace_level: TraceLevel,

@@ -3,7 +3,7 @@
 use super::complaint::{Complaint, Outcome};
 use addr2line::Loader;
 use defmt_decoder::{Locations, Table};
-use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SectionKind};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SectionKind, SymbolKind};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +15,15 @@ pub struct Image {
     locations: Option<Locations>,
     tests: Vec<TestCase>,
     code: Vec<core::ops::Range<u64>>,
+}
+
+/// A variable of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// Path of the item.
+    pub name: String,
+    /// Where it lies.
+    pub address: u64,
 }
 
 /// One test of a test image.
@@ -89,6 +98,31 @@ impl Image {
     /// Tells whether an address lies in the image's code.
     pub fn is_code(&self, address: u64) -> bool {
         self.code.iter().any(|range| range.contains(&address))
+    }
+
+    /// Finds the variables whose path ends in `name`, by address.
+    ///
+    /// # Errors
+    /// The file cannot be read again, or has no such variable.
+    pub fn variables(&self, name: &str) -> Outcome<Vec<Variable>> {
+        let wrong = |reason: &dyn std::fmt::Display| Complaint::new(format!("{}: {reason}", self.path.display()));
+        let bytes = std::fs::read(&self.path).map_err(|error| wrong(&error))?;
+        let file = object::File::parse(&*bytes).map_err(|error| wrong(&error))?;
+        let mut found: Vec<Variable> = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Data)
+            .filter_map(|symbol| {
+                let path = addr2line::demangle_auto(symbol.name().ok()?.into(), None).into_owned();
+                // The old mangling ends every path in a hash of its own.
+                let path = path.split_once("::h").filter(|(_, hash)| hash.len() == 16).map_or(path.as_str(), |(path, _)| path).to_owned();
+                (path == name || path.ends_with(&format!("::{name}"))).then_some(Variable { name: path, address: symbol.address() })
+            })
+            .collect();
+        found.sort_by_key(|variable| variable.address);
+        if found.is_empty() {
+            return Err(wrong(&format_args!("no variable {name}")));
+        }
+        Ok(found)
     }
 
     /// Opens the file's debug information; none when it has none.

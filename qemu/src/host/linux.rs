@@ -3,7 +3,8 @@
 use super::cli::{Linux, Options, TraceLevel};
 use super::complaint::{Complaint, Outcome};
 use super::emulator::{Ending, Launch, Watcher, run as run_emulator};
-use super::image::Image;
+use super::image::{Image, Variable};
+use super::ram::GuestRam;
 use super::machine::{Blob, Machine};
 use super::tree::Boot;
 use firmware_platform as platform;
@@ -52,16 +53,34 @@ pub fn run(image: &Image, options: &Options, linux: &Linux) -> Outcome<Ending> {
         limit: options.limit(LIMIT_SECONDS),
         trace: options.trace.as_deref(),
     };
-    run_emulator(&launch, &mut Silent)
+    let variables = linux.peek.as_ref().map_or_else(|| Ok(Vec::new()), |name| image.variables(name))?;
+    let mut watcher = Peek { words: vec![0; variables.len()], variables };
+    let ending = run_emulator(&launch, &mut watcher);
+    for (variable, word) in watcher.variables.iter().zip(&watcher.words) {
+        eprintln!("{} = {word}", variable.name);
+    }
+    ending
 }
 
-/// QEMU has the terminal: nothing passes through the runner.
-struct Silent;
+/// QEMU has the terminal: nothing passes through the runner. Looks at variables; the last look is after the machine's end.
+struct Peek {
+    variables: Vec<Variable>,
+    words: Vec<u32>,
+}
 
-impl Watcher for Silent {
+impl Watcher for Peek {
     fn log(&mut self, _bytes: &[u8]) {}
     fn console(&mut self, _bytes: &[u8]) {}
     fn emulator(&mut self, _bytes: &[u8]) {}
+
+    fn tick(&mut self, ram: &GuestRam, _qemu: u32) {
+        for (variable, word) in self.variables.iter().zip(&mut self.words) {
+            let mut bytes = [0; 4];
+            if ram.read(variable.address, &mut bytes).is_ok() {
+                *word = u32::from_le_bytes(bytes);
+            }
+        }
+    }
 }
 
 /// Refuses what EL2 could not enter: a compressed or foreign kernel.
