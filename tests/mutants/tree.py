@@ -1,0 +1,57 @@
+"""A copy of the checkout in which texts are exchanged: what the mutant scripts work on."""
+import os
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Tree:
+    """The copy, below the target directory."""
+
+    def __init__(self, name):
+        self.target = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), name)
+        self.path = os.path.join(self.target, "tree")
+
+    def refresh(self):
+        """Makes the copy equal to the checkout; what is equal already keeps its time, so that cargo builds no more than it must."""
+        listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+        names = {name for name in listed.stdout.decode().split("\0") if name and os.path.isfile(os.path.join(ROOT, name))}
+        for base, _, files in os.walk(self.path):
+            for file in files:
+                if os.path.relpath(os.path.join(base, file), self.path) not in names:
+                    os.unlink(os.path.join(base, file))
+        for name in names:
+            source, target = os.path.join(ROOT, name), os.path.join(self.path, name)
+            with open(source, "rb") as file:
+                data = file.read()
+            if os.path.isfile(target):
+                with open(target, "rb") as file:
+                    if file.read() == data:
+                        continue
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copyfile(source, target)
+            shutil.copymode(source, target)
+
+    def edit(self, edits):
+        """Exchanges texts, each of which must occur once in its file: (file, text, replacement). Returns what undoes it."""
+        before = {}
+        for path, old, new in edits:
+            full = os.path.join(self.path, path)
+            with open(full, encoding="utf-8") as file:
+                text = file.read()
+            if text.count(old) != 1:
+                self.undo(before)
+                sys.exit(f"error: {path} holds {text.count(old)} times: {old}")
+            before.setdefault(full, text)
+            with open(full, "w", encoding="utf-8") as file:
+                file.write(text.replace(old, new))
+        return before
+
+    @staticmethod
+    def undo(before):
+        """Writes back what an edit has changed."""
+        for full, text in before.items():
+            with open(full, "w", encoding="utf-8") as file:
+                file.write(text)
