@@ -19,6 +19,13 @@ pub enum MailboxError {
         /// The command.
         command: MailboxCommand,
     },
+    /// What ended is not what was sent: the mailbox shows another command or another queue.
+    Mismatch {
+        /// The command.
+        command: MailboxCommand,
+        /// Word 0 as it was read.
+        seen: u32,
+    },
     /// The device refused it.
     Refused {
         /// The command.
@@ -114,7 +121,7 @@ impl QmError {
             | Self::Mailbox(MailboxError::Busy { .. } | MailboxError::TimedOut { .. })
             | Self::PeerSilent { .. }
             | Self::DrainTimedOut => QueueError::TimedOut,
-            Self::Mailbox(MailboxError::Refused { .. }) | Self::HostileCompletion { .. } => QueueError::Io,
+            Self::Mailbox(MailboxError::Refused { .. } | MailboxError::Mismatch { .. }) | Self::HostileCompletion { .. } => QueueError::Io,
             Self::Alloc(_) => QueueError::OutOfMemory,
             Self::Unsupported | Self::WrongFunctionState(_) | Self::Isolated => QueueError::NoDevice,
             Self::WrongQueueState(_) => QueueError::WrongState,

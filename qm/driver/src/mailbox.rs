@@ -5,15 +5,18 @@ use core::time::Duration;
 use hal::{Clock, DmaBuffer, DmaMapper, Iova, RegisterWindow, poll_until};
 use qm_spec::regs::function::{MB_CMD_DATA_ADDR_H, MB_CMD_DATA_ADDR_L, MB_CMD_SEND_BASE};
 use qm_spec::{CONTEXT_WORDS, ContextWords, MB_W0, Mailbox, MailboxCommand, MailboxOp, MailboxStatus};
+use tock_registers::LocalRegisterCopy;
 
 use crate::{MailboxError, Qm, QmError};
 
+type MailboxWord = LocalRegisterCopy<u32, MB_W0::Register>;
+
 impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M, QUEUES> {
-    /// Waits until the mailbox is idle; the status of the last command if it came to be.
-    fn mailbox_idle(&self, within: Duration) -> Option<MailboxStatus> {
+    /// Waits until the mailbox is idle; its word 0 if it came to be.
+    fn mailbox_idle(&self, within: Duration) -> Option<MailboxWord> {
         poll_until(&self.clock, within, || {
             let word = MB_CMD_SEND_BASE.read(&self.registers);
-            (!word.is_set(MB_W0::BUSY)).then(|| MailboxStatus(word.read(MB_W0::STATUS) as u8))
+            (!word.is_set(MB_W0::BUSY)).then_some(word)
         })
         .ok()
     }
@@ -38,9 +41,15 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         self.registers.write128(MB_CMD_SEND_BASE.offset(), low, high);
     }
 
-    fn await_end(&mut self, command: MailboxCommand, within: Duration) -> Result<(), MailboxError> {
-        let error = match self.mailbox_idle(within) {
-            Some(MailboxStatus::SUCCESS) => return Ok(()),
+    fn await_end(&mut self, command: MailboxCommand, queue: u16, within: Duration) -> Result<(), MailboxError> {
+        let word = self.mailbox_idle(within);
+        let error = match word.map(|word| MailboxStatus(word.read(MB_W0::STATUS) as u8)) {
+            Some(MailboxStatus::SUCCESS) => match word {
+                Some(word) if (word.read(MB_W0::CMD), word.read(MB_W0::QUEUE)) != (command.0.into(), queue.into()) => {
+                    MailboxError::Mismatch { command, seen: word.get() }
+                }
+                _ => return Ok(()),
+            },
             Some(status) => MailboxError::Refused { command, status },
             None => {
                 self.mailbox_owes = true;
@@ -55,7 +64,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     pub(crate) fn mailbox(&mut self, mailbox: Mailbox, within: Duration) -> Result<(), MailboxError> {
         self.wait_for_turn(mailbox.command)?;
         self.post(&mailbox);
-        self.await_end(mailbox.command, within)
+        self.await_end(mailbox.command, mailbox.queue, within)
     }
 
     /// Runs a command that returns 64 bits.
@@ -78,7 +87,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             }
         }
         self.post(&Mailbox::with_address(command, MailboxOp::Write, queue, address));
-        Ok(self.await_end(command, self.parameters.timeouts.mailbox)?)
+        Ok(self.await_end(command, queue, self.parameters.timeouts.mailbox)?)
     }
 
     /// Takes a context from the device.

@@ -153,7 +153,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     /// # Errors
     /// Those of the work demanded, after the physical function was told of the failure; [`QmError::PeerSilent`], [`QmError::Mailbox`].
     pub fn handle_pf_message(&mut self) -> Result<Option<PeerMessage>, QmError> {
-        if self.role != Role::Virtual || function::IFC_INT_SOURCE_V.get(&self.registers) & 1 == 0 {
+        // A function that is not there any more reads all ones.
+        if self.role != Role::Virtual || function::IFC_INT_SOURCE_V.get(&self.registers) != 1 {
             return Ok(None);
         }
         let fetched = self.fetch_message(0);
@@ -162,12 +163,16 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         let (done, answers) = match message.command {
             PeerCommand::PF_FLR_PREPARE | PeerCommand::PF_SRST_PREPARE => {
                 self.halt_queues();
+                self.state = QmState::Resetting;
                 (Ok(()), Some((PeerCommand::VF_PREPARE_DONE, PeerCommand::VF_PREPARE_FAIL)))
             }
             PeerCommand::PF_RESET_DONE => {
                 self.forget_life();
                 self.state = QmState::Down;
                 let done = self.initialise().and_then(|()| self.start());
+                if done.is_err() {
+                    self.state = QmState::Resetting;
+                }
                 (done, Some((PeerCommand::VF_START_DONE, PeerCommand::VF_START_FAIL)))
             }
             PeerCommand::PF_SET_QOS => {

@@ -28,6 +28,8 @@ pub struct Qp<B> {
     pub(crate) block: Option<B>,
     alg_type: u8,
     substream: Option<SubstreamId>,
+    /// Its holder has given it back, though the device may still use its memory: free as soon as that has ended.
+    is_orphan: bool,
     /// Next free submission slot and outstanding entries, of a queue that the kernel itself drives.
     pub(crate) tail: u16,
     pub(crate) used: u16,
@@ -39,12 +41,18 @@ pub struct Qp<B> {
 
 impl<B> Qp<B> {
     pub(crate) const fn new() -> Self {
-        Self { state: QpState::Free, block: None, alg_type: 0, substream: None, tail: 0, used: 0, cq: None, shadow: None }
+        Self { state: QpState::Free, block: None, alg_type: 0, substream: None, is_orphan: false, tail: 0, used: 0, cq: None, shadow: None }
     }
 
     /// Slot of the oldest outstanding entry, in a ring of `depth` entries.
     pub(crate) const fn oldest(&self, depth: u16) -> u16 {
         if self.tail >= self.used { self.tail - self.used } else { depth - self.used + self.tail }
+    }
+
+    /// The device has let go of the queue.
+    pub(crate) const fn is_released(&mut self) {
+        self.state = if self.is_orphan { QpState::Free } else { QpState::Init };
+        self.is_orphan = false;
     }
 
     /// Takes the memory of a queue that the device cannot reach any more.
@@ -128,7 +136,11 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         }
         let count = self.queue_count;
         let next = self.next_queue;
-        let qn = (0..count).map(|step| (next + step) % count).find(|qn| self.queues[usize::from(*qn)].state == QpState::Free);
+        let mut qn = (0..count).map(|step| (next + step) % count).find(|qn| self.queues[usize::from(*qn)].state == QpState::Free);
+        if qn.is_none() {
+            // One that was given back before it had stopped may have stopped by now.
+            qn = (0..count).find(|qn| self.queues[usize::from(*qn)].is_orphan && self.stop_queue(QueueId(*qn)).is_ok());
+        }
         let qn = qn.ok_or(QmError::NoFreeQueue)?;
         let block = match self.queues[usize::from(qn)].block.take() {
             Some(block) => {
@@ -142,12 +154,15 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         Ok(QueueId(qn))
     }
 
-    /// Gives a queue back. One that was not stopped, or would not stop, is kept from everybody: the device may still use its memory.
+    /// Gives a queue back. One that was not stopped, or would not stop, is kept from everybody until it has, or until a reset: the device may
+    /// still use its memory.
     pub fn put_queue(&mut self, queue: QueueId) {
-        if let Ok(qp) = self.qp_mut(queue)
-            && qp.state == QpState::Init
-        {
-            qp.state = QpState::Free;
+        if let Ok(qp) = self.qp_mut(queue) {
+            match qp.state {
+                QpState::Init => qp.state = QpState::Free,
+                QpState::Started | QpState::Stopping => qp.is_orphan = true,
+                QpState::Free => {}
+            }
         }
     }
 
@@ -203,7 +218,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             return Err(error);
         }
         if let Err(error) = first {
-            if matches!(error, QmError::Mailbox(MailboxError::TimedOut { .. })) {
+            if matches!(error, QmError::Mailbox(MailboxError::TimedOut { .. } | MailboxError::Mismatch { .. })) {
                 self.qp_mut(queue)?.state = QpState::Stopping;
             }
             return Err(error);
@@ -241,7 +256,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         } else {
             self.drain_by_context(queue)?;
         }
-        self.qp_mut(queue)?.state = QpState::Init;
+        self.qp_mut(queue)?.is_released();
         Ok(())
     }
 

@@ -190,7 +190,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         for qp in &mut self.queues {
             cancelled += u32::from(qp.used - qp.unseen(&layout));
             if matches!(qp.state, QpState::Started | QpState::Stopping) {
-                qp.state = QpState::Init;
+                qp.is_released();
             }
         }
         cancelled
@@ -330,6 +330,30 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             self.state = QmState::Resetting;
         }
         result
+    }
+
+    /// Stops and starts this function alone: what an event queue that overflowed demands (F.5). Queues that were in use are `Init`, their users have
+    /// both stop words; virtual functions go on. Completions that are in memory can still be taken.
+    ///
+    /// # Errors
+    /// [`QmError::Resetting`] while an error has frozen the bus: only a controller reset helps. [`QmError::DrainTimedOut`] if a queue did not drain,
+    /// and nothing was started; the call can be repeated. Those of [`start`](Self::start).
+    pub fn restart_function(&mut self) -> Result<(), QmError> {
+        if self.state != QmState::Started {
+            return Err(QmError::WrongFunctionState(self.state));
+        }
+        if self.bus_is_frozen() {
+            return Err(QmError::Resetting);
+        }
+        self.halt_queues();
+        if self.queues.iter().any(|qp| qp.state == QpState::Stopping) {
+            return Err(QmError::DrainTimedOut);
+        }
+        if self.role == Role::Physical {
+            self.give_share(0, None)?;
+        }
+        self.state = QmState::Initialised;
+        self.start()
     }
 
     /// Before a function-level reset by PCI: tells the virtual functions, stops every queue. Returns the bits of those that did not confirm.

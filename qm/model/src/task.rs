@@ -164,14 +164,28 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         sq.outstanding = sq.outstanding.saturating_sub(1);
         bump(&mut self.hardware.finished);
         if !alive {
-            bump(&mut self.counters.results_dropped);
-            let runnable = sq.is_runnable();
-            self.set_ready(at, runnable);
-            self.poll_stop();
+            self.drop_result(at);
             return Ok(Completion::Dropped);
         }
         sq.sqe = task.sqe;
         self.write_entry(at, None, dma)
+    }
+
+    /// Takes back a task that the engine will not finish, because an error of its own has frozen its bus: nothing is written, the entry stays where
+    /// it is as if it had not been run.
+    pub fn abandon(&mut self, task: &Task) {
+        let at = usize::from(task.device_queue);
+        if let Some(sq) = self.sq.get_mut(at) {
+            sq.outstanding = sq.outstanding.saturating_sub(1);
+            self.drop_result(at);
+        }
+    }
+
+    fn drop_result(&mut self, at: usize) {
+        bump(&mut self.counters.results_dropped);
+        let runnable = self.sq[at].is_runnable();
+        self.set_ready(at, runnable);
+        self.poll_stop();
     }
 
     fn write_entry(&mut self, at: usize, verdict: Option<Verdict>, dma: &mut impl DmaPort) -> Result<Completion, DmaError> {

@@ -8,6 +8,8 @@ use hal::{ConfigSpace, Pa, PlatformReset, QueueId, RegisterWindow, ResetError, S
 use qm_driver::{Engine, Parameters, Qm, Reset, ResetFailure, Surroundings, Timeouts};
 use qm_model::{Bar, Completion, QmModel};
 use qm_spec::QmVersion;
+use zip_model::ZipCore;
+use zip_spec::Capabilities;
 
 use super::machine::{DMA_BASE, MSI_DATA, MSI_FRAME, RAM, STREAM, config};
 use crate::support::{DirectPort, FakeClock, HostDma, HostMemory};
@@ -16,14 +18,22 @@ use crate::support::{DirectPort, FakeClock, HostDma, HostMemory};
 pub const QUEUES: usize = 256;
 /// The physical function and 63 virtual ones.
 pub const FUNCTIONS: usize = 64;
+/// Where the engine's registers lie in BAR2.
+const ENGINE: std::ops::Range<u64> = 0x30_1000..0x31_0000;
 /// A driver of any function.
 pub type Driver = Qm<Window, FakeClock, HostDma, QUEUES>;
 
 pub struct Silicon {
     pub model: QmModel<QUEUES, FUNCTIONS>,
+    /// The engine's registers, in the physical function's BAR2.
+    pub zip: ZipCore,
     pub port: DirectPort,
     /// What the platform's reset answers next.
     pub refuse: Option<ResetError>,
+    /// Mailbox stores of this function are lost.
+    pub deaf_mailbox: Option<u8>,
+    /// A 32-bit register of a function that reads as this, whatever it holds.
+    pub stuck: Option<(u8, u64, u32)>,
     pub resets: u32,
 }
 
@@ -40,17 +50,29 @@ impl Silicon {
         served
     }
     pub fn read(&mut self, function: u8, offset: u64) -> u32 {
-        if function == 0 {
-            self.model.mmio_read(Bar::Bar2, offset, 4) as u32
-        } else {
-            self.model.function_read(function, Bar::Bar2, offset, 4) as u32
+        self.load(function, Bar::Bar2, offset, 4) as u32
+    }
+    pub fn load(&mut self, function: u8, bar: Bar, offset: u64, bytes: u8) -> u64 {
+        if let Some((_, _, value)) = self.stuck.filter(|(f, at, _)| bar == Bar::Bar2 && (*f, *at, 4) == (function, offset, bytes)) {
+            return value.into();
+        }
+        match function {
+            0 if bar == Bar::Bar2 && ENGINE.contains(&offset) => self.zip.mmio_read(offset, bytes),
+            0 => self.model.mmio_read(bar, offset, bytes),
+            f => self.model.function_read(f, bar, offset, bytes),
         }
     }
     pub fn write(&mut self, function: u8, offset: u64, value: u32) {
         self.store(function, Bar::Bar2, offset, 4, value.into());
     }
     pub fn store(&mut self, function: u8, bar: Bar, offset: u64, bytes: u8, value: u64) {
-        if function == 0 {
+        if function == 0 && bar == Bar::Bar2 && ENGINE.contains(&offset) {
+            let was = self.zip.has_abnormal_interrupt();
+            self.zip.mmio_write(offset, bytes, value);
+            if self.zip.has_abnormal_interrupt() && !was {
+                self.model.engine_error(&mut self.port);
+            }
+        } else if function == 0 {
             self.model.mmio_write(bar, offset, bytes, value, &mut self.port);
         } else {
             self.model.function_write(function, bar, offset, bytes, value, &mut self.port);
@@ -89,11 +111,7 @@ impl Window {
         if !self.on.get() {
             return u64::MAX >> (64 - 8 * u32::from(bytes));
         }
-        let mut s = self.silicon.borrow_mut();
-        match self.function {
-            0 => s.model.mmio_read(self.bar, offset, bytes),
-            f => s.model.function_read(f, self.bar, offset, bytes),
-        }
+        self.silicon.borrow_mut().load(self.function, self.bar, offset, bytes)
     }
     fn store(&self, offset: u64, bytes: u8, value: u64) {
         if self.on.get() {
@@ -119,6 +137,7 @@ impl RegisterWindow for Window {
         if self.on.get() {
             let s = &mut *self.silicon.borrow_mut();
             match self.function {
+                f if s.deaf_mailbox == Some(f) => {}
                 0 => s.model.mmio_write128(offset, low, high, &mut s.port),
                 f => s.model.function_write128(f, offset, low, high, &mut s.port),
             }
@@ -164,6 +183,7 @@ impl PlatformReset for Platform {
         }
         assert_eq!(s.model.mmio_read(Bar::Bar2, 0x30_0150, 4), 3, "the bus is drained before a reset");
         s.model.reset();
+        s.zip.reset();
         s.resets += 1;
         Ok(())
     }
@@ -188,7 +208,15 @@ impl Device {
         let dma = HostDma::new(&memory, Pa(DMA_BASE), 0x1000_0000);
         let mut part = config(QmVersion::V3, 8, 16, 8);
         part.total_vfs = total_vfs;
-        let silicon = Rc::new(RefCell::new(Silicon { model: QmModel::new(part), port: port.clone(), refuse: None, resets: 0 }));
+        let silicon = Rc::new(RefCell::new(Silicon {
+            model: QmModel::new(part),
+            zip: ZipCore::new(Capabilities::V3),
+            port: port.clone(),
+            refuse: None,
+            stuck: None,
+            deaf_mailbox: None,
+            resets: 0,
+        }));
         let on = Rc::new(Cell::new(true));
         let config = Config { silicon: silicon.clone(), function: 0, on: on.clone(), stuck: Rc::default() };
         let device = Self { silicon, memory, port, dma, clock: FakeClock::new(), config, on };
@@ -246,7 +274,9 @@ impl Device {
     pub fn virtual_function(&self, function: u8) -> Driver {
         self.set_up(function);
         let (registers, pages) = (self.window(function, Bar::Bar2), Some(self.window(function, Bar::Bar4)));
-        let mut driver = Qm::new_virtual(self.parameters(2), registers, pages, self.clock.clone(), self.dma.clone());
+        let mut parameters = self.parameters(2);
+        parameters.doorbell_pages = Some(Pa(0x21_0000_0000 + (u64::from(function) << 32)));
+        let mut driver = Qm::new_virtual(parameters, registers, pages, self.clock.clone(), self.dma.clone());
         driver.initialise().expect("initialise");
         driver.start().expect("start");
         driver

@@ -33,6 +33,8 @@ struct Cpu {
     /// A load of this epoch met something new.
     knows_of_progress: bool,
     arena: (u64, u64),
+    /// Addresses below are not handed out again: what was freed stays free, and an access to it is noticed.
+    quarantine: Option<u64>,
     live: BTreeMap<u64, u64>,
     fail_after: Option<u32>,
     on_release: Option<Box<dyn FnMut()>>,
@@ -147,6 +149,7 @@ impl HostDma {
             settled: BTreeMap::new(),
             knows_of_progress: false,
             arena: (base.0, len_bytes),
+            quarantine: None,
             live: BTreeMap::new(),
             fail_after: None,
             on_release: None,
@@ -162,6 +165,13 @@ impl HostDma {
     /// Lets allocation number `n` from now (0 = the next) and all later ones fail; `None` heals.
     pub fn fail_after(&self, n: Option<u32>) {
         self.cpu.borrow_mut().fail_after = n;
+    }
+
+    /// Hands no address out twice from now on: freed memory stays a hole, and a device that still uses it is refused.
+    pub fn never_reuse(&self) {
+        let mut cpu = self.cpu.borrow_mut();
+        let next = cpu.live.last_key_value().map_or(cpu.arena.0, |(at, len)| at + len);
+        cpu.quarantine = Some(next);
     }
 
     /// Calls `hook` whenever a store has left early (with [`StoreRelease::Seeded`]): the moment at which a device may see a half-made structure.
@@ -224,7 +234,7 @@ impl DmaMapper for HostDma {
         let align = (align as u64).max(8);
         let len = (len_bytes as u64).next_multiple_of(8);
         let (base, total) = cpu.arena;
-        let mut at = base.next_multiple_of(align);
+        let mut at = cpu.quarantine.unwrap_or(base).next_multiple_of(align);
         for (&start, &bytes) in &cpu.live {
             if at + len <= start {
                 break;
@@ -235,6 +245,9 @@ impl DmaMapper for HostDma {
             return Err(AllocError::OutOfMemory);
         }
         cpu.live.insert(at, len);
+        if let Some(next) = &mut cpu.quarantine {
+            *next = at + len;
+        }
         cpu.memory.add_ram(Pa(at), len);
         drop(cpu);
         Ok(HostBuffer { cpu: Rc::clone(&self.cpu), at, len: len_bytes })
@@ -265,6 +278,9 @@ macro_rules! accessors {
             }
             fn len_bytes(&self) -> usize {
                 self.len
+            }
+            fn physical_address(&self) -> Option<Pa> {
+                Some(Pa(self.at))
             }
             $(
                 fn $read(&self, offset: usize) -> $t {

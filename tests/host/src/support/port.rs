@@ -19,10 +19,14 @@ pub enum PageRule {
     Stall(u16),
 }
 
+/// Sees a device's write on its way to memory, address and bytes, and may change it; false loses it.
+type Tamper = Box<dyn FnMut(u64, &mut [u8]) -> bool>;
+
 #[derive(Default)]
 struct State {
     rules: BTreeMap<u64, PageRule>,
     log: Vec<(Requester, Access, u64, usize)>,
+    tamper: Option<Tamper>,
 }
 
 /// A DMA port straight to memory; a clone shares rules and log.
@@ -45,6 +49,11 @@ impl DirectPort {
             Some(rule) => state.rules.insert(at.0 / PAGE, rule),
             None => state.rules.remove(&(at.0 / PAGE)),
         };
+    }
+
+    /// Lets `tamper` change or lose (false) what the device writes: a bus or a device that is broken. `None` heals.
+    pub fn tamper(&self, tamper: Option<Tamper>) {
+        self.state.borrow_mut().tamper = tamper;
     }
 
     /// Takes the accesses so far: who, which way, address, bytes.
@@ -72,6 +81,13 @@ impl DmaPort for DirectPort {
 
     fn write(&mut self, who: Requester, to: Iova, data: &[u8]) -> Result<(), DmaError> {
         self.check(who, Access::Write, to, data.len())?;
+        let tamper = self.state.borrow_mut().tamper.take();
+        if let Some(mut tamper) = tamper {
+            let mut data = data.to_vec();
+            let arrives = tamper(to.0, &mut data);
+            self.state.borrow_mut().tamper = Some(tamper);
+            return if arrives { self.memory.write(Pa(to.0), &data).map_err(|_| DmaError::Abort) } else { Ok(()) };
+        }
         self.memory.write(Pa(to.0), data).map_err(|_| DmaError::Abort)
     }
 }
