@@ -11,8 +11,10 @@
 extern crate alloc;
 
 pub mod board;
+pub mod edu;
 pub mod pattern;
 pub mod probe;
+pub mod rig;
 pub mod user;
 pub mod vendor;
 
