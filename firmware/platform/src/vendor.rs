@@ -18,6 +18,8 @@ pub const MEMORY: u64 = 0xc600_0004;
 /// [`TRANSLATE_STALLED`] with the STAG in bits 15:0.
 pub const TRANSLATE: u64 = 0xc600_0005;
 
+/// As [`TRANSLATE`], x5 times in a row (1 to 4096), with the answer of the last: what one translation costs without the call.
+pub const TRANSLATE_AGAIN: u64 = 0xc600_0011;
 /// Sends a page request of the accelerator, one of a group: x1 = SubstreamID, x2 = page, with the bits below, x3 = index of the group. The answer
 /// to the group counts as a resume.
 pub const PAGE_REQUEST: u64 = 0xc600_0010;

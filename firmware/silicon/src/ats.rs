@@ -38,11 +38,20 @@ impl AtsPort {
     /// # Errors
     /// The SMMU's, or the endpoint's.
     #[inline]
-    pub fn translate(&mut self, smmu: &mut SmmuModel, tx: Transaction, memory: &mut GuestMemory) -> Result<Translated, Fault> {
-        if self.enabled && self.stream == Some(tx.who.stream) {
-            return self.endpoint.translate(smmu, tx, memory, &mut SmmuLines);
+    pub fn translate(&mut self, smmu: &mut SmmuModel, tx: &Transaction, memory: &mut GuestMemory) -> Result<Translated, Fault> {
+        if self.enabled {
+            return self.translate_here(smmu, tx, memory);
         }
-        smmu.translate(tx, memory, &mut SmmuLines)
+        smmu.translate(*tx, memory, &mut SmmuLines)
+    }
+
+    /// [`translate`](Self::translate) while ATS is on. Apart, so that the way without it needs no frame of its own.
+    #[inline(never)]
+    fn translate_here(&mut self, smmu: &mut SmmuModel, tx: &Transaction, memory: &mut GuestMemory) -> Result<Translated, Fault> {
+        if self.stream == Some(tx.who.stream) {
+            return self.endpoint.translate(smmu, *tx, memory, &mut SmmuLines);
+        }
+        smmu.translate(*tx, memory, &mut SmmuLines)
     }
 
     /// Sends a page request as the function's own; false if it cannot.

@@ -30,7 +30,7 @@ pub struct TranslatedDma<'a> {
 
 impl TranslatedDma<'_> {
     fn translate(&mut self, who: Requester, iova: Iova, kind: AccessKind) -> Result<Piece, DmaError> {
-        let fault = match self.ats.translate(self.smmu, Transaction { who, iova, kind }, self.memory) {
+        let fault = match self.ats.translate(self.smmu, &Transaction { who, iova, kind }, self.memory) {
             Ok(translated) => return Ok(Piece::At(translated.pa)),
             Err(fault) => fault,
         };

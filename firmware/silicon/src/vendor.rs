@@ -48,14 +48,16 @@ fn answer(x: &[u64; 8]) -> Result<u64, u64> {
         }
         vendor::MEMORY if x1 == 0 => Ok(state::el2_room_bytes()),
         vendor::MEMORY => Err(vendor::INVALID),
-        vendor::TRANSLATE => translate(x),
+        vendor::TRANSLATE => translate(x, 1),
+        vendor::TRANSLATE_AGAIN if (1..=4096).contains(&x[5]) => translate(x, x[5]),
+        vendor::TRANSLATE_AGAIN => Err(vendor::INVALID),
         vendor::PAGE_REQUEST => page_request(x),
         _ => Err(vendor::NOT_SUPPORTED),
     }
 }
 
-/// Asks the SMMU as a device would.
-fn translate(x: &[u64; 8]) -> Result<u64, u64> {
+/// Asks the SMMU as a device would, as often as wanted.
+fn translate(x: &[u64; 8], times: u64) -> Result<u64, u64> {
     let narrow = |word: u64| u32::try_from(word).map_err(|_| vendor::INVALID);
     let substream = if x[2] == vendor::NO_SUBSTREAM { None } else { Some(SubstreamId(narrow(x[2])?)) };
     let who = Requester { stream: StreamId(narrow(x[1])?), substream, privileged: false };
@@ -66,7 +68,12 @@ fn translate(x: &[u64; 8]) -> Result<u64, u64> {
     };
     let mut silicon = state::lock();
     let silicon = &mut *silicon;
-    let answer = silicon.ats.translate(&mut silicon.smmu, Transaction { who, iova: Iova(x[3]), kind }, &mut silicon.memory);
+    let tx = Transaction { who, iova: Iova(x[3]), kind };
+    for _ in 1..times {
+        // What is asked is the same each time, and each answer is wanted: the compiler may not know.
+        core::hint::black_box(&silicon.ats.translate(&mut silicon.smmu, core::hint::black_box(&tx), &mut silicon.memory));
+    }
+    let answer = silicon.ats.translate(&mut silicon.smmu, &tx, &mut silicon.memory);
     trace::smmu_steps(&mut silicon.smmu);
     Ok(match answer {
         Ok(translated) => translated.pa.0,

@@ -81,6 +81,8 @@ pub struct SmmuModel {
     pub(crate) recent: [Line; RECENT],
     /// Recent answers of another generation are void, at the ports too. Never 0.
     pub(crate) recent_generation: u64,
+    /// Accesses that a recent answer served; no other counter knows of them.
+    pub(crate) recent_hits: u64,
     pub(crate) ports: Option<&'static Ports>,
     pub(crate) retention: Retention,
     pub(crate) stalls: Stalls,
@@ -108,6 +110,7 @@ impl SmmuModel {
             generation: 1,
             recent: [Line::EMPTY; RECENT],
             recent_generation: 1,
+            recent_hits: 0,
             ports: None,
             retention: Retention::new(Policy::Sticky),
             stalls: Stalls::new(),
@@ -154,7 +157,8 @@ impl SmmuModel {
 
     /// What happened so far.
     pub fn counters(&self) -> Counters {
-        self.counters
+        let recent = self.recent_hits;
+        Counters { translations: self.counters.translations + recent, tlb_hits: self.counters.tlb_hits + recent, ..self.counters }
     }
 
     /// The next stalled transaction that the device may go on with, and how. To be drained after every register write.

@@ -72,11 +72,13 @@ impl SmmuModel {
     /// See [`Fault`]; what software is to know was recorded.
     #[inline]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
-        self.counters.translations += 1;
-        let Some(key) = requester_key(&tx.who) else { return self.translate_in_full(tx, mem, irq) };
+        let Some(key) = requester_key(&tx.who) else {
+            self.counters.translations += 1;
+            return self.translate_in_full(tx, mem, irq);
+        };
         let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
         if recent.serves(key, &tx, self.recent_generation) {
-            self.counters.tlb_hits += 1;
+            self.recent_hits += 1;
             return Ok(recent.translated(&tx));
         }
         self.translate_resolved(tx, key, mem, irq)
@@ -90,6 +92,7 @@ impl SmmuModel {
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
+        self.counters.translations += 1;
         let slot = &self.resolved[resolved_slot(key)];
         if slot.key == key
             && slot.generation == self.generation

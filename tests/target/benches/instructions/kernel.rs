@@ -10,8 +10,10 @@ use firmware_kernel::{Buffer, PhysicalMemory};
 use firmware_platform::ACCELERATOR_RID;
 use firmware_platform::trace::Counter;
 use firmware_platform::vendor;
-use hal::{DmaBuffer, DmaMapper, Pa};
+use hal::{DmaBuffer, DmaMapper, Pa, StreamId};
 use hal_aarch64::pmu::{self, Instructions};
+
+use smmu_driver::SmmuError;
 
 use crate::process::{self, SAMPLES, SAMPLES_BYTES, Series};
 use crate::row::Row;
@@ -29,6 +31,15 @@ pub enum Tlb {
     Miss,
 }
 
+/// Whose traffic is translated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// The device's own: no SubstreamID.
+    Kernel,
+    /// A process's: one of its own.
+    Process,
+}
+
 /// A kernel with an accelerator, and memory for samples.
 pub struct Bench {
     samples: Buffer,
@@ -37,11 +48,16 @@ pub struct Bench {
 
 /// Asks the silicon.
 fn hypercall(arguments: [u64; 5]) -> (u64, u64) {
+    hypercall_with(arguments, 0)
+}
+
+/// The same with x5.
+fn hypercall_with(arguments: [u64; 5], x5: u64) -> (u64, u64) {
     let [x0, x1, x2, x3, x4] = arguments;
     let (status, result);
     // SAFETY: the calls of `firmware_platform::vendor` change no memory of EL1 and no register but x0 and x1.
     unsafe {
-        asm!("hvc #0", inlateout("x0") x0 => status, inlateout("x1") x1 => result, in("x2") x2, in("x3") x3, in("x4") x4, options(nostack));
+        asm!("hvc #0", inlateout("x0") x0 => status, inlateout("x1") x1 => result, in("x2") x2, in("x3") x3, in("x4") x4, in("x5") x5, options(nostack));
     }
     (status, result)
 }
@@ -168,6 +184,32 @@ impl Bench {
         }
         firmware_kernel::unmap_iova(iova, PAGE).expect("unmapped");
         Row { el0: None, el1: 0, el2: median(&samples).el2 - call.el2, traps_hundredths: 0 }
+    }
+
+    /// Measures a translation that the TLB has, as the engine's accesses do it, the lock being held: no call, no lock.
+    /// `Who::Process` has a SubstreamID.
+    pub fn hit(&self, who: Who) -> Row {
+        const TIMES: u64 = 256;
+        let pa = self.samples.physical_address().expect("one run");
+        let iova = firmware_kernel::map_iova(pa, PAGE, PAGE).expect("an IOVA");
+        let substream = match who {
+            Who::Kernel => vendor::NO_SUBSTREAM,
+            Who::Process => {
+                let table = firmware_kernel::domain_table().expect("a domain");
+                let bound = firmware_kernel::with_smmu(|smmu| {
+                    let substream = smmu.allocate_substream()?;
+                    smmu.bind(StreamId(ACCELERATOR_RID), substream, &table)?;
+                    Ok::<_, SmmuError>(substream)
+                });
+                bound.expect("an SMMU").expect("bound").0.into()
+            }
+        };
+        let arguments = [vendor::TRANSLATE_AGAIN, ACCELERATOR_RID.into(), substream, iova.0, 0];
+        let translate = |times: u64| assert_eq!(hypercall_with(arguments, times), (0, pa.0));
+        translate(2);
+        let (once, often) = (sample(|_| translate(1)), sample(|_| translate(1 + TIMES)));
+        firmware_kernel::unmap_iova(iova, PAGE).expect("unmapped");
+        Row { el0: None, el1: 0, el2: (often.el2 - once.el2).div_ceil(TIMES), traps_hundredths: 0 }
     }
 
     /// Measures the kernel's DMA mapping of a page, from the map to the end of the invalidation.
