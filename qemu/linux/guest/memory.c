@@ -191,21 +191,49 @@ static int check_zero_page(void)
 	return 0;
 }
 
+/* Kilobytes that smaps calls referenced in the mapping that begins at `start`; -1 without it. */
+static long referenced(const void *start)
+{
+	char line[256], head[32];
+	FILE *f = fopen("/proc/self/smaps", "r");
+	long kib = -1;
+	int inside = 0;
+
+	snprintf(head, sizeof(head), "%lx-", (unsigned long)start);
+	while (f && kib < 0 && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, head, strlen(head)))
+			inside = 1;
+		else if (inside)
+			sscanf(line, "Referenced: %ld", &kib);
+	}
+	if (f)
+		fclose(f);
+	return kib;
+}
+
 /* A page made old by madvise: the device's access faults on the access flag, the kernel sets it, the request goes on. */
 static int check_access_flag(void)
 {
 	struct pair p;
-	uint8_t *text = untouched(8 * PAGE);
+	const size_t bytes = 8 * PAGE;
+	/* A mapping of its own: a shared one does not merge with its neighbours. */
+	uint8_t *text = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct request r;
+	int error;
 
-	CHECK(text, "out of memory");
+	CHECK(text != MAP_FAILED, "out of memory");
 	CHECK(!pair_open(&p), "no queues");
 	for (int round = 0; round < 20; round++) {
-		fill_text(text, 8 * PAGE);
-		CHECK(!madvise(text, 8 * PAGE, MADV_COLD) && !madvise(p.back, 8 * PAGE, MADV_COLD), "errno %d", errno);
-		CHECK(!there_and_back(&p.c, &p.d, text, 8 * PAGE, p.packed, ROOM, p.back), "round %d", round);
+		fill_text(text, bytes);
+		CHECK(!madvise(text, bytes, MADV_COLD), "errno %d", errno);
+		CHECK(referenced(text) == 0, "%ld KiB referenced after madvise", referenced(text));
+		r = (struct request){ .format = ZLIB, .source = text, .source_bytes = bytes, .destination = p.packed, .destination_bytes = ROOM };
+		CHECK(!(error = queue_run(&p.c, &r, 0)) && r.status == STATUS_OK, "error %d status %#x", error, r.status);
+		CHECK(referenced(text) == (long)bytes / 1024, "%ld KiB referenced after the device has read all", referenced(text));
+		CHECK(!there_and_back(&p.c, &p.d, text, bytes, p.packed, ROOM, p.back), "round %d", round);
 	}
 	pair_close(&p);
-	munmap(text, 8 * PAGE);
+	munmap(text, bytes);
 	return 0;
 }
 

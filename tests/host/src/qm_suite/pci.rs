@@ -212,12 +212,13 @@ fn odd_accesses_read_all_ones_and_write_nothing() {
 fn a_function_level_reset_empties_the_internal_memory_and_leaves_it_usable() {
     let machine = fresh(QmVersion::V3);
     machine.bare();
-    assert_eq!(machine.silicon().model.queue_count(), 4 + 4);
+    assert_eq!(machine.silicon().model.queue_count(), 4);
     write(&machine, 0x48, 2, 0x8000);
     let mut s = machine.silicon();
     assert_eq!((s.model.queue_count(), s.read(0x10_0044)), (0, 1));
     s.vft(0, 0x0000_7000_0000_0000);
-    assert_eq!(s.model.queue_count(), 8);
+    s.vft(1, 0x1000_0000);
+    assert_eq!(s.model.queue_count(), 4);
     s.model.reset();
     assert_eq!(s.read(0x10_0044), 0, "a controller reset takes the memory as well");
 }
