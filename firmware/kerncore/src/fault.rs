@@ -22,6 +22,9 @@ pub enum Resolution {
         /// Rights of the area.
         rights: Rights,
     },
+    /// Give the process a page of its own in the place of one that it shares with a copy of itself, or write to it in place if nobody else
+    /// holds it any more; then repeat the access.
+    Own,
     /// The page is there and allows the access: a stale TLB entry or a race. Invalidate, then repeat.
     Repeat,
     /// Kill the process, or abort the device's transaction.
@@ -30,7 +33,7 @@ pub enum Resolution {
 
 /// Decides about a faulting access at `at`. `mapped` are the rights of the page that the tables hold there now.
 ///
-/// The page's rights follow its area's: they are changed together, so a mapped page that refuses what its area allows cannot be.
+/// A mapped page's rights follow its area's, but that a page shared with another process cannot be written.
 pub fn resolve(areas: &AreaSet, at: u64, access: AccessKind, mapped: Option<Rights>) -> Resolution {
     let Some(area) = areas.find(at) else { return Resolution::Refuse(Refusal::NoArea) };
     if !area.rights.allows(access) {
@@ -39,6 +42,7 @@ pub fn resolve(areas: &AreaSet, at: u64, access: AccessKind, mapped: Option<Righ
     match (mapped, area.backing) {
         (Some(rights), _) if rights.allows(access) => Resolution::Repeat,
         (None, Backing::Anonymous) => Resolution::MapZeroed { rights: area.rights },
+        (Some(Rights::Read), Backing::Anonymous) => Resolution::Own,
         _ => Resolution::Refuse(Refusal::Fixed),
     }
 }
@@ -62,6 +66,10 @@ mod tests {
             (0x0, Read, None, zeroed(Rights::ReadWrite)),
             (0xfff, Write, None, zeroed(Rights::ReadWrite)),
             (0x0, Write, Some(Rights::ReadWrite), Resolution::Repeat),
+            (0x0, Write, Some(Rights::Read), Resolution::Own),
+            (0x0, Read, Some(Rights::Read), Resolution::Repeat),
+            (0x0, Read, Some(Rights::None), refuse(Refusal::Fixed)),
+            (0x3000, Write, Some(Rights::Read), refuse(Refusal::Fixed)),
             (0x0, Execute, None, refuse(Refusal::Rights)),
             (0x1000, Read, None, zeroed(Rights::Read)),
             (0x1000, Write, None, refuse(Refusal::Rights)),

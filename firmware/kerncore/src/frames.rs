@@ -15,6 +15,8 @@ pub struct FrameMap {
     base: Pa,
     frames: usize,
     used: Vec<u64>,
+    /// Holders of each used frame beyond the first.
+    shares: Vec<u16>,
     free: usize,
     next: usize,
 }
@@ -31,7 +33,7 @@ impl FrameMap {
         {
             *last = !0 << (frames % 64);
         }
-        Self { base: Pa(start), frames, used, free: frames, next: 0 }
+        Self { base: Pa(start), frames, used, shares: vec![0; frames], free: frames, next: 0 }
     }
 
     /// Frames that can be taken.
@@ -109,14 +111,44 @@ impl FrameMap {
         Some(self.address(candidate))
     }
 
-    /// Gives a frame back.
+    fn used_frame(&self, at: Pa) -> usize {
+        assert!(self.contains(at) && at.is_aligned(FRAME_BYTES), "{at} is no frame");
+        let frame = ((at.0 - self.base.0) / FRAME_BYTES) as usize;
+        assert!(self.is_used(frame), "{at} was freed twice");
+        frame
+    }
+
+    /// Gives a frame one more holder; false if it has as many as can be counted.
+    ///
+    /// # Panics
+    /// As [`FrameMap::free`].
+    pub fn share(&mut self, at: Pa) -> bool {
+        let frame = self.used_frame(at);
+        match self.shares[frame].checked_add(1) {
+            Some(more) => self.shares[frame] = more,
+            None => return false,
+        }
+        true
+    }
+
+    /// True if a frame has more than one holder.
+    ///
+    /// # Panics
+    /// As [`FrameMap::free`].
+    pub fn is_shared(&self, at: Pa) -> bool {
+        self.shares[self.used_frame(at)] != 0
+    }
+
+    /// Gives a frame back: it has one holder less, and is free after the last.
     ///
     /// # Panics
     /// If it is not a frame of this map, or free already: the owner of the caller's books is wrong.
     pub fn free(&mut self, at: Pa) {
-        assert!(self.contains(at) && at.is_aligned(FRAME_BYTES), "freed {at}, which is no frame");
-        let frame = ((at.0 - self.base.0) / FRAME_BYTES) as usize;
-        assert!(self.is_used(frame), "freed {at} twice");
+        let frame = self.used_frame(at);
+        if self.shares[frame] != 0 {
+            self.shares[frame] -= 1;
+            return;
+        }
         self.used[frame / 64] &= !(1 << (frame % 64));
         self.free += 1;
     }
@@ -177,6 +209,20 @@ mod tests {
         map.reserve(Pa(0x4000_7fff), u64::MAX);
         assert_eq!(map.free_frames(), 8 - 3);
         assert_eq!(map.alloc(), Some(Pa(0x4000_2000)));
+    }
+
+    #[test]
+    fn a_shared_frame_is_free_after_its_last_holder() {
+        let mut map = FrameMap::new(Pa(0x4000_0000), 8 * FRAME_BYTES);
+        let at = map.alloc().unwrap();
+        assert!(!map.is_shared(at) && map.share(at) && map.share(at) && map.is_shared(at));
+        map.free(at);
+        map.free(at);
+        assert_eq!((map.is_shared(at), map.free_frames()), (false, 7));
+        map.free(at);
+        assert_eq!(map.free_frames(), 8);
+        let again = map.alloc().unwrap();
+        assert!((0..u16::MAX).all(|_| map.share(again)) && !map.share(again), "what cannot be counted is refused");
     }
 
     #[test]

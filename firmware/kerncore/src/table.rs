@@ -23,6 +23,12 @@ pub trait TableMemory {
     fn read(&self, at: Pa) -> u64;
     /// Writes a descriptor.
     fn write(&mut self, at: Pa, descriptor: u64);
+    /// Writes `entries` descriptors in a row inside one table, the first `descriptor`, each `step` more than the one before.
+    fn write_run(&mut self, at: Pa, entries: u64, descriptor: u64, step: u64);
+    /// Zeroes `entries` descriptors in a row inside one table, telling `old` the index and value of each valid one.
+    fn clear_run(&mut self, at: Pa, entries: u64, old: impl FnMut(u64, u64));
+    /// The first valid one of `entries` descriptors in a row inside one table.
+    fn first_valid(&self, at: Pa, entries: u64) -> Option<u64>;
     /// Takes a zeroed frame for a table.
     fn alloc_table(&mut self) -> Option<Pa>;
     /// Gives a table's frame back.
@@ -36,6 +42,8 @@ pub enum Leaf {
     User(Rights),
     /// A device page in a process's hands.
     UserDevice,
+    /// Memory at a process's addresses that only the kernel may touch.
+    KernelOfProcess,
     /// Kernel data.
     KernelData,
     /// A device of the kernel.
@@ -66,6 +74,7 @@ impl Leaf {
             Self::User(Rights::Read) => normal + LEAF::AP1::SET + LEAF::AP2::SET + LEAF::NG::SET + never,
             Self::User(Rights::ReadWrite) => normal + LEAF::AP1::SET + LEAF::NG::SET + never,
             Self::UserDevice => device + LEAF::AP1::SET + LEAF::NG::SET + never,
+            Self::KernelOfProcess => normal + LEAF::NG::SET + never,
             Self::KernelData => normal + never,
             Self::KernelDevice => device + never,
             Self::Text => normal + LEAF::AP1::SET + LEAF::AP2::SET,
@@ -172,18 +181,29 @@ impl PageTable {
         blocks: Blocks,
     ) -> Result<(), TableError> {
         Self::check(at, len_bytes)?;
+        let attributes = leaf.attributes().value | LEAF::VALID::SET.value;
         let mut done = 0;
         while done < len_bytes {
             let (va, pa) = (at + done, pa.0 + done);
             let fits = |level: u32| (va | pa).is_multiple_of(1 << shift(level)) && len_bytes - done >= 1 << shift(level);
             let level = if blocks == Blocks::PagesOnly { 3 } else { (1..=3).find(|level| fits(*level)).unwrap_or(3) };
-            self.map_one(memory, va, Pa(pa), level, leaf)?;
-            done += 1 << shift(level);
+            let table = self.table_of(memory, va, level)?;
+            // One walk serves all entries of the same table: the run of pages, or the one block.
+            let entries = if level == 3 { (512 - (va >> 12 & 0x1ff)).min((len_bytes - done) >> 12) } else { 1 };
+            let page = if level == 3 { LEAF::PAGE::SET.value } else { 0 };
+            let slot = Self::entry(table, level, va);
+            let free = memory.first_valid(slot, entries).unwrap_or(entries);
+            memory.write_run(slot, free, pa | attributes | page, 1 << shift(level));
+            if free < entries {
+                return Err(TableError::Occupied { at: va + (free << shift(level)) });
+            }
+            done += entries << shift(level);
         }
         Ok(())
     }
 
-    fn map_one(&mut self, memory: &mut impl TableMemory, at: u64, pa: Pa, level: u32, leaf: Leaf) -> Result<(), TableError> {
+    /// The table of a level that holds an address's entry, made if it is missing.
+    fn table_of(&mut self, memory: &mut impl TableMemory, at: u64, level: u32) -> Result<Pa, TableError> {
         let mut table = self.root;
         for upper in 1..level {
             let slot = Self::entry(table, upper, at);
@@ -198,13 +218,7 @@ impl PageTable {
                 return Err(TableError::Occupied { at });
             };
         }
-        let slot = Self::entry(table, level, at);
-        if LEAF::VALID.is_set(memory.read(slot)) {
-            return Err(TableError::Occupied { at });
-        }
-        let page = if level == 3 { LEAF::PAGE::SET.value } else { 0 };
-        memory.write(slot, pa.0 | leaf.attributes().value | LEAF::VALID::SET.value | page);
-        Ok(())
+        Ok(table)
     }
 
     /// Finds the descriptor of an address: its place, its level, its value.
@@ -258,11 +272,80 @@ impl PageTable {
             if !va.is_multiple_of(size) || end - va < size {
                 return Err(TableError::Block { at: va & !(size - 1) });
             }
-            memory.write(slot, 0);
-            gone(va, Pa(descriptor & ADDR_47_12), size);
-            va += size;
+            if level == 3 {
+                // The rest of the table needs no walk.
+                let entries = (512 - (va >> 12 & 0x1ff)).min((end - va) >> 12);
+                memory.clear_run(slot, entries, |index, descriptor| gone(va + (index << 12), Pa(descriptor & ADDR_47_12), size));
+                va += entries << 12;
+            } else {
+                memory.write(slot, 0);
+                gone(va, Pa(descriptor & ADDR_47_12), size);
+                va += size;
+            }
         }
         Ok(())
+    }
+
+    /// Maps what a range of this tree maps into another tree too, at the same addresses: there nothing may be mapped. With `Inherit::Shared`
+    /// writable pages become read-only in both, and each page is told to `page`, which may refuse; the caller then invalidates the range here.
+    ///
+    /// # Errors
+    /// `OutOfMemory` without a frame for a table, or as soon as `page` returns false; `Occupied`. Pages before are in both trees.
+    pub fn share(
+        &mut self,
+        memory: &mut impl TableMemory,
+        into: &mut Self,
+        range: Range<u64>,
+        how: Inherit,
+        mut page: impl FnMut(Pa) -> bool,
+    ) -> Result<(), TableError> {
+        let mut va = range.start;
+        while va < range.end {
+            let (table, level) = self.deepest(memory, va);
+            let covered = shift(level - u32::from(level == 3));
+            let end = range.end.min(((va >> covered) + 1) << covered);
+            let mut to = None;
+            // A table of pages is read to its end; a block, or a hole of a block's size, is one entry.
+            while va < end {
+                let from = Self::entry(table, level, va);
+                let mut descriptor = memory.read(from);
+                if LEAF::VALID.is_set(descriptor) {
+                    let table = match to {
+                        Some(table) => table,
+                        None => *to.insert(into.table_of(memory, va, level)?),
+                    };
+                    let slot = Self::entry(table, level, va);
+                    if LEAF::VALID.is_set(memory.read(slot)) {
+                        return Err(TableError::Occupied { at: va });
+                    }
+                    if how == Inherit::Shared {
+                        if !page(Pa(descriptor & ADDR_47_12)) {
+                            return Err(TableError::OutOfMemory);
+                        }
+                        if !LEAF::AP2.is_set(descriptor) {
+                            descriptor |= LEAF::AP2::SET.value;
+                            memory.write(from, descriptor);
+                        }
+                    }
+                    memory.write(slot, descriptor);
+                }
+                va = ((va >> shift(level)) + 1) << shift(level);
+            }
+        }
+        Ok(())
+    }
+
+    /// The lowest table on the way to an address, and its level: 3, or less where a block or a hole comes first.
+    fn deepest(&self, memory: &impl TableMemory, at: u64) -> (Pa, u32) {
+        let mut table = self.root;
+        for level in 1..3 {
+            let descriptor = memory.read(Self::entry(table, level, at));
+            if !TABLE::VALID.is_set(descriptor) || !TABLE::TABLE.is_set(descriptor) {
+                return (table, level);
+            }
+            table = Pa(descriptor & ADDR_47_12);
+        }
+        (table, 3)
     }
 
     /// The next address after a hole at `at` that could be mapped.
@@ -306,6 +389,15 @@ impl PageTable {
         }
         memory.free_table(self.root);
     }
+}
+
+/// What a copy of a process does with pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inherit {
+    /// Shares them until one of the two writes.
+    Shared,
+    /// Has the very same, for good.
+    Same,
 }
 
 /// Which leaf sizes a mapping may use.

@@ -147,6 +147,29 @@ impl AreaSet {
         Ok(area)
     }
 
+    /// The areas that a copy of the process has: all but queue regions.
+    pub fn inherited(&self) -> Self {
+        let kept = self.areas.iter().filter(|(_, area)| !matches!(area.backing, Backing::Queue { .. }));
+        Self { window: self.window.clone(), areas: kept.map(|(at, area)| (*at, *area)).collect() }
+    }
+
+    /// Removes the area that spans exactly this range, whatever stands behind it.
+    pub fn take(&mut self, at: u64, len_bytes: u64) -> Option<Area> {
+        self.areas.get(&at).filter(|area| area.end - area.start == len_bytes)?;
+        self.areas.remove(&at)
+    }
+
+    /// Turns the queue region that begins at an address into memory of the process's own; false if none begins there.
+    pub fn disown(&mut self, at: u64) -> bool {
+        match self.areas.get_mut(&at) {
+            Some(area) if matches!(area.backing, Backing::Queue { .. }) => {
+                area.backing = Backing::Anonymous;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Removes whatever lies in a range, cutting anonymous areas at its ends; returns the pieces removed, in address order. Holes are fine.
     ///
     /// # Errors
@@ -270,6 +293,27 @@ mod tests {
         assert_eq!(set.remove(BASE + 0x2000, 0x8000), Err(AreaError::Fixed));
         assert_eq!(set.protect(BASE + 0x1000, 0x3000, Rights::Read), Err(AreaError::Fixed));
         assert_eq!(set.remove(BASE, 0x8000).map(|gone| gone.len()), Ok(1));
+    }
+
+    #[test]
+    fn ua_k3_queue_regions_are_not_inherited() {
+        let mut set = set();
+        set.insert(BASE, 0x1000, Rights::ReadWrite, Backing::Anonymous).unwrap();
+        set.insert(BASE + 0x1000, 0x1000, Rights::ReadWrite, QUEUE).unwrap();
+        set.insert(BASE + 0x2000, 0x1000, Rights::Read, Backing::Lent).unwrap();
+        let kept = [(0, 0x1000, Rights::ReadWrite), (0x2000, 0x3000, Rights::Read)];
+        assert_eq!(spans(&set.inherited()), kept);
+        assert_eq!(spans(&set).len(), 3, "the original keeps what it has");
+    }
+
+    #[test]
+    fn a_disowned_queue_region_is_ordinary_memory() {
+        let mut set = set();
+        set.insert(BASE, 0x2000, Rights::ReadWrite, QUEUE).unwrap();
+        assert!(!set.disown(BASE + 0x1000) && set.disown(BASE) && !set.disown(BASE));
+        assert_eq!((set.take(BASE, 0x1000), set.take(BASE + 0x1000, 0x1000)), (None, None), "exactly or not at all");
+        assert_eq!(set.clone().take(BASE, 0x2000).map(|area| area.end), Some(BASE + 0x2000));
+        assert_eq!(set.remove(BASE, 0x1000).map(|gone| gone.len()), Ok(1));
     }
 
     #[test]

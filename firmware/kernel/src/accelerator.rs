@@ -12,13 +12,16 @@ use qm_driver::{AsyncEvent, Engine, Lock, Parameters, Qm, QmDevice, QmError, Tim
 use qm_spec::QmVersion;
 use smmu_driver::{FaultModel, SmmuError};
 use uacce_abi::NodeIndex;
-use uacce_kernel::{Interface, QueueHandle};
+use uacce_kernel::{Interface, Profile, QueueHandle};
 use zip_driver::{CapabilityWords, InitError, UserTraffic};
 
-use crate::dma::DomainMemory;
+use crate::dma::{DeviceAddresses, DomainMemory};
+use crate::domain::DomainId;
 use crate::interrupts::{self, Purpose};
 use crate::msi;
 use crate::pci::{self, Found, FunctionError};
+use crate::queues::Link;
+use crate::sharing::{self, Service};
 use crate::smmu::PageFaults;
 use crate::{domain, queues, smmu};
 
@@ -95,8 +98,10 @@ pub struct AcceleratorReport {
     pub free_queues: u32,
     /// Its algorithms, one per line.
     pub algorithms: &'static str,
-    /// Its node.
-    pub node: NodeIndex,
+    /// Its node, if processes are served.
+    pub node: Option<NodeIndex>,
+    /// How it shares memory with them.
+    pub profile: Option<Profile>,
 }
 
 /// An accelerator was left alone.
@@ -104,6 +109,8 @@ pub struct AcceleratorReport {
 pub enum AcceleratorError {
     /// No `iommu-map` puts it behind the kernel's SMMU: nothing would confine it.
     NotConfined,
+    /// A boot argument about sharing is none: see [`sharing`].
+    BadArgument,
     /// Its revision is unknown.
     Revision(u8),
     /// Its function could not be brought up.
@@ -146,17 +153,12 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
         None => None,
     };
 
-    // From here on its DMA is translated by the kernel's domain, its processes' by theirs.
-    let table = domain::description().ok_or(AcceleratorError::NotConfined)?;
-    let page_faults = smmu::page_faults().filter(|_| smmu::supports_sva());
-    let faults = if page_faults == Some(PageFaults::Stall) { FaultModel::Stall } else { FaultModel::Terminate };
-    match smmu::with(|smmu| smmu.attach(stream, &table, faults)) {
-        Some(Ok(())) => {}
-        Some(Err(error)) => return Err(AcceleratorError::Smmu(error)),
-        None => return Err(AcceleratorError::NotConfined),
-    }
+    let service = sharing::service(machine.bootargs.as_str()).map_err(|_| AcceleratorError::BadArgument)?;
+    let (addresses, link) = join(stream, service.ok_or(AcceleratorError::NotConfined)?)?;
+    let serves_sva = link.is_some_and(|link| link.profile == Profile::Sva);
+    let page_faults = smmu::page_faults().filter(|_| serves_sva);
     let index = ACCELERATORS.lock().len();
-    set_up_interrupts(machine, found, index)?;
+    set_up_interrupts(machine, found, index, addresses)?;
     if let Some(config) = pci::config_space(found.host) {
         pci_core::enable_pasid(&config, found.function.rid);
         if page_faults == Some(PageFaults::PageRequest) {
@@ -177,10 +179,11 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
         doorbell_pages: bar(DOORBELLS).map(|bar| bar.base),
         timeouts: Timeouts::default(),
     };
-    let qm = Qm::new(parameters, registers, doorbells, ServingClock, DomainMemory);
+    let qm = Qm::new(parameters, registers, doorbells, ServingClock, DomainMemory(addresses));
     let qm: &'static SharedQm = Box::leak(Box::new(SharedQm(SpinLock::new(qm))));
     qm.with_lock(KernelQm::initialise).map_err(AcceleratorError::Qm)?;
-    zip_driver::bring_up(&registers, &GenericTimer, &capabilities, UserTraffic::Sva).map_err(AcceleratorError::Engine)?;
+    let traffic = if link.is_some_and(|link| link.profile.has_substream()) { UserTraffic::Sva } else { UserTraffic::Kernel };
+    zip_driver::bring_up(&registers, &GenericTimer, &capabilities, traffic).map_err(AcceleratorError::Engine)?;
 
     let accelerator = Accelerator { qm, registers, capabilities, node: AtomicU32::new(u32::MAX) };
     let accelerator: &'static Accelerator = Box::leak(Box::new(accelerator));
@@ -188,8 +191,14 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
     qm.with_lock(KernelQm::start).map_err(AcceleratorError::Qm)?;
     let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::new(qm)));
     let interface = Interface::new("hisi_zip").map_err(|_| AcceleratorError::NoNode)?;
-    let node = queues::register(interface, device, stream).ok_or(AcceleratorError::NoNode)?;
-    accelerator.node.store(node.0, Ordering::Relaxed);
+    let node = match link {
+        Some(link) => {
+            let node = queues::register(interface, device, link).ok_or(AcceleratorError::NoNode)?;
+            accelerator.node.store(node.0, Ordering::Relaxed);
+            Some(node)
+        }
+        None => None,
+    };
     Ok(AcceleratorReport {
         found: found.clone(),
         stream,
@@ -198,7 +207,39 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
         free_queues: device.available_instances(),
         algorithms: capabilities.algorithm_names(),
         node,
+        profile: link.map(|link| link.profile),
     })
+}
+
+/// Puts a stream where its service belongs; returns the addresses by which the device knows the kernel's memory, and its link to processes.
+fn join(stream: StreamId, service: Service) -> Result<(DeviceAddresses, Option<Link>), AcceleratorError> {
+    let link = |profile, domain| Some(Link { stream, profile, domain });
+    let domain = match service {
+        Service::Processes(Profile::NoIommu) => {
+            // Without an SMMU nothing has to be opened.
+            match smmu::with(|smmu| smmu.attach_bypass(stream)) {
+                None | Some(Ok(())) => {}
+                Some(Err(error)) => return Err(AcceleratorError::Smmu(error)),
+            }
+            return Ok((DeviceAddresses::Physical, link(Profile::NoIommu, DomainId::default())));
+        }
+        Service::Processes(Profile::ShareDomain) => domain::make().map_err(AcceleratorError::Smmu)?,
+        Service::KernelOnly | Service::Processes(_) => DomainId::default(),
+    };
+    // From here on its DMA is translated: the kernel's by this domain, its processes' by theirs.
+    let table = domain::description_of(domain).ok_or(AcceleratorError::NotConfined)?;
+    let stalls = service == Service::Processes(Profile::Sva) && smmu::page_faults() == Some(PageFaults::Stall);
+    let faults = if stalls { FaultModel::Stall } else { FaultModel::Terminate };
+    match smmu::with(|smmu| smmu.attach(stream, &table, faults)) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => return Err(AcceleratorError::Smmu(error)),
+        None => return Err(AcceleratorError::NotConfined),
+    }
+    let link = match service {
+        Service::KernelOnly => None,
+        Service::Processes(profile) => link(profile, domain),
+    };
+    Ok((DeviceAddresses::Domain(domain), link))
 }
 
 impl SharedQm {
@@ -208,10 +249,10 @@ impl SharedQm {
     }
 }
 
-fn set_up_interrupts(machine: &Machine, found: &Found, index: usize) -> Result<(), AcceleratorError> {
+fn set_up_interrupts(machine: &Machine, found: &Found, index: usize, addresses: DeviceAddresses) -> Result<(), AcceleratorError> {
     let bridge = pci::bridge_of(found).ok_or(AcceleratorError::Msi(None))?;
     let frame = machine.msi_frame_of(&bridge, found.function.rid).ok_or(AcceleratorError::Msi(None))?;
-    let vectors = msi::allocate(frame, VECTORS).map_err(|error| AcceleratorError::Msi(Some(error)))?;
+    let vectors = msi::allocate(frame, VECTORS, addresses).map_err(|error| AcceleratorError::Msi(Some(error)))?;
     for vector in 0..VECTORS {
         let interrupt = Interrupt { intid: vectors.first_intid + vector, edge: true };
         interrupts::enable(interrupt, Purpose::Accelerator { index, vector });

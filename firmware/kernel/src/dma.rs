@@ -4,6 +4,8 @@ use firmware_kerncore::frames::FRAME_BYTES;
 use hal::{AllocError, Barriers, DmaBuffer, DmaMapper, Iova, Pa};
 use hal_aarch64::SystemBarriers;
 
+use crate::domain::DomainId;
+use crate::memory::Room;
 use crate::{domain, memory};
 
 /// Frames in a row, and the address by which the device knows them.
@@ -13,9 +15,14 @@ pub struct Buffer {
     device: Iova,
     len_bytes: usize,
     frames: usize,
+    room: Room,
 }
 
 impl Buffer {
+    fn new((base, frames): (Pa, usize), device: Iova, len_bytes: usize) -> Self {
+        Self { base, device, len_bytes, frames, room: Room::new(base, len_bytes) }
+    }
+
     fn at(&self, offset: usize, bytes: usize) -> Pa {
         assert!(offset <= self.len_bytes && bytes <= self.len_bytes - offset, "access outside the buffer");
         Pa(self.base.0 + offset as u64)
@@ -42,28 +49,28 @@ impl DmaBuffer for Buffer {
         Some(self.base)
     }
     fn read8(&self, offset: usize) -> u8 {
-        memory::load8(self.at(offset, 1))
+        self.room.load8(offset)
     }
     fn write8(&self, offset: usize, value: u8) {
-        memory::store8(self.at(offset, 1), value);
+        self.room.store8(offset, value);
     }
     fn read16(&self, offset: usize) -> u16 {
-        memory::load16(self.at(offset, 2))
+        self.room.load16(offset)
     }
     fn write16(&self, offset: usize, value: u16) {
-        memory::store16(self.at(offset, 2), value);
+        self.room.store16(offset, value);
     }
     fn read32(&self, offset: usize) -> u32 {
-        memory::load32(self.at(offset, 4))
+        self.room.load32(offset)
     }
     fn write32(&self, offset: usize, value: u32) {
-        memory::store32(self.at(offset, 4), value);
+        self.room.store32(offset, value);
     }
     fn read64(&self, offset: usize) -> u64 {
-        memory::load64(self.at(offset, 8))
+        self.room.load64(offset)
     }
     fn write64(&self, offset: usize, value: u64) {
-        memory::store64(self.at(offset, 8), value);
+        self.room.store64(offset, value);
     }
     fn zero(&self, offset: usize, len_bytes: usize) {
         memory::zero(self.at(offset, len_bytes), len_bytes);
@@ -88,16 +95,31 @@ impl DmaMapper for PhysicalMemory {
 
     fn alloc(&self, len_bytes: usize, align: usize) -> Result<Buffer, AllocError> {
         let (base, frames) = Buffer::alloc_frames(len_bytes, align)?;
-        Ok(Buffer { base, device: Iova(base.0), len_bytes, frames })
+        Ok(Buffer::new((base, frames), Iova(base.0), len_bytes))
     }
     fn free(&self, buffer: Buffer) {
         memory::free_run(buffer.base, buffer.frames);
     }
 }
 
-/// Memory for devices behind the SMMU: each allocation has its own IOVA range in the kernel's domain.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct DomainMemory;
+/// By which addresses a device reaches the kernel's memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DeviceAddresses {
+    /// IOVAs of a domain.
+    Domain(DomainId),
+    /// Physical addresses: nothing translates.
+    Physical,
+}
+
+/// Memory for devices: behind the SMMU each allocation has its own IOVA range in a domain of the kernel's, by default in the common one.
+#[derive(Clone, Copy, Debug)]
+pub struct DomainMemory(pub(crate) DeviceAddresses);
+
+impl Default for DomainMemory {
+    fn default() -> Self {
+        Self(DeviceAddresses::Domain(DomainId::default()))
+    }
+}
 
 impl Barriers for DomainMemory {
     fn dma_wmb(&self) {
@@ -113,8 +135,11 @@ impl DmaMapper for DomainMemory {
 
     fn alloc(&self, len_bytes: usize, align: usize) -> Result<Buffer, AllocError> {
         let (base, frames) = Buffer::alloc_frames(len_bytes, align)?;
-        match domain::map_memory(base, frames as u64 * FRAME_BYTES, align as u64) {
-            Ok(device) => Ok(Buffer { base, device, len_bytes, frames }),
+        let DeviceAddresses::Domain(id) = self.0 else {
+            return Ok(Buffer::new((base, frames), Iova(base.0), len_bytes));
+        };
+        match domain::map_memory_in(id, base, frames as u64 * FRAME_BYTES, align as u64) {
+            Ok(device) => Ok(Buffer::new((base, frames), device, len_bytes)),
             Err(error) => {
                 memory::free_run(base, frames);
                 Err(error)
@@ -124,7 +149,11 @@ impl DmaMapper for DomainMemory {
 
     fn free(&self, buffer: Buffer) {
         // A range that could not be invalidated may still be reached by the device: its frames are lost rather than reused.
-        if domain::unmap(buffer.device, buffer.frames as u64 * FRAME_BYTES).is_ok() {
+        let is_out_of_reach = match self.0 {
+            DeviceAddresses::Domain(id) => domain::unmap_in(id, buffer.device, buffer.frames as u64 * FRAME_BYTES).is_ok(),
+            DeviceAddresses::Physical => true,
+        };
+        if is_out_of_reach {
             memory::free_run(buffer.base, buffer.frames);
         }
     }

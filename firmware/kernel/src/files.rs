@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use hal_aarch64::semihost;
-use uacce_abi::{Errno, Fd};
+use uacce_abi::{Errno, Fd, OnExec};
 use uacce_kernel::QueueHandle;
 
 /// Handles of one process, the console not counted.
@@ -14,8 +14,8 @@ const FIRST: usize = 3;
 /// An open file.
 #[derive(Debug)]
 pub(crate) enum File {
-    /// A device queue.
-    Queue(QueueHandle),
+    /// A device queue, and what becomes of it at an exec.
+    Queue(QueueHandle, OnExec),
     /// A file of the host.
     Host(semihost::File),
 }
@@ -59,7 +59,7 @@ impl Files {
     /// `EBADF` if nothing is open there, `ENOTTY` if it is no queue.
     pub(crate) fn queue(&self, fd: Fd) -> Result<QueueHandle, Errno> {
         match Self::index(fd).and_then(|at| self.files.get(at)) {
-            Some(Some(File::Queue(handle))) => Ok(*handle),
+            Some(Some(File::Queue(handle, _))) => Ok(*handle),
             Some(Some(File::Host(_))) => Err(Errno::ENOTTY),
             _ if fd == Fd::STDOUT || fd == Fd::STDERR => Err(Errno::ENOTTY),
             _ => Err(Errno::EBADF),
@@ -85,8 +85,26 @@ impl Files {
     /// All queues.
     pub(crate) fn queues(&self) -> impl Iterator<Item = QueueHandle> + '_ {
         self.files.iter().filter_map(|file| match file {
-            Some(File::Queue(handle)) => Some(*handle),
+            Some(File::Queue(handle, _)) => Some(*handle),
             _ => None,
         })
+    }
+
+    /// What a copy of the process has open: copies of its queue handles. Files of the host stay the original's.
+    pub(crate) fn inherited(&self) -> Self {
+        let copy = |file: &Option<File>| match file {
+            Some(File::Queue(handle, on_exec)) => Some(File::Queue(*handle, *on_exec)),
+            Some(File::Host(_)) | None => None,
+        };
+        Self { files: self.files.iter().map(copy).collect() }
+    }
+
+    /// Closes what is to be closed when another program is executed.
+    pub(crate) fn close_on_exec(&mut self) {
+        for file in &mut self.files {
+            if matches!(file, Some(File::Queue(_, OnExec::Close))) {
+                *file = None;
+            }
+        }
     }
 }

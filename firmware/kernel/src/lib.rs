@@ -29,6 +29,7 @@ mod msi;
 mod pci;
 mod queues;
 mod report;
+mod sharing;
 mod smmu;
 mod space;
 mod syscall;
@@ -44,7 +45,7 @@ pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interr
 pub use kernel_table::{MapDeviceError, map_device};
 pub use memory::{free_frames, total_frames};
 pub use pci::{Bar, Ecam, Found, FunctionError, bring_up as bring_up_function, config_space, functions, map_bar, stream_of};
-pub use queues::{Core, Device, Spaces, with_core};
+pub use queues::{Core, Device, Spaces, remove as remove_device, with_core};
 pub use report::print_report;
 pub use smmu::{
     PageFaults, PageRequestCounters, features as smmu_features, page_faults, page_request_counters, supports_sva, take_events,

@@ -67,9 +67,6 @@ macro_rules! words {
         }
     };
 }
-words!(load8, store8, u8, AtomicU8);
-words!(load16, store16, u16, AtomicU16);
-words!(load32, store32, u32, AtomicU32);
 words!(load64, store64, u64, AtomicU64);
 
 /// Copies out of RAM.
@@ -100,9 +97,28 @@ pub(crate) fn alloc_frame() -> Option<Pa> {
     Some(at)
 }
 
-/// Gives a frame back. Nothing may map it any more, and no TLB may hold it.
+/// Gives a frame back: it is free after its last holder. The holder may not map it any more, and no TLB may hold it for him.
 pub(crate) fn free_frame(at: Pa) {
     with_frames(|map| map.free(at));
+}
+
+/// Takes a frame with the contents of another one.
+pub(crate) fn copy_frame(from: Pa) -> Option<Pa> {
+    let at = with_frames(FrameMap::alloc)??;
+    let (from, to) = (pointer(from, FRAME_BYTES as usize), pointer(at, FRAME_BYTES as usize));
+    // SAFETY: two frames of RAM that do not overlap, one of them the caller's alone; a device that writes the other one changes the copy.
+    unsafe { core::ptr::copy_nonoverlapping(from, to, FRAME_BYTES as usize) };
+    Some(at)
+}
+
+/// Gives a frame one more holder; false if it has as many as can be counted.
+pub(crate) fn share_frame(at: Pa) -> bool {
+    with_frames(|map| map.share(at)).unwrap_or(false)
+}
+
+/// True if a frame has more than one holder.
+pub(crate) fn is_shared(at: Pa) -> bool {
+    with_frames(|map| map.is_shared(at)).unwrap_or(false)
 }
 
 /// Takes zeroed frames in a row.
@@ -117,6 +133,67 @@ pub(crate) fn free_run(at: Pa, frames: usize) {
     with_frames(|map| map.free_run(at, frames));
 }
 
+/// The first of `entries` descriptors in a row: checked once for all of them.
+fn run(at: Pa, entries: u64) -> *mut u64 {
+    assert!(at.is_aligned(8) && entries <= 512, "{at} is no row of descriptors");
+    pointer(at, entries as usize * 8).cast()
+}
+
+/// One of the descriptors of a [`run`].
+fn slot<'a>(slots: *mut u64, index: u64) -> &'a AtomicU64 {
+    // SAFETY: mapped, aligned RAM, index below the number of descriptors that `run` checked, accessed as atomics only.
+    unsafe { AtomicU64::from_ptr(slots.wrapping_add(index as usize)) }
+}
+
+/// Frames in a row that are RAM, mapped, and stay so while the value lives: what was checked once need not be checked at each access.
+#[derive(Debug)]
+pub(crate) struct Room {
+    base: *mut u8,
+    len_bytes: usize,
+}
+
+// SAFETY: a pointer to memory that is only accessed as atomics or by copies.
+unsafe impl Send for Room {}
+// SAFETY: as above.
+unsafe impl Sync for Room {}
+
+macro_rules! room_words {
+    ($load:ident, $store:ident, $t:ty, $atomic:ty) => {
+        /// Loads a naturally aligned word in one access.
+        pub(crate) fn $load(&self, offset: usize) -> $t {
+            // SAFETY: inside the room and aligned (checked by `at`), accessed as atomics or by copies only.
+            unsafe { <$atomic>::from_ptr(self.at(offset, size_of::<$t>()).cast()) }.load(Ordering::Relaxed)
+        }
+        /// Stores a naturally aligned word in one access.
+        pub(crate) fn $store(&self, offset: usize, value: $t) {
+            // SAFETY: as for the load.
+            unsafe { <$atomic>::from_ptr(self.at(offset, size_of::<$t>()).cast()) }.store(value, Ordering::Relaxed);
+        }
+    };
+}
+
+impl Room {
+    /// The bytes of a run of frames.
+    ///
+    /// # Panics
+    /// If they are not RAM that the kernel manages.
+    pub(crate) fn new(base: Pa, len_bytes: usize) -> Self {
+        assert!(base.is_aligned(FRAME_BYTES), "{base} is no frame");
+        Self { base: pointer(base, len_bytes), len_bytes }
+    }
+
+    /// The place of an access, a power of two of bytes.
+    fn at(&self, offset: usize, bytes: usize) -> *mut u8 {
+        assert!(offset <= self.len_bytes && bytes <= self.len_bytes - offset && offset & (bytes - 1) == 0, "access outside the buffer");
+        self.base.wrapping_add(offset)
+    }
+
+    room_words!(load8, store8, u8, AtomicU8);
+    room_words!(load16, store16, u16, AtomicU16);
+    room_words!(load32, store32, u32, AtomicU32);
+    room_words!(load64, store64, u64, AtomicU64);
+}
+
 /// Page-table words in frames of RAM.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Tables;
@@ -127,6 +204,26 @@ impl TableMemory for Tables {
     }
     fn write(&mut self, at: Pa, descriptor: u64) {
         store64(at, descriptor);
+    }
+    fn write_run(&mut self, at: Pa, entries: u64, descriptor: u64, step: u64) {
+        let slots = run(at, entries);
+        for index in 0..entries {
+            slot(slots, index).store(descriptor + index * step, Ordering::Relaxed);
+        }
+    }
+    fn clear_run(&mut self, at: Pa, entries: u64, mut old: impl FnMut(u64, u64)) {
+        let slots = run(at, entries);
+        for index in 0..entries {
+            let descriptor = slot(slots, index).load(Ordering::Relaxed);
+            if descriptor & 1 != 0 {
+                slot(slots, index).store(0, Ordering::Relaxed);
+                old(index, descriptor);
+            }
+        }
+    }
+    fn first_valid(&self, at: Pa, entries: u64) -> Option<u64> {
+        let slots = run(at, entries);
+        (0..entries).find(|index| slot(slots, *index).load(Ordering::Relaxed) & 1 != 0)
     }
     fn alloc_table(&mut self) -> Option<Pa> {
         alloc_frame()

@@ -1,5 +1,7 @@
 //! The boot report: what was probed, one line each.
 
+use uacce_kernel::Profile;
+
 use crate::PageFaults;
 use crate::accelerator::AcceleratorReport;
 use crate::boot::Report;
@@ -64,14 +66,29 @@ pub fn print_report(report: &Report) {
 fn print_accelerator(a: &AcceleratorReport) {
     let (bus, device, function) = place(&a.found);
     console_line!(
-        "accelerator {bus:02x}:{device:02x}.{function}: node {}, StreamID {}, QM {:?}, {} of {} queue pairs free,{}",
-        a.node.0,
+        "accelerator {bus:02x}:{device:02x}.{function}: {}, StreamID {}, QM {:?}, {} of {} queue pairs free,{}",
+        Node(a),
         a.stream,
         a.version,
         a.free_queues,
         a.queues,
         Algorithms(a.algorithms)
     );
+}
+
+/// The node, and what is unusual about it.
+struct Node<'a>(&'a AcceleratorReport);
+
+impl core::fmt::Display for Node<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match (self.0.node, self.0.profile) {
+            (Some(node), Some(Profile::Sva) | None) => write!(f, "node {}", node.0),
+            (Some(node), Some(Profile::PasidOnly)) => write!(f, "node {} (PASIDs without faults: reserved memory only)", node.0),
+            (Some(node), Some(Profile::ShareDomain)) => write!(f, "node {} (one table: one process, reserved memory only)", node.0),
+            (Some(node), Some(Profile::NoIommu)) => write!(f, "node {} (NOT CONFINED: no translation, kernel tainted)", node.0),
+            (None, _) => f.write_str("no node"),
+        }
+    }
 }
 
 /// Algorithms on one line.

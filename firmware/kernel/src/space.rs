@@ -10,15 +10,26 @@ use core::ops::Range;
 use firmware_kerncore::fault::{self, Refusal, Resolution};
 use firmware_kerncore::table::{Blocks, Found, Leaf, PageTable};
 use firmware_kerncore::vma::{Area, AreaError, AreaSet, Backing, Rights};
-use hal::{AccessKind, Iova, Pa, RegionBacking, RegionKind, StreamId, SubstreamId, Va, Verdict};
+use hal::{AccessKind, Iova, Pa, SubstreamId, Va, Verdict};
 use hal_aarch64::{SpinLock, barrier, mmu, tlb};
 use smmu_driver::SmmuError;
 use uacce_abi::{Errno, STACK_BYTES, USER_ADDRESSES};
-use uacce_kernel::{Drained, SpaceError, SpaceId};
+use uacce_kernel::{Profile, SpaceId, Span};
 
 use crate::kernel_table::{self, USER_ENTRIES};
 use crate::memory::{self, Tables};
+use crate::queues::Link;
 use crate::smmu;
+
+mod copy;
+mod device;
+mod fork;
+mod region;
+
+pub(crate) use copy::{Borrowed, check_out, copy_in, copy_out};
+pub(crate) use device::{bind, release, reserve, reserve_for_kernel, unbind};
+pub(crate) use fork::fork;
+pub(crate) use region::{map_queue_region, queue_areas, replace_by_copy, unmap_queue_regions};
 
 const PAGE: u64 = 4096;
 
@@ -33,6 +44,8 @@ pub struct SpaceCounters {
     pub device_refusals: u64,
     /// Pages held.
     pub resident: u64,
+    /// Pages copied because they were shared and written to.
+    pub copies: u64,
 }
 
 /// A process's address space.
@@ -41,7 +54,12 @@ struct Space {
     table: PageTable,
     asid: u16,
     substream: Option<SubstreamId>,
-    streams: Vec<StreamId>,
+    /// Devices that work in it, and how.
+    bound: Vec<Link>,
+    /// The table of devices that have a PASID but cannot take faults, made when the first is bound.
+    device_table: Option<(PageTable, u16)>,
+    /// Memory reserved for those that do not walk the process's table.
+    reserved: Vec<(Span, Pa)>,
     counters: SpaceCounters,
     /// A device may still reach the tables or the pages: nothing of it is ever reused.
     tainted: bool,
@@ -88,6 +106,13 @@ impl Space {
                 self.counters.resident += 1;
                 Ok(Pa(frame.0 + at % PAGE))
             }
+            Resolution::Own => {
+                let found = found.ok_or(FaultError::Refused(Refusal::Fixed))?;
+                let page = at & !(PAGE - 1);
+                let frame = Pa(found.pa.0 & !(PAGE - 1));
+                let own = self.own_page(page, frame)?;
+                Ok(Pa(own.0 + at % PAGE))
+            }
             Resolution::Repeat => {
                 tlb::invalidate_va(Va(at), self.asid);
                 found.map(|f| f.pa).ok_or(FaultError::Refused(Refusal::Fixed))
@@ -96,16 +121,48 @@ impl Space {
         }
     }
 
+    /// Makes a page that was shared the process's own, writable, with what it holds; returns its frame.
+    fn own_page(&mut self, page: u64, frame: Pa) -> Result<Pa, FaultError> {
+        let leaf = Leaf::User(Rights::ReadWrite);
+        if !memory::is_shared(frame) {
+            // Whoever shared it has a copy or is gone. The walkers may hold the read-only entry: the access is repeated only without it.
+            self.table.protect(&mut Tables, page, leaf);
+            let _ = self.invalidate(page, PAGE);
+            return Ok(frame);
+        }
+        let copy = memory::copy_frame(frame).ok_or(FaultError::OutOfMemory)?;
+        // Break before make: no walker may hold the old frame and the new one at once, and a device must have written its last word to the
+        // old one before anybody reads the new one.
+        let _ = self.table.unmap(&mut Tables, page, PAGE, |_, _, _| {});
+        let gone = self.invalidate(page, PAGE);
+        if self.table.map(&mut Tables, page, copy, PAGE, leaf, Blocks::PagesOnly).is_err() {
+            memory::free_frame(copy);
+            return Err(FaultError::OutOfMemory);
+        }
+        barrier::dsb_ish();
+        barrier::isb();
+        if gone.is_ok() {
+            memory::free_frame(frame);
+        }
+        self.counters.copies += 1;
+        Ok(copy)
+    }
+
+    /// True if a device walks the process's own table.
+    fn is_walked_by_devices(&self) -> bool {
+        self.bound.iter().any(|link| link.profile == Profile::Sva)
+    }
+
     /// Both invalidations of a range.
     fn invalidate(&mut self, at: u64, len_bytes: u64) -> Result<(), SmmuError> {
-        if len_bytes / PAGE > 32 {
+        if len_bytes / PAGE > 8 {
             tlb::invalidate_asid(self.asid);
         } else {
             for page in (at..at + len_bytes).step_by(PAGE as usize) {
                 tlb::invalidate_va(Va(page), self.asid);
             }
         }
-        if self.streams.is_empty() {
+        if !self.is_walked_by_devices() {
             // No context of any device names the ASID: unbinding has dropped what the SMMU held of it.
             return Ok(());
         }
@@ -118,21 +175,38 @@ impl Space {
 
     /// Unmaps what areas covered; frees the frames of anonymous ones once nobody can reach them.
     fn drop_pages(&mut self, gone: &[Area]) {
+        let mut frames = Vec::new();
         for area in gone {
-            let len = area.end - area.start;
-            let mut frames = Vec::new();
             let is_own = area.backing == Backing::Anonymous;
-            let unmapped = self.table.unmap(&mut Tables, area.start, len, |_, pa, _| {
+            let unmapped = self.table.unmap(&mut Tables, area.start, area.end - area.start, |_, pa, _| {
                 if is_own {
                     frames.push(pa);
                 }
             });
             debug_assert!(unmapped.is_ok(), "areas are whole");
-            self.counters.resident -= frames.len() as u64;
-            if self.invalidate(area.start, len).is_ok() {
-                frames.into_iter().for_each(memory::free_frame);
-            }
         }
+        self.counters.resident -= frames.len() as u64;
+        // One invalidation for all of them.
+        let done = match gone {
+            [] => Ok(()),
+            [area] => self.invalidate(area.start, area.end - area.start),
+            _ => self.invalidate_all(),
+        };
+        if done.is_ok() {
+            frames.into_iter().for_each(memory::free_frame);
+        }
+    }
+
+    /// Makes CPU and SMMU forget every entry of this space.
+    fn invalidate_all(&mut self) -> Result<(), SmmuError> {
+        tlb::invalidate_asid(self.asid);
+        if !self.is_walked_by_devices() {
+            return Ok(());
+        }
+        let asid = self.asid;
+        let result = smmu::with(|smmu| smmu.invalidate_asid(asid)).unwrap_or(Ok(()));
+        self.tainted |= result.is_err();
+        result
     }
 }
 
@@ -141,6 +215,15 @@ impl Space {
 /// # Errors
 /// `ENOMEM` without memory or ASID.
 pub(crate) fn create() -> Result<SpaceId, Errno> {
+    let mut areas = AreaSet::new(USER_ADDRESSES);
+    areas.insert(STACK.start, STACK_BYTES, Rights::ReadWrite, Backing::Anonymous).map_err(|_| Errno::ENOMEM)?;
+    let space = empty(areas)?;
+    let mut spaces = SPACES.lock();
+    Ok(spaces.add(space))
+}
+
+/// A space of these areas with nothing mapped.
+fn empty(areas: AreaSet) -> Result<Space, Errno> {
     let asid = smmu::allocate_asid().ok_or(Errno::ENOMEM)?;
     let Some(mut table) = PageTable::new(&mut Tables) else {
         smmu::free_asid(asid);
@@ -148,14 +231,27 @@ pub(crate) fn create() -> Result<SpaceId, Errno> {
     };
     kernel_table::share_with(&mut table);
     barrier::dsb_ishst();
-    let mut areas = AreaSet::new(USER_ADDRESSES);
-    areas.insert(STACK.start, STACK_BYTES, Rights::ReadWrite, Backing::Anonymous).map_err(|_| Errno::ENOMEM)?;
-    let mut spaces = SPACES.lock();
-    let id = SpaceId(spaces.next);
-    spaces.next += 1;
-    let (streams, counters) = (Vec::new(), SpaceCounters::default());
-    spaces.spaces.insert(id, Space { areas, table, asid, substream: None, streams, counters, tainted: false, ending: false });
-    Ok(id)
+    Ok(Space {
+        areas,
+        table,
+        asid,
+        substream: None,
+        bound: Vec::new(),
+        device_table: None,
+        reserved: Vec::new(),
+        counters: SpaceCounters::default(),
+        tainted: false,
+        ending: false,
+    })
+}
+
+impl Spaces {
+    fn add(&mut self, space: Space) -> SpaceId {
+        let id = SpaceId(self.next);
+        self.next += 1;
+        self.spaces.insert(id, space);
+        id
+    }
 }
 
 fn with<T>(id: SpaceId, f: impl FnOnce(&mut Space) -> T) -> Option<T> {
@@ -171,7 +267,11 @@ pub(crate) fn begin_exit(id: SpaceId) {
 pub(crate) fn destroy(id: SpaceId) {
     // Whatever table is active, it is not this one any more.
     kernel_table::activate();
-    let Some(mut space) = SPACES.lock().spaces.remove(&id) else { return };
+    let Some(space) = SPACES.lock().spaces.remove(&id) else { return };
+    take_apart(id, space);
+}
+
+fn take_apart(id: SpaceId, mut space: Space) {
     let all: Vec<Area> = space.areas.iter().copied().collect();
     tlb::invalidate_asid(space.asid);
     space.drop_pages(&all);
@@ -188,6 +288,10 @@ pub(crate) fn destroy(id: SpaceId) {
     tlb::invalidate_asid(space.asid);
     space.table.destroy(&mut Tables, USER_ENTRIES);
     smmu::free_asid(space.asid);
+    if let Some((table, asid)) = space.device_table {
+        smmu::free_asid(asid);
+        table.destroy(&mut Tables, USER_ENTRIES);
+    }
 }
 
 /// Switches the CPU to a space.
@@ -218,7 +322,7 @@ pub(crate) fn resolve_device_fault(substream: SubstreamId, at: Iova, access: Acc
         return Verdict::Abort;
     };
     let Some(space) = spaces.spaces.values_mut().find(|space| space.substream == Some(substream)) else { return Verdict::Abort };
-    if space.ending {
+    if space.ending || !space.is_walked_by_devices() {
         return Verdict::Abort;
     }
     match space.resolve(at.0, access) {
@@ -277,7 +381,10 @@ pub(crate) fn protect(id: SpaceId, at: u64, len_bytes: u64, rights: Rights) -> R
         })?;
         for area in &changed {
             for page in (area.start..area.end).step_by(PAGE as usize) {
-                space.table.protect(&mut Tables, page, Leaf::User(rights));
+                let Some(found) = space.table.lookup(&Tables, page) else { continue };
+                // What is shared stays read-only until it is written to.
+                let is_shared = area.backing == Backing::Anonymous && rights == Rights::ReadWrite && memory::is_shared(found.pa);
+                space.table.protect(&mut Tables, page, Leaf::User(if is_shared { Rights::Read } else { rights }));
             }
             // A page that became readable must not be denied by a stale entry, one that became read-only must not be written through one.
             let _ = space.invalidate(area.start, area.end - area.start);
@@ -285,48 +392,6 @@ pub(crate) fn protect(id: SpaceId, at: u64, len_bytes: u64, rights: Rights) -> R
         Ok(())
     })
     .unwrap_or(Err(Errno::ESRCH))
-}
-
-/// The areas of a range that are queue regions.
-pub(crate) fn queue_areas(id: SpaceId, at: u64, len_bytes: u64) -> Vec<Area> {
-    let end = at.saturating_add(len_bytes);
-    let is_hit = |area: &&Area| area.start < end && area.end > at && matches!(area.backing, Backing::Queue { .. });
-    with(id, |space| space.areas.iter().filter(is_hit).copied().collect()).unwrap_or_default()
-}
-
-/// Maps a queue region.
-///
-/// # Errors
-/// `Gone`, `OutOfMemory`.
-pub(crate) fn map_queue_region(id: SpaceId, backing: RegionBacking, len_bytes: u64) -> Result<Va, SpaceError> {
-    let leaf = match backing.kind {
-        RegionKind::Device => Leaf::UserDevice,
-        RegionKind::Memory => Leaf::User(Rights::ReadWrite),
-    };
-    with(id, |space| {
-        let at = space.areas.find_free(len_bytes, PAGE).ok_or(SpaceError::OutOfMemory)?;
-        let owner = Backing::Queue { owner: backing.base.0, kind: backing.kind };
-        space.areas.insert(at, len_bytes, Rights::ReadWrite, owner).map_err(|_| SpaceError::OutOfMemory)?;
-        if space.table.map(&mut Tables, at, backing.base, len_bytes, leaf, Blocks::PagesOnly).is_err() {
-            unmap_region(space, at, len_bytes);
-            return Err(SpaceError::OutOfMemory);
-        }
-        barrier::dsb_ishst();
-        barrier::isb();
-        Ok(Va(at))
-    })
-    .unwrap_or(Err(SpaceError::Gone))
-}
-
-fn unmap_region(space: &mut Space, at: u64, len_bytes: u64) {
-    if let Ok(gone) = space.areas.remove(at, len_bytes) {
-        space.drop_pages(&gone);
-    }
-}
-
-/// Removes a queue region.
-pub(crate) fn unmap_queue_region(id: SpaceId, at: Va, len_bytes: u64) {
-    with(id, |space| unmap_region(space, at.0, len_bytes));
 }
 
 /// Lends kernel memory to a process at a fixed address, with blocks where it is aligned; for tests of block mappings.
@@ -340,7 +405,7 @@ pub fn lend(id: SpaceId, at: u64, pa: Pa, len_bytes: u64, rights: Rights) -> Res
             _ => Errno::EINVAL,
         })?;
         if space.table.map(&mut Tables, at, pa, len_bytes, Leaf::User(rights), Blocks::Allowed).is_err() {
-            unmap_region(space, at, len_bytes);
+            region::remove(space, at, len_bytes);
             return Err(Errno::ENOMEM);
         }
         barrier::dsb_ishst();
@@ -348,57 +413,6 @@ pub fn lend(id: SpaceId, at: u64, pa: Pa, len_bytes: u64, rights: Rights) -> Res
         Ok(())
     })
     .unwrap_or(Err(Errno::ESRCH))
-}
-
-/// Lets a stream work in a space, under the space's one PASID.
-///
-/// # Errors
-/// `Gone`, `OutOfSubstreams`, `OutOfMemory`, `Iommu`.
-pub(crate) fn bind(id: SpaceId, stream: StreamId) -> Result<SubstreamId, SpaceError> {
-    with(id, |space| {
-        let substream = match space.substream {
-            Some(substream) => substream,
-            None => match smmu::with(|smmu| smmu.allocate_substream()) {
-                Some(Ok(substream)) => substream,
-                _ => return Err(SpaceError::OutOfSubstreams),
-            },
-        };
-        match smmu::bind(stream, substream, space.table.root(), space.asid) {
-            Ok(()) => {
-                space.substream = Some(substream);
-                space.streams.push(stream);
-                Ok(substream)
-            }
-            Err(error) => {
-                defmt::error!("bind: {}", defmt::Debug2Format(&error));
-                if space.substream.is_none() {
-                    let _ = smmu::with(|smmu| smmu.free_substream(substream));
-                }
-                Err(if matches!(error, SmmuError::Memory(_)) { SpaceError::OutOfMemory } else { SpaceError::Iommu })
-            }
-        }
-    })
-    .unwrap_or(Err(SpaceError::Gone))
-}
-
-/// Ends it. A device that did not drain loses the space all the same, but the PASID is never used again.
-pub(crate) fn unbind(id: SpaceId, stream: StreamId, substream: SubstreamId, drained: Drained) {
-    with(id, |space| {
-        let done = match drained {
-            Drained::Yes => smmu::with(|smmu| smmu.unbind(stream, substream)),
-            Drained::No => smmu::with(|smmu| smmu.quiesce(stream, substream)),
-        };
-        if done != Some(Ok(())) {
-            defmt::error!("unbind: {}", defmt::Debug2Format(&done));
-        }
-        if done != Some(Ok(())) || drained == Drained::No {
-            space.tainted = true;
-        }
-        space.streams.retain(|bound| *bound != stream);
-        if space.streams.is_empty() && !space.tainted && smmu::with(|smmu| smmu.free_substream(substream)) == Some(Ok(())) {
-            space.substream = None;
-        }
-    });
 }
 
 /// Counters of a space.
@@ -425,73 +439,4 @@ pub fn identity(id: SpaceId) -> Option<Identity> {
 /// What a space's table holds at an address.
 pub fn lookup(id: SpaceId, at: u64) -> Option<Found> {
     with(id, |space| space.table.lookup(&Tables, at)).flatten()
-}
-
-/// Runs `f` on each page's part of a user range, resolved for `access`. The range is an allegation of the process: nothing of it is
-/// believed, and it may be half there.
-///
-/// # Errors
-/// `EFAULT`; parts before the bad page were visited.
-fn for_each_part(
-    id: SpaceId,
-    at: u64,
-    len_bytes: u64,
-    access: AccessKind,
-    constants: &Range<u64>,
-    mut f: impl FnMut(Pa, Range<usize>),
-) -> Result<(), Errno> {
-    let end = at.checked_add(len_bytes).ok_or(Errno::EFAULT)?;
-    if access == AccessKind::Read && at >= constants.start && end <= constants.end {
-        f(Pa(at), 0..len_bytes as usize);
-        return Ok(());
-    }
-    let mut spaces = SPACES.lock();
-    let space = spaces.spaces.get_mut(&id).ok_or(Errno::ESRCH)?;
-    let mut va = at;
-    while va < end {
-        let part = (end - va).min(PAGE - va % PAGE);
-        let area = space.areas.find(va).ok_or(Errno::EFAULT)?;
-        if !area.rights.allows(access) || matches!(area.backing, Backing::Queue { kind: RegionKind::Device, .. }) {
-            return Err(Errno::EFAULT);
-        }
-        let pa = match space.table.lookup(&Tables, va) {
-            Some(found) => found.pa,
-            None => space.resolve(va, access).map_err(|_| Errno::EFAULT)?,
-        };
-        let offset = (va - at) as usize;
-        f(pa, offset..offset + part as usize);
-        va += part;
-    }
-    Ok(())
-}
-
-/// Copies out of a process: its own memory, or constants of the image.
-///
-/// # Errors
-/// `EFAULT`.
-pub(crate) fn copy_in(id: SpaceId, at: u64, into: &mut [u8]) -> Result<(), Errno> {
-    let constants = crate::boot::shared_room();
-    for_each_part(id, at, into.len() as u64, AccessKind::Read, &constants, |pa, range| {
-        if constants.contains(&pa.0) {
-            crate::boot::copy_constants(pa, &mut into[range]);
-        } else {
-            memory::copy_from(pa, &mut into[range]);
-        }
-    })
-}
-
-/// Copies into a process.
-///
-/// # Errors
-/// `EFAULT`; the part before the bad page was written.
-pub(crate) fn copy_out(id: SpaceId, at: u64, data: &[u8]) -> Result<(), Errno> {
-    for_each_part(id, at, data.len() as u64, AccessKind::Write, &(0..0), |pa, range| memory::copy_to(pa, &data[range]))
-}
-
-/// Checks that a process may write all of a range, making its pages appear, so that a copy cannot fail half-way.
-///
-/// # Errors
-/// `EFAULT`.
-pub(crate) fn check_out(id: SpaceId, at: u64, len_bytes: u64) -> Result<(), Errno> {
-    for_each_part(id, at, len_bytes, AccessKind::Write, &(0..0), |_, _| {})
 }

@@ -10,7 +10,9 @@ use firmware_kerncore::vma::Rights;
 use hal::{Clock, Va};
 use hal_aarch64::{ContextFrame, GenericTimer, SpinLock, semihost};
 use uacce_abi::ioctl::ARGUMENT_MAX_BYTES;
-use uacce_abi::{Call, Errno, Fd, OpenMode, PollFd, ProcessId, Protection, Registers, Request, UserSlice, VALUE_MAX_BYTES};
+use uacce_abi::{
+    Call, Command, Errno, Fd, OnExec, OpenMode, PollFd, ProcessId, Protection, Registers, Request, UserSlice, VALUE_MAX_BYTES,
+};
 use uacce_kernel::{QueueHandle, Readiness, SpaceId};
 
 use crate::files::File;
@@ -59,7 +61,7 @@ impl Pending {
 }
 
 /// What a call comes to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
     /// `x0`.
     Return(i64),
@@ -69,6 +71,16 @@ pub(crate) enum Outcome {
     Yield,
     /// The process ends.
     Exit(i32),
+    /// The process goes on in another program: from this frame, in this space.
+    Exec {
+        /// First instruction.
+        entry: uacce_abi::Entry,
+    },
+    /// The process has made a copy of itself, whose frame is to be taken from its own; `x0` is the copy's number.
+    Fork {
+        /// The copy's space.
+        space: SpaceId,
+    },
 }
 
 impl From<Result<u64, Errno>> for Outcome {
@@ -107,7 +119,7 @@ fn execute(id: u32, space: SpaceId, request: Request) -> Outcome {
         Request::Write { fd, data } => write(space, fd, data).into(),
         Request::Read { fd, into } => read(space, fd, into).into(),
         Request::Close { fd } => close(space, fd).map(|()| 0).into(),
-        Request::OpenNode { node } => open(space, node).into(),
+        Request::OpenNode { node, on_exec } => open(space, node, on_exec).into(),
         Request::Attribute { node, attribute, into } => {
             let mut value = [0; VALUE_MAX_BYTES];
             queues::with_core(|core, _| core.attribute(node, attribute, &mut value))
@@ -134,6 +146,15 @@ fn execute(id: u32, space: SpaceId, request: Request) -> Outcome {
         }
         Request::Spawn { program, arguments } => spawn(id, space, program, arguments).into(),
         Request::Identity => Outcome::Return(i64::from(id)),
+        Request::Fork => match space::fork(space) {
+            Ok(space) => Outcome::Fork { space },
+            Err(errno) => Outcome::Return(errno.to_result()),
+        },
+        Request::Exec { program, arguments } => match exec(space, program, arguments) {
+            Ok(entry) => Outcome::Exec { entry },
+            Err(errno) => Outcome::Return(errno.to_result()),
+        },
+        Request::Kill { process } => task::kill_child(id, process).map(|()| 0).into(),
     }
 }
 
@@ -186,39 +207,52 @@ fn copy_string(space: SpaceId, from: UserSlice) -> Result<String, Errno> {
     String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
 }
 
-fn open(space: SpaceId, node: uacce_abi::NodeIndex) -> Result<u64, Errno> {
+fn open(space: SpaceId, node: uacce_abi::NodeIndex, on_exec: OnExec) -> Result<u64, Errno> {
     if !task::with_current(|_, task| task.files.has_room()) {
         return Err(Errno::EMFILE);
     }
     let handle = queues::with_core(|core, spaces| core.open(node, space, spaces))?;
-    task::with_current(|_, task| task.files.add(File::Queue(handle))).map(|fd| fd.0 as u64)
+    task::with_current(|_, task| task.files.add(File::Queue(handle, on_exec))).map(|fd| fd.0 as u64)
 }
 
 fn close(space: SpaceId, fd: Fd) -> Result<(), Errno> {
     match task::with_current(|_, task| task.files.take(fd)) {
-        Some(File::Queue(handle)) => queues::with_core(|core, spaces| core.close(handle, space, spaces)),
+        Some(File::Queue(handle, _)) => match queues::with_core(|core, spaces| core.close(handle, space, spaces)) {
+            // A copy of somebody else's handle, or what an exec has left of one: the number goes, and that is all there was.
+            Err(Errno::EACCES | Errno::EBADF) => Ok(()),
+            other => other,
+        },
         Some(File::Host(_)) => Ok(()),
         None => Err(Errno::EBADF),
     }
 }
 
 /// The caller's structure is read once, and written back only when the command has succeeded.
-fn ioctl(space: SpaceId, fd: Fd, command: uacce_abi::Command, argument: UserSlice) -> Result<(), Errno> {
+fn ioctl(space: SpaceId, fd: Fd, command: Command, argument: UserSlice) -> Result<(), Errno> {
     let handle = queue(fd)?;
+    if command == Command::SHARE_SVAS {
+        // Its argument is a handle, not a structure.
+        let target = i32::try_from(argument.at).map_err(|_| Errno::EBADF).and_then(|number| queue(Fd(number)))?;
+        return queues::with_core(|core, _| core.share(handle, target, space));
+    }
     let len = command.argument_bytes();
     if len > ARGUMENT_MAX_BYTES || argument.len_bytes != len as u64 {
         return Err(Errno::EINVAL);
     }
     let mut copy = [0; ARGUMENT_MAX_BYTES];
     let copy = &mut copy[..len];
-    if command.reads_argument() {
+    if !command.writes_argument() {
         space::copy_in(space, argument.at, copy)?;
+        return queues::with_core(|core, _| core.ioctl(handle, space, command, copy));
     }
-    if command.writes_argument() {
-        space::check_out(space, argument.at, argument.len_bytes)?;
+    // What comes back must have a place before anything is done.
+    let place = space::Borrowed::new(space, argument.at, argument.len_bytes)?;
+    if command.reads_argument() {
+        place.read(copy);
     }
     queues::with_core(|core, _| core.ioctl(handle, space, command, copy))?;
-    if command.writes_argument() { space::copy_out(space, argument.at, copy) } else { Ok(()) }
+    place.write(copy);
+    Ok(())
 }
 
 /// Queue regions in the range go first, whole or not at all.
@@ -232,12 +266,12 @@ fn unmap(space: SpaceId, at: u64, len_bytes: u64) -> Result<(), Errno> {
     for area in regions {
         queues::with_core(|core, spaces| {
             // One of the caller's queues has the region there.
-            for handle in &handles {
-                if core.unmap(*handle, space, Va(area.start), area.end - area.start, spaces).is_ok() {
-                    return;
-                }
-            }
-        });
+            let unmap = |handle: &QueueHandle| match core.unmap(*handle, space, Va(area.start), area.end - area.start, spaces) {
+                Err(Errno::EINVAL | Errno::EACCES | Errno::EBADF) => None,
+                answer => Some(answer),
+            };
+            handles.iter().find_map(unmap).unwrap_or(Err(Errno::EINVAL))
+        })?;
     }
     space::unmap(space, at, len_bytes)
 }
@@ -315,6 +349,22 @@ fn open_host_file(space: SpaceId, path: UserSlice, mode: OpenMode) -> Result<u64
     };
     let file = semihost::File::open(&path, mode).map_err(|_| Errno::ENOENT)?;
     task::with_current(|_, task| task.files.add(File::Host(file))).map(|fd| fd.0 as u64)
+}
+
+/// Leaves the caller's space for a fresh one; returns where the program begins.
+fn exec(old: SpaceId, program: UserSlice, arguments: UserSlice) -> Result<uacce_abi::Entry, Errno> {
+    let (program, arguments) = (copy_string(old, program)?, copy_string(old, arguments)?);
+    let program = boot::program(&program).ok_or(Errno::ENOENT)?;
+    let new = space::create()?;
+    // Nothing can fail from here on.
+    task::with_current(|_, task| {
+        task.files.close_on_exec();
+        task.space = new;
+        task.name = program.name.into();
+        task.arguments = arguments;
+    });
+    task::end_space(old);
+    Ok(program.entry)
 }
 
 fn spawn(parent: u32, space: SpaceId, program: UserSlice, arguments: UserSlice) -> Result<u64, Errno> {

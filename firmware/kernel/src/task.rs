@@ -24,6 +24,9 @@ use crate::{counters, enter, interrupts, queues, smmu, space};
 /// How long a process runs while others are ready.
 const QUANTUM: Duration = Duration::from_millis(10);
 
+/// Exit code of a process that its parent has killed: 128 + 9, as a shell says it.
+const KILLED: i32 = 137;
+
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -95,26 +98,35 @@ pub(crate) fn spawn_child(parent: Option<u32>, name: &str, entry: Entry, number:
     let space = space::create()?;
     let mut frame = ContextFrame::user(entry as usize as u64, space::STACK_TOP);
     frame.x[0] = number;
-    let task = Task {
-        space,
-        name: name.to_string(),
-        arguments: arguments.to_string(),
-        files: Files::default(),
-        pending: None,
-        parent,
-        frame,
-        exceptions: 0,
-        calls: 0,
-        interrupts: 0,
-        dispatches: 0,
-        ended: None,
-    };
+    Ok(add(Task::new(space, name.to_string(), arguments.to_string(), parent, frame)))
+}
+
+impl Task {
+    fn new(space: SpaceId, name: String, arguments: String, parent: Option<u32>, frame: ContextFrame) -> Self {
+        Self {
+            space,
+            name,
+            arguments,
+            files: Files::default(),
+            pending: None,
+            parent,
+            frame,
+            exceptions: 0,
+            calls: 0,
+            interrupts: 0,
+            dispatches: 0,
+            ended: None,
+        }
+    }
+}
+
+fn add(task: Task) -> ProcessId {
     let mut tasks = TASKS.lock();
     let id = tasks.next;
     tasks.next += 1;
     tasks.tasks.insert(id, Box::new(task));
     tasks.queue.make_ready(id);
-    Ok(ProcessId(id))
+    ProcessId(id)
 }
 
 /// The address space of a living process.
@@ -161,6 +173,7 @@ pub fn counters_of(process: ProcessId) -> Option<Counters> {
     counters.device_page_faults = of_space.device_faults;
     counters.device_faults_refused = of_space.device_refusals;
     counters.resident_pages = of_space.resident;
+    counters.page_copies = of_space.copies;
     counters.kernel_el1_exceptions = counters::total_exceptions();
     counters.kernel_smmu_events = smmu::event_count();
     counters.kernel_smmu_invalidations = smmu::invalidation_count();
@@ -178,6 +191,17 @@ pub(crate) fn wake_pollers(handles: &[QueueHandle]) {
     }
 }
 
+/// Wakes every process that polls: some queue has died.
+pub(crate) fn wake_all_pollers() {
+    let mut tasks = TASKS.lock();
+    let Tasks { tasks, queue, .. } = &mut *tasks;
+    for (id, task) in tasks.iter() {
+        if matches!(task.pending, Some(Pending::Poll { .. })) {
+            queue.make_ready(*id);
+        }
+    }
+}
+
 /// How an ended child ended; its parent forgets it.
 ///
 /// # Errors
@@ -190,17 +214,58 @@ pub(crate) fn reap(parent: u32, child: ProcessId) -> Result<Exit, Errno> {
     Ok(exit)
 }
 
-/// Ends the running process: its queues first, while its memory still exists, then its memory.
+/// Ends the running process.
 pub(crate) fn end_current(exit: Exit) {
-    let (id, space_id, files) = with_current(|id, task| (id, task.space, core::mem::take(&mut task.files)));
+    let id = with_current(|id, _| id);
     if let Exit::Killed { class, pc, address } = exit {
         let name = with_current(|_, task| task.name.clone());
         crate::print_line(format_args!("process {id} ({name}) killed: {} at pc {pc:#x}, address {address:#x}", syscall::class_name(class)));
     }
+    end(id, exit);
+}
+
+/// Ends a living child of `parent` that does not run now.
+///
+/// # Errors
+/// `ESRCH`.
+pub(crate) fn kill_child(parent: u32, child: ProcessId) -> Result<(), Errno> {
+    {
+        let tasks = TASKS.lock();
+        let is_child = |task: &&Box<Task>| task.parent == Some(parent) && task.ended.is_none();
+        tasks.tasks.get(&child.0).filter(is_child).ok_or(Errno::ESRCH)?;
+    }
+    end(child.0, Exit::Code(KILLED));
+    Ok(())
+}
+
+/// Takes a space and its queues away from its process, the queues first, while the memory still exists.
+pub(crate) fn end_space(space_id: SpaceId) {
     space::begin_exit(space_id);
     queues::with_core(|core, spaces| core.space_exit(space_id, spaces));
-    drop(files);
     space::destroy(space_id);
+}
+
+/// Turns the running process's frame into the beginning of a program in the process's space.
+pub(crate) fn begin_program(frame: &mut ContextFrame, entry: Entry) {
+    *frame = ContextFrame::user(entry as usize as u64, space::STACK_TOP);
+    space::activate(with_current(|_, task| task.space));
+}
+
+/// Makes a process of a copy of the running one's space: it returns from the same call, with 0.
+pub(crate) fn adopt_copy(frame: &ContextFrame, space: SpaceId) -> ProcessId {
+    let (parent, name, arguments, files) = with_current(|id, task| (id, task.name.clone(), task.arguments.clone(), task.files.inherited()));
+    let mut frame = *frame;
+    frame.x[0] = 0;
+    let id = add(Task { files, ..Task::new(space, name, arguments, Some(parent), frame) });
+    arm_timer();
+    id
+}
+
+fn end(id: u32, exit: Exit) {
+    let ended = TASKS.lock().tasks.get_mut(&id).map(|task| (task.space, core::mem::take(&mut task.files)));
+    let Some((space_id, files)) = ended else { return };
+    end_space(space_id);
+    drop(files);
     let mut tasks = TASKS.lock();
     let Tasks { tasks, queue, .. } = &mut *tasks;
     queue.remove(id);
@@ -294,7 +359,8 @@ fn resume(frame: &mut ContextFrame) -> bool {
             return false;
         }
         Some(syscall::Outcome::Return(value)) => with_current(|_, task| task.frame.x[0] = value as u64),
-        Some(syscall::Outcome::Yield | syscall::Outcome::Exit(_)) | None => {}
+        // None of these is waited for.
+        Some(_) | None => {}
     }
     space::activate(space);
     with_current(|_, task| {

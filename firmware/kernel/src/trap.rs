@@ -73,6 +73,14 @@ fn call(frame: &mut ContextFrame) -> Next {
             task::with_current(|_, task| task.pending = Some(pending));
             task::schedule(frame, Reason::Sleep(deadline))
         }
+        Outcome::Exec { entry } => {
+            task::begin_program(frame, entry);
+            Next::User
+        }
+        Outcome::Fork { space } => {
+            frame.x[0] = u64::from(task::adopt_copy(frame, space).0);
+            Next::User
+        }
         Outcome::Exit(code) => {
             task::end_current(Exit::Code(code));
             task::schedule(frame, Reason::Ended)

@@ -82,6 +82,16 @@ pub trait QueueDevice {
     /// # Errors
     /// `TimedOut`, `Io`: the device may still touch the queue's memory, which must not be reused.
     fn stop_queue(&self, queue: QueueId) -> Result<(), QueueError>;
+    /// Ends a queue whose device goes away: its memory tells its user that nothing more is taken, what was submitted ends, and its memory tells
+    /// that no more completions come.
+    ///
+    /// # Errors
+    /// As [`stop_queue`](Self::stop_queue); the user has been told both all the same.
+    fn retire_queue(&self, queue: QueueId) -> Result<(), QueueError>;
+    /// True while the device is out of service because of its errors: no queue is handed out.
+    fn is_isolated(&self) -> bool;
+    /// Errors per hour before the device is isolated; 0 never isolates.
+    fn isolate_strategy(&self) -> u32;
     /// True if completions arrived since the last call (the kernel's own cursor; rings no doorbell).
     fn is_updated(&self, queue: QueueId) -> bool;
     /// What stands behind a region of this queue.

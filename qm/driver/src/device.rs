@@ -69,6 +69,15 @@ where
     fn stop_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.lock.with(|qm| qm.stop_queue(queue)).map_err(|error| error.queue_error())
     }
+    fn retire_queue(&self, queue: QueueId) -> Result<(), QueueError> {
+        self.lock.with(|qm| qm.disable_queue(queue)).map_err(|error| error.queue_error())
+    }
+    fn is_isolated(&self) -> bool {
+        self.lock.with(|qm| qm.is_isolated())
+    }
+    fn isolate_strategy(&self) -> u32 {
+        self.lock.with(|qm| qm.isolate_threshold().into())
+    }
     fn is_updated(&self, queue: QueueId) -> bool {
         self.lock.with(|qm| qm.is_updated(queue))
     }

@@ -114,6 +114,8 @@ pub struct Qm<W, C, M: DmaMapper, const QUEUES: usize = 64> {
     aeq: Option<PhaseRing>,
     queues: [Qp<M::Buffer>; QUEUES],
     next_queue: u16,
+    /// The free queue whose block is to serve next.
+    last_freed: u16,
     statistics: Statistics,
 }
 
@@ -144,6 +146,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             aeq: None,
             queues: [const { Qp::new() }; QUEUES],
             next_queue: 0,
+            last_freed: 0,
             statistics: Statistics::default(),
         }
     }

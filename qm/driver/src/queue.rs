@@ -33,6 +33,10 @@ pub struct Qp<B> {
     /// Next free submission slot and outstanding entries, of a queue that the kernel itself drives.
     pub(crate) tail: u16,
     pub(crate) used: u16,
+    /// The device has written to the block since it was taken.
+    was_started: bool,
+    /// The block holds zeroes: it was wiped when the queue was given back.
+    is_wiped: bool,
     /// Consumer position of a queue that the kernel drives.
     pub(crate) cq: Option<PhaseRing>,
     /// The kernel's own look at a queue that a process drives.
@@ -41,7 +45,19 @@ pub struct Qp<B> {
 
 impl<B> Qp<B> {
     pub(crate) const fn new() -> Self {
-        Self { state: QpState::Free, block: None, alg_type: 0, substream: None, is_orphan: false, tail: 0, used: 0, cq: None, shadow: None }
+        Self {
+            state: QpState::Free,
+            block: None,
+            alg_type: 0,
+            substream: None,
+            is_orphan: false,
+            tail: 0,
+            used: 0,
+            was_started: false,
+            is_wiped: false,
+            cq: None,
+            shadow: None,
+        }
     }
 
     /// Slot of the oldest outstanding entry, in a ring of `depth` entries.
@@ -111,8 +127,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         }
     }
 
-    /// Takes the next free queue, in turn. With a substream its requests use that address space. Its memory is zeroed: nothing of an earlier owner
-    /// is left in it.
+    /// Takes the next free queue, in turn. With a substream its requests use that address space. Its memory holds zeroes: it was wiped when an
+    /// earlier owner gave it back.
     ///
     /// # Errors
     /// [`QmError::NoFreeQueue`], [`QmError::Alloc`], [`QmError::Invalid`] for a substream of more than 16 bits, [`QmError::WrongFunctionState`].
@@ -142,8 +158,15 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             qn = (0..count).find(|qn| self.queues[usize::from(*qn)].is_orphan && self.stop_queue(QueueId(*qn)).is_ok());
         }
         let qn = qn.ok_or(QmError::NoFreeQueue)?;
-        let block = match self.queues[usize::from(qn)].block.take() {
-            Some(block) => {
+        // The block given back last serves first, whatever its number was: the device knows it by the address in the contexts only.
+        let spare = |qp: &mut Qp<M::Buffer>| match qp.state {
+            QpState::Free => qp.block.take().map(|block| (block, qp.is_wiped)),
+            _ => None,
+        };
+        let last = self.queues.get_mut(usize::from(self.last_freed)).and_then(spare);
+        let block = match last.or_else(|| self.queues[..usize::from(count)].iter_mut().find_map(spare)) {
+            Some((block, true)) => block,
+            Some((block, false)) => {
                 block.zero(0, self.layout.len_bytes());
                 block
             }
@@ -154,12 +177,20 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         Ok(QueueId(qn))
     }
 
-    /// Gives a queue back. One that was not stopped, or would not stop, is kept from everybody until it has, or until a reset: the device may
-    /// still use its memory.
+    /// Gives a queue back and wipes its memory. One that was not stopped, or would not stop, is kept from everybody until it has, or until a
+    /// reset: the device may still use its memory.
     pub fn put_queue(&mut self, queue: QueueId) {
+        let len_bytes = self.layout.len_bytes();
         if let Ok(qp) = self.qp_mut(queue) {
             match qp.state {
-                QpState::Init => qp.state = QpState::Free,
+                QpState::Init => {
+                    if let Some(block) = &qp.block {
+                        block.zero(0, len_bytes);
+                        qp.is_wiped = true;
+                    }
+                    qp.state = QpState::Free;
+                    self.last_freed = queue.0;
+                }
                 QpState::Started | QpState::Stopping => qp.is_orphan = true,
                 QpState::Free => {}
             }
@@ -197,8 +228,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         if qp.used != 0 {
             return Err(QmError::Unfinished { requests: qp.used });
         }
-        block.zero(layout.cq_offset(), layout.cq_bytes());
-        block.write64(layout.rx_stop_offset(), 0);
+        // A second start finds the completions of the first, and their phases.
+        if qp.was_started {
+            block.zero(layout.cq_offset(), layout.cq_bytes());
+            block.write64(layout.rx_stop_offset(), 0);
+        }
+        qp.was_started = true;
         let base = block.device_address();
         qp.tail = 0;
         qp.cq = PhaseRing::new(depths.cq.into());

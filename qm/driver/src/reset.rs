@@ -136,6 +136,10 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     pub const fn set_isolate_threshold(&mut self, errors_per_hour: u16) {
         self.errors.threshold = errors_per_hour;
     }
+    /// Errors per hour that are tolerated; 0 tolerates any number.
+    pub const fn isolate_threshold(&self) -> u16 {
+        self.errors.threshold
+    }
     /// True if the device was taken out of service: no queue is handed out.
     pub const fn is_isolated(&self) -> bool {
         self.isolated

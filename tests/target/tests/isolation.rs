@@ -345,8 +345,8 @@ mod steps {
         let report = start_kernel();
         let stream = accelerator(&report).stream;
         let board = Board::new();
-        let source = DomainMemory.alloc(4096, 4096).expect("memory");
-        let output = DomainMemory.alloc(4096, 4096).expect("memory");
+        let source = DomainMemory::default().alloc(4096, 4096).expect("memory");
+        let output = DomainMemory::default().alloc(4096, 4096).expect("memory");
         for index in 0..512 {
             source.write64(index * 8, pattern::word(20, index as u64));
             output.write64(index * 8, 0x5555);

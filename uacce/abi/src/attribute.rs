@@ -18,12 +18,37 @@ pub enum Attribute {
     RegionMmioSize = 5,
     /// Length of the DUS region in bytes, decimal. Absent (`ENOENT`) if the device has no such region.
     RegionDusSize = 6,
+    /// 1 while the device is out of service because of its errors, else 0.
+    Isolate = 7,
+    /// Errors per hour that the device may have before it is isolated, decimal; 0 never isolates. Set by the kernel's owner, not by processes.
+    IsolateStrategy = 8,
+    /// Number of the node, decimal. Older generation.
+    Id = 9,
+    /// NUMA node of the device, decimal; -1 where there is but one. Older generation.
+    NodeId = 10,
+    /// Distance of the device to the caller's core, decimal: 0 where there is one node. Older generation.
+    NumaDistance = 11,
+    /// 1 once this kernel has served a device that nothing confines, else 0.
+    Tainted = 12,
 }
 
 impl Attribute {
     /// Every attribute, in number order.
-    pub const ALL: [Self; 7] =
-        [Self::Name, Self::Api, Self::Flags, Self::AvailableInstances, Self::Algorithms, Self::RegionMmioSize, Self::RegionDusSize];
+    pub const ALL: [Self; 13] = [
+        Self::Name,
+        Self::Api,
+        Self::Flags,
+        Self::AvailableInstances,
+        Self::Algorithms,
+        Self::RegionMmioSize,
+        Self::RegionDusSize,
+        Self::Isolate,
+        Self::IsolateStrategy,
+        Self::Id,
+        Self::NodeId,
+        Self::NumaDistance,
+        Self::Tainted,
+    ];
 
     /// The file name that Linux gives the attribute.
     pub const fn name(self) -> &'static str {
@@ -35,6 +60,12 @@ impl Attribute {
             Self::Algorithms => "algorithms",
             Self::RegionMmioSize => "region_mmio_size",
             Self::RegionDusSize => "region_dus_size",
+            Self::Isolate => "isolate",
+            Self::IsolateStrategy => "isolate_strategy",
+            Self::Id => "id",
+            Self::NodeId => "node_id",
+            Self::NumaDistance => "numa_distance",
+            Self::Tainted => "tainted",
         }
     }
 
@@ -60,6 +91,8 @@ pub mod flags {
     pub const NOIOMMU: u32 = 1 << 1;
     /// Legacy: several page tables, but no device faults.
     pub const PASID: u32 = 1 << 2;
+    /// Legacy: one page table for the whole device, no bit at all.
+    pub const SHARE_DOMAIN: u32 = 0;
 }
 
 #[cfg(test)]
@@ -74,9 +107,9 @@ mod tests {
             assert_eq!(Attribute::from_number(number as u64), Some(attribute));
             assert_eq!(Attribute::from_name(attribute.name()), Some(attribute));
         }
-        assert_eq!(Attribute::from_number(7), None);
+        assert_eq!(Attribute::from_number(13), None);
         assert_eq!(Attribute::from_number(1 << 32), None);
-        assert_eq!(Attribute::from_name("isolate"), None);
+        assert_eq!(Attribute::from_name("priority"), None);
     }
 
     #[test]

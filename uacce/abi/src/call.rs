@@ -3,8 +3,7 @@
 //! [`Call`] is what a process asks for, with its buffers borrowed for the length of the call; [`Request`] is the same as the kernel
 //! sees it: plain numbers, nothing in it believed.
 
-use crate::{Attribute, Command, Counters, Errno, PollFd, QpContext, QpInfo};
-use hal::Region;
+use crate::{Attribute, Command, Counters, Errno, FileRegion, PollFd, QpContext, QpInfo};
 
 /// A handle of the calling process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -47,6 +46,27 @@ impl Protection {
             0 => Some(Self::None),
             1 => Some(Self::Read),
             3 => Some(Self::ReadWrite),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of a handle when its process executes another program.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u32)]
+pub enum OnExec {
+    /// The number stays, and is worth nothing: a queue belongs to the address space that ends.
+    Keep = 0,
+    /// It is closed (`O_CLOEXEC`): recommended.
+    Close = 1,
+}
+
+impl OnExec {
+    /// The value of this number.
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Keep),
+            1 => Some(Self::Close),
             _ => None,
         }
     }
@@ -98,10 +118,13 @@ enum Number {
     Spawn = 18,
     Wait = 19,
     Identity = 20,
+    Fork = 21,
+    Exec = 22,
+    Kill = 23,
 }
 
 impl Number {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 24] = [
         Self::Exit,
         Self::Write,
         Self::Read,
@@ -123,6 +146,9 @@ impl Number {
         Self::Spawn,
         Self::Wait,
         Self::Identity,
+        Self::Fork,
+        Self::Exec,
+        Self::Kill,
     ];
 }
 
@@ -166,6 +192,8 @@ pub enum Call<'a> {
     OpenNode {
         /// The node.
         node: NodeIndex,
+        /// What becomes of the handle at an `Exec`.
+        on_exec: OnExec,
     },
     /// Reads an attribute; returns its length in bytes. `ENODEV` without such a node, `ENOENT` if the attribute is absent, `ERANGE` if `into` is too short.
     Attribute {
@@ -185,13 +213,21 @@ pub enum Call<'a> {
         /// Its argument structure, updated in place.
         argument: &'a mut [u8],
     },
-    /// Maps a region of a queue, once; returns its address. `EEXIST` the second time, `EINVAL` if the length does not fit the region.
+    /// Lets the device of another queue use a queue's reserved memory: the command [`Command::SHARE_SVAS`], whose argument is a handle.
+    ShareQueue {
+        /// Queue handle whose reserved memory is shared.
+        fd: Fd,
+        /// Queue handle whose device is to use it.
+        target: Fd,
+    },
+    /// Maps a region of a queue, once; returns its address. `EEXIST` the second time, `EINVAL` if the length does not fit the region, or if
+    /// device or profile have no such region.
     MapRegion {
         /// Queue handle.
         fd: Fd,
         /// Which.
-        region: Region,
-        /// Length in bytes: exactly the region's for DUS, at most the region's for MMIO.
+        region: FileRegion,
+        /// Length in bytes: exactly the region's for DUS, at most the region's for MMIO, the caller's choice for SS and DKO.
         len_bytes: u64,
     },
     /// Waits until one of the handles has something to report; returns how many do, 0 on a time-out.
@@ -269,6 +305,22 @@ pub enum Call<'a> {
     },
     /// Returns the caller's process number.
     Identity,
+    /// Makes a copy of the caller; returns the copy's number, and 0 in the copy. Memory is shared until one of them writes. Queue regions and
+    /// reserved memory are not copied, handles are, and a copy of a queue handle is refused everything (`EACCES`) but its close.
+    Fork,
+    /// Ends the caller's address space, its queues with it, and starts a program in a new one, under the same process number. Does not return
+    /// but with an error: `ENOENT` for an unknown program, `ENOMEM`; nothing has changed then.
+    Exec {
+        /// Name of the program.
+        program: &'a str,
+        /// Its argument string.
+        arguments: &'a str,
+    },
+    /// Ends a child, whatever it is doing. `ESRCH` if the caller has no such living child.
+    Kill {
+        /// The child.
+        process: ProcessId,
+    },
 }
 
 /// A piece of the caller's memory, as alleged by it: nothing says that it exists, that it is the caller's, or that it does not change.
@@ -288,10 +340,10 @@ pub enum Request {
     Write { fd: Fd, data: UserSlice },
     Read { fd: Fd, into: UserSlice },
     Close { fd: Fd },
-    OpenNode { node: NodeIndex },
+    OpenNode { node: NodeIndex, on_exec: OnExec },
     Attribute { node: NodeIndex, attribute: Attribute, into: UserSlice },
     Ioctl { fd: Fd, command: Command, argument: UserSlice },
-    MapRegion { fd: Fd, region: Region, len_bytes: u64 },
+    MapRegion { fd: Fd, region: FileRegion, len_bytes: u64 },
     Poll { entries: UserSlice, timeout_nanoseconds: u64 },
     MapMemory { len_bytes: u64, protection: Protection, at: u64 },
     Unmap { at: u64, len_bytes: u64 },
@@ -305,6 +357,9 @@ pub enum Request {
     Spawn { program: UserSlice, arguments: UserSlice },
     Wait { process: ProcessId },
     Identity,
+    Fork,
+    Exec { program: UserSlice, arguments: UserSlice },
+    Kill { process: ProcessId },
 }
 
 const fn fd_word(fd: Fd) -> u64 {
@@ -336,7 +391,8 @@ impl Call<'_> {
                 (Number::Read, [fd_word(*fd), at, len, 0, 0, 0])
             }
             Self::Close { fd } => (Number::Close, [fd_word(*fd), 0, 0, 0, 0, 0]),
-            Self::OpenNode { node } => (Number::OpenNode, [u64::from(node.0), 0, 0, 0, 0, 0]),
+            Self::OpenNode { node, on_exec } => (Number::OpenNode, [u64::from(node.0), *on_exec as u64, 0, 0, 0, 0]),
+            Self::ShareQueue { fd, target } => (Number::Ioctl, [fd_word(*fd), u64::from(Command::SHARE_SVAS.0), fd_word(*target), 0, 0, 0]),
             Self::Attribute { node, attribute, into } => {
                 let [at, len] = bytes_words_mut(into);
                 (Number::Attribute, [u64::from(node.0), *attribute as u64, at, len, 0, 0])
@@ -374,6 +430,12 @@ impl Call<'_> {
             }
             Self::Wait { process } => (Number::Wait, [u64::from(process.0), 0, 0, 0, 0, 0]),
             Self::Identity => (Number::Identity, [0; 6]),
+            Self::Fork => (Number::Fork, [0; 6]),
+            Self::Exec { program, arguments } => {
+                let ([p_at, p_len], [a_at, a_len]) = (bytes_words(program.as_bytes()), bytes_words(arguments.as_bytes()));
+                (Number::Exec, [p_at, p_len, a_at, a_len, 0, 0])
+            }
+            Self::Kill { process } => (Number::Kill, [u64::from(process.0), 0, 0, 0, 0, 0]),
         };
         Registers { number: number as u64, arguments }
     }
@@ -396,28 +458,25 @@ impl Request {
     pub fn decode(registers: &Registers) -> Result<Self, Errno> {
         let [a0, a1, a2, a3, ..] = registers.arguments;
         let slice = |at, len_bytes| UserSlice { at, len_bytes };
-        let number = Number::ALL.into_iter().find(|number| *number as u64 == registers.number).ok_or(Errno::ENOSYS)?;
+        // The numbers are dense, in order.
+        let number = usize::try_from(registers.number).ok().and_then(|at| Number::ALL.get(at)).ok_or(Errno::ENOSYS)?;
         Ok(match number {
             Number::Exit => Self::Exit { code: a0 as u32 as i32 },
             Number::Write => Self::Write { fd: fd_of(a0)?, data: slice(a1, a2) },
             Number::Read => Self::Read { fd: fd_of(a0)?, into: slice(a1, a2) },
             Number::Close => Self::Close { fd: fd_of(a0)? },
-            Number::OpenNode => Self::OpenNode { node: NodeIndex(number32(a0, Errno::ENODEV)?) },
+            Number::OpenNode => {
+                Self::OpenNode { node: NodeIndex(number32(a0, Errno::ENODEV)?), on_exec: OnExec::from_number(a1).ok_or(Errno::EINVAL)? }
+            }
             Number::Attribute => Self::Attribute {
                 node: NodeIndex(number32(a0, Errno::ENODEV)?),
                 attribute: Attribute::from_number(a1).ok_or(Errno::ENOENT)?,
                 into: slice(a2, a3),
             },
             Number::Ioctl => Self::Ioctl { fd: fd_of(a0)?, command: Command(number32(a1, Errno::EINVAL)?), argument: slice(a2, a3) },
-            Number::MapRegion => Self::MapRegion {
-                fd: fd_of(a0)?,
-                region: match a1 {
-                    0 => Region::Mmio,
-                    1 => Region::Dus,
-                    _ => return Err(Errno::EINVAL),
-                },
-                len_bytes: a2,
-            },
+            Number::MapRegion => {
+                Self::MapRegion { fd: fd_of(a0)?, region: FileRegion::from_number(a1).ok_or(Errno::EINVAL)?, len_bytes: a2 }
+            }
             Number::Poll => {
                 if a1 > PollFd::MAX_ENTRIES as u64 {
                     return Err(Errno::EINVAL);
@@ -436,6 +495,9 @@ impl Request {
             Number::Spawn => Self::Spawn { program: slice(a0, a1), arguments: slice(a2, a3) },
             Number::Wait => Self::Wait { process: ProcessId(number32(a0, Errno::ECHILD)?) },
             Number::Identity => Self::Identity,
+            Number::Fork => Self::Fork,
+            Number::Exec => Self::Exec { program: slice(a0, a1), arguments: slice(a2, a3) },
+            Number::Kill => Self::Kill { process: ProcessId(number32(a0, Errno::ESRCH)?) },
         })
     }
 }
@@ -453,12 +515,12 @@ pub trait Kernel {
         Errno::split(self.invoke(call))
     }
 
-    /// Opens a node.
+    /// Opens a node; the handle is closed at an exec.
     ///
     /// # Errors
     /// `ENODEV`, `EBUSY`, `EMFILE`, `ENOMEM`.
     fn open_node(&self, node: NodeIndex) -> Result<Fd, Errno> {
-        self.call(Call::OpenNode { node }).map(|fd| Fd(fd as i32))
+        self.call(Call::OpenNode { node, on_exec: OnExec::Close }).map(|fd| Fd(fd as i32))
     }
 
     /// Closes a handle.
@@ -511,8 +573,35 @@ pub trait Kernel {
     ///
     /// # Errors
     /// See [`Call::MapRegion`].
-    fn map_region(&self, fd: Fd, region: Region, len_bytes: u64) -> Result<u64, Errno> {
-        self.call(Call::MapRegion { fd, region, len_bytes })
+    fn map_region(&self, fd: Fd, region: impl Into<FileRegion>, len_bytes: u64) -> Result<u64, Errno> {
+        self.call(Call::MapRegion { fd, region: region.into(), len_bytes })
+    }
+
+    /// Returns the physical address of a queue's reserved memory: what requests carry where nothing translates.
+    ///
+    /// # Errors
+    /// `EINVAL` in any other profile, or before the region is mapped.
+    fn ss_dma(&self, fd: Fd) -> Result<u64, Errno> {
+        let mut bytes = [0; 8];
+        self.call(Call::Ioctl { fd, command: Command::GET_SS_DMA, argument: &mut bytes })?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Makes a copy of this process; `None` in the copy, which has copies of all memory but queue regions, and whose copies of queue handles
+    /// are refused.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn fork(&self) -> Result<Option<ProcessId>, Errno> {
+        self.call(Call::Fork).map(|id| if id == 0 { None } else { Some(ProcessId(id as u32)) })
+    }
+
+    /// Waits for a child; returns its code, or the exception class that killed it with bit 31 set.
+    ///
+    /// # Errors
+    /// `ECHILD`.
+    fn wait(&self, process: ProcessId) -> Result<u32, Errno> {
+        self.call(Call::Wait { process }).map(|code| code as u32)
     }
 
     /// Adds demand-zero memory; returns its address.

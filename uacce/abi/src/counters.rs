@@ -62,6 +62,8 @@ counters! {
     kernel_smmu_events,
     /// Invalidations sent to the SMMU since boot.
     kernel_smmu_invalidations,
+    /// Pages that were copied because this process shared them and wrote, itself or by a device.
+    page_copies,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! [`Errno`]. All other registers, the vector registers included, are kept. [`Call`] is one definition for both sides: the process turns
 //! it into registers, the kernel turns registers into a [`Request`].
 //!
-//! Region numbers are [`hal::Region`]: they are the "page offset" of an mmap on a queue handle.
+//! Region numbers are [`FileRegion`]: they are the "page offset" of an mmap on a queue handle.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -16,14 +16,16 @@ pub mod ioctl;
 pub mod legacy;
 pub mod poll;
 pub mod program;
+pub mod region;
 
 pub use attribute::{Attribute, VALUE_MAX_BYTES, flags};
-pub use call::{Call, Fd, Kernel, NodeIndex, OpenMode, ProcessId, Protection, Registers, Request, UserSlice};
+pub use call::{Call, Fd, Kernel, NodeIndex, OnExec, OpenMode, ProcessId, Protection, Registers, Request, UserSlice};
 pub use counters::Counters;
 pub use errno::Errno;
 pub use ioctl::{Command, QpContext, QpInfo};
 pub use poll::PollFd;
 pub use program::{Entry, Program, STACK_BYTES, USER_ADDRESSES};
+pub use region::FileRegion;
 
 /// Granule of every mapping, in bytes.
 pub const PAGE_BYTES: u64 = 4096;

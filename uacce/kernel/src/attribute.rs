@@ -28,6 +28,7 @@ pub(crate) fn write_value<D: QueueDevice>(
     node: &Node<D>,
     device: &D,
     number: u32,
+    is_tainted: bool,
     attribute: Attribute,
     into: &mut [u8],
 ) -> Result<usize, Errno> {
@@ -39,11 +40,17 @@ pub(crate) fn write_value<D: QueueDevice>(
     match attribute {
         Attribute::Name => write!(out, "{}-{number}", node.interface.name),
         Attribute::Api => out.write_str(device.api()),
-        Attribute::Flags => write!(out, "{}", node.effective_flags),
+        Attribute::Flags => write!(out, "{}", node.profile.flags()),
         Attribute::AvailableInstances => write!(out, "{}", device.available_instances()),
         Attribute::Algorithms => out.write_str(device.algorithms()),
         Attribute::RegionMmioSize => write!(out, "{}", region(Region::Mmio)?),
         Attribute::RegionDusSize => write!(out, "{}", region(Region::Dus)?),
+        Attribute::Isolate => write!(out, "{}", u8::from(device.is_isolated())),
+        Attribute::IsolateStrategy => write!(out, "{}", device.isolate_strategy()),
+        Attribute::Id => write!(out, "{number}"),
+        Attribute::NodeId => out.write_str("-1"),
+        Attribute::NumaDistance => out.write_str("0"),
+        Attribute::Tainted => write!(out, "{}", u8::from(is_tainted)),
     }
     .map_err(|fmt::Error| Errno::ERANGE)?;
     Ok(out.len)

@@ -8,9 +8,18 @@ use heapless::Vec;
 struct Bond {
     node: u32,
     space: SpaceId,
-    substream: SubstreamId,
+    substream: Option<SubstreamId>,
     queues: u32,
     drained: Drained,
+}
+
+/// Whether a device has room for more than one space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sharing {
+    /// Any number of spaces.
+    Many,
+    /// One space at a time: the device has one table.
+    One,
 }
 
 /// All bonds; at most one per node and space, counted by queues.
@@ -24,11 +33,24 @@ impl<const N: usize> Bonds<N> {
         Self { bonds: Vec::new() }
     }
 
+    fn find(&mut self, node: u32, space: SpaceId) -> Option<&mut Bond> {
+        self.bonds.iter_mut().find(|bond| bond.node == node && bond.space == space)
+    }
+
     /// Takes one more reference, binding at the first.
-    pub fn acquire(&mut self, node: u32, space: SpaceId, spaces: &mut impl AddressSpaces) -> Result<SubstreamId, SpaceError> {
-        if let Some(bond) = self.bonds.iter_mut().find(|bond| bond.node == node && bond.space == space) {
+    pub fn acquire(
+        &mut self,
+        node: u32,
+        space: SpaceId,
+        sharing: Sharing,
+        spaces: &mut impl AddressSpaces,
+    ) -> Result<Option<SubstreamId>, SpaceError> {
+        if let Some(bond) = self.find(node, space) {
             bond.queues += 1;
             return Ok(bond.substream);
+        }
+        if sharing == Sharing::One && self.bonds.iter().any(|bond| bond.node == node) {
+            return Err(SpaceError::Taken);
         }
         if self.bonds.is_full() {
             return Err(SpaceError::OutOfMemory);
@@ -56,7 +78,7 @@ impl<const N: usize> Bonds<N> {
 
     /// The PASID under which node `node` works in `space`.
     pub fn substream(&self, node: u32, space: SpaceId) -> Option<SubstreamId> {
-        self.bonds.iter().find(|bond| bond.node == node && bond.space == space).map(|bond| bond.substream)
+        self.bonds.iter().find(|bond| bond.node == node && bond.space == space).and_then(|bond| bond.substream)
     }
 
     /// Number of bonds.

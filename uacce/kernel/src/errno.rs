@@ -21,7 +21,7 @@ pub(crate) const fn errno_of_space(error: SpaceError) -> Errno {
     match error {
         SpaceError::Gone => Errno::ENXIO,
         SpaceError::OutOfMemory => Errno::ENOMEM,
-        SpaceError::OutOfSubstreams => Errno::EBUSY,
+        SpaceError::OutOfSubstreams | SpaceError::Taken => Errno::EBUSY,
         SpaceError::Iommu => Errno::ENODEV,
     }
 }
@@ -48,7 +48,13 @@ mod tests {
 
     #[test]
     fn every_space_error_has_its_number() {
-        let table = [(SpaceError::Gone, 6), (SpaceError::OutOfMemory, 12), (SpaceError::OutOfSubstreams, 16), (SpaceError::Iommu, 19)];
+        let table = [
+            (SpaceError::Gone, 6),
+            (SpaceError::OutOfMemory, 12),
+            (SpaceError::OutOfSubstreams, 16),
+            (SpaceError::Taken, 16),
+            (SpaceError::Iommu, 19),
+        ];
         for (error, number) in table {
             assert_eq!(errno_of_space(error), Errno(number));
         }

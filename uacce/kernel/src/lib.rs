@@ -1,8 +1,8 @@
 //! The uacce core: device queues handed to processes as queue files.
 //!
 //! [`Uacce`] owns the registered devices, the open queues and the bonds between devices and address spaces. It moves a queue through its
-//! states, refuses every move that is not one, maps each region once, and takes everything back in the one safe order: stop, unmap, put,
-//! unbind. It knows no engine, no register and no page table: it drives a [`hal::QueueDevice`], and reaches address spaces through
+//! states, refuses every move that is not one, maps each region once, and takes everything back in the one safe order: stop, unbind,
+//! unmap, put. It knows no engine, no register and no page table: it drives a [`hal::QueueDevice`], and reaches address spaces through
 //! [`AddressSpaces`].
 //!
 //! The owner of a queue is an address space, not a process number ([`SpaceId`] is never used twice), and every call checks it: a handle
@@ -29,10 +29,12 @@ mod core;
 mod errno;
 mod interface;
 mod port;
+mod profile;
 mod queue;
 
-pub use crate::core::{QueueHandle, Removed, Uacce};
+pub use crate::core::{Allocated, QueueHandle, Registered, Removed, Uacce};
 pub use errno::errno_of;
 pub use interface::{Interface, NAME_MAX_BYTES, NameError};
-pub use port::{AddressSpaces, Drained, SpaceError, SpaceId};
+pub use port::{AddressSpaces, Drained, Reserved, SpaceError, SpaceId, Span};
+pub use profile::Profile;
 pub use queue::{QueueState, Readiness};

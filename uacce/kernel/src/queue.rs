@@ -1,11 +1,12 @@
 //! One open queue: its state, and which moves are legal.
 
-use crate::port::SpaceId;
-use hal::{QueueId, Region, Va};
-use uacce_abi::Errno;
+use crate::port::{SpaceId, Span};
+use crate::profile::Profile;
+use hal::{Pa, QueueId};
+use uacce_abi::{Errno, FileRegion};
 
 /// State of a queue file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum QueueState {
     /// Dead: only close is left.
@@ -30,9 +31,13 @@ pub enum Readiness {
 /// Where a region lies in its owner's space.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MappedRegion {
-    pub at: Va,
-    pub len_bytes: u64,
+    pub span: Span,
+    /// First byte of memory that the core reserved for the region; `None` if a device stands behind it.
+    pub reserved: Option<Pa>,
 }
+
+/// Regions of a file.
+pub(crate) const REGIONS: usize = FileRegion::ALL.len();
 
 /// An open queue.
 #[derive(Debug)]
@@ -40,17 +45,18 @@ pub(crate) struct Queue {
     pub node: u32,
     pub id: QueueId,
     pub owner: SpaceId,
+    pub profile: Profile,
     pub state: QueueState,
     /// The device holds the queue. False once it was put, or the device is gone.
     pub held: bool,
     /// A stop failed: the device may still touch the queue's memory, so it is never put.
     pub stuck: bool,
-    pub regions: [Option<MappedRegion>; 2],
+    pub regions: [Option<MappedRegion>; REGIONS],
 }
 
 impl Queue {
-    pub fn new(node: u32, id: QueueId, owner: SpaceId) -> Self {
-        Self { node, id, owner, state: QueueState::Init, held: true, stuck: false, regions: [None; 2] }
+    pub fn new(node: u32, id: QueueId, owner: SpaceId, profile: Profile) -> Self {
+        Self { node, id, owner, profile, state: QueueState::Init, held: true, stuck: false, regions: [None; REGIONS] }
     }
 
     /// Refuses a queue that has ended.
@@ -70,19 +76,15 @@ impl Queue {
         if self.state == QueueState::Started { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
-    /// Refuses a second mapping, a region that the device lacks, and a length that does not fit.
+    /// Refuses a second mapping, and a length that is none.
     ///
     /// # Errors
     /// `ENXIO`, `EEXIST`, `EINVAL`.
-    pub fn check_map(&self, region: Region, device_len_bytes: u64, len_bytes: u64) -> Result<(), Errno> {
+    pub fn check_map(&self, region: FileRegion, len_bytes: u64) -> Result<(), Errno> {
         self.check_alive()?;
         if self.regions[region as usize].is_some() {
             return Err(Errno::EEXIST);
         }
-        let fits = match region {
-            Region::Mmio => len_bytes <= device_len_bytes,
-            Region::Dus => len_bytes == device_len_bytes,
-        };
-        if len_bytes == 0 || !len_bytes.is_multiple_of(uacce_abi::PAGE_BYTES) || !fits { Err(Errno::EINVAL) } else { Ok(()) }
+        if len_bytes == 0 || !len_bytes.is_multiple_of(uacce_abi::PAGE_BYTES) { Err(Errno::EINVAL) } else { Ok(()) }
     }
 }

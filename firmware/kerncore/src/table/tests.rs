@@ -26,6 +26,24 @@ impl TableMemory for Memory {
         assert!(self.tables.contains(&(at.0 & !0xfff)), "write outside a table: {at}");
         self.words.insert(at.0, descriptor);
     }
+    fn write_run(&mut self, at: Pa, entries: u64, descriptor: u64, step: u64) {
+        assert!(at.0 % 4096 + entries * 8 <= 4096, "past the end of a table");
+        (0..entries).for_each(|index| self.write(Pa(at.0 + index * 8), descriptor + index * step));
+    }
+    fn clear_run(&mut self, at: Pa, entries: u64, mut old: impl FnMut(u64, u64)) {
+        assert!(at.0 % 4096 + entries * 8 <= 4096, "past the end of a table");
+        for index in 0..entries {
+            let slot = Pa(at.0 + index * 8);
+            let descriptor = self.read(slot);
+            if descriptor & 1 != 0 {
+                self.write(slot, 0);
+                old(index, descriptor);
+            }
+        }
+    }
+    fn first_valid(&self, at: Pa, entries: u64) -> Option<u64> {
+        (0..entries).find(|index| self.read(Pa(at.0 + index * 8)) & 1 != 0)
+    }
     fn alloc_table(&mut self) -> Option<Pa> {
         self.left = self.left.checked_sub(1)?;
         self.next += 0x1000;
@@ -45,6 +63,7 @@ fn leaf_words_are_those_of_the_architecture() {
         (Leaf::User(Rights::Read), 0x0060_0000_8000_0fc7),
         (Leaf::User(Rights::None), 0x0060_0000_8000_0f87),
         (Leaf::UserDevice, 0x0060_0000_8000_0e43),
+        (Leaf::KernelOfProcess, 0x0060_0000_8000_0f07),
         (Leaf::KernelData, 0x0060_0000_8000_0707),
         (Leaf::KernelDevice, 0x0060_0000_8000_0603),
         (Leaf::Text, 0x0000_0000_8000_07c7),
@@ -152,4 +171,40 @@ fn shared_entries_follow_their_owner_and_survive_the_sharer() {
     assert!(kernel.lookup(&memory, 0x1000).is_some());
     kernel.destroy(&mut memory, 0..512);
     assert!(memory.tables.is_empty(), "no table is lost");
+}
+
+#[test]
+fn ua_k4_a_copy_shares_pages_read_only_until_somebody_writes() {
+    const BASE: u64 = 0x10_0000_0000;
+    let mut memory = Memory::new(16);
+    let (mut parent, mut copy) = (PageTable::new(&mut memory).unwrap(), PageTable::new(&mut memory).unwrap());
+    let mut map = |at: u64, pa: u64, len: u64, rights, blocks| {
+        parent.map(&mut memory, at, Pa(pa), len, Leaf::User(rights), blocks).unwrap();
+    };
+    map(BASE + 0x1000, 0x4000_1000, 0x2000, Rights::ReadWrite, Blocks::PagesOnly);
+    map(BASE + 0x1f_f000, 0x4000_9000, 0x2000, Rights::Read, Blocks::PagesOnly);
+    map(BASE + 0x40_0000, 0x4040_0000, 0x20_0000, Rights::ReadWrite, Blocks::Allowed);
+    let mut told = Vec::new();
+    let range = BASE..BASE + 0x20_1000;
+    parent
+        .share(&mut memory, &mut copy, range, Inherit::Shared, |pa| {
+            told.push(pa.0);
+            true
+        })
+        .unwrap();
+    assert_eq!(told, [0x4000_1000, 0x4000_2000, 0x4000_9000, 0x4000_a000]);
+    for at in [0x1000, 0x2fff, 0x1f_f000, 0x20_0000] {
+        let (ours, theirs) = (parent.lookup(&memory, BASE + at), copy.lookup(&memory, BASE + at));
+        assert!(ours.is_some() && ours == theirs, "{at:#x}");
+        assert_eq!(ours.unwrap().user_rights(), Rights::Read);
+    }
+    assert_eq!(copy.lookup(&memory, BASE), None);
+    parent.share(&mut memory, &mut copy, BASE + 0x40_0000..BASE + 0x60_0000, Inherit::Same, |_| panic!("not asked")).unwrap();
+    let block = copy.lookup(&memory, BASE + 0x40_1234).unwrap();
+    assert_eq!((block.pa, block.len_bytes, block.user_rights()), (Pa(0x4040_1234), 0x20_0000, Rights::ReadWrite));
+    let again = parent.share(&mut memory, &mut copy, BASE..BASE + 0x2000, Inherit::Shared, |_| true);
+    assert_eq!(again, Err(TableError::Occupied { at: BASE + 0x1000 }));
+    let mut third = PageTable::new(&mut memory).unwrap();
+    let refused = parent.share(&mut memory, &mut third, BASE..BASE + 0x3000, Inherit::Shared, |_| false);
+    assert_eq!(refused, Err(TableError::OutOfMemory));
 }

@@ -3,8 +3,8 @@
 use super::fakes::{DUS_BYTES, Did, FakeDevice, FakeSpaces, Log, MMIO_BYTES, Shared};
 use hal::{QueueError, Region};
 use std::rc::Rc;
-use uacce_abi::{Attribute, Command, Errno, NodeIndex};
-use uacce_kernel::{Drained, Interface, QueueHandle, QueueState, Readiness, SpaceId, Uacce};
+use uacce_abi::{Attribute, Command, Errno, FileRegion, NodeIndex};
+use uacce_kernel::{Allocated, Drained, Interface, QueueHandle, QueueState, Readiness, Registered, SpaceId, Uacce};
 
 const OWNER: SpaceId = SpaceId(1);
 const STRANGER: SpaceId = SpaceId(2);
@@ -15,6 +15,12 @@ struct Fixture {
     spaces: FakeSpaces,
     device: Rc<FakeDevice>,
     log: Log,
+    registered: Option<Registered>,
+}
+
+/// A device before it has a node.
+fn allocated(name: &str, device: &Rc<FakeDevice>) -> Allocated<Shared> {
+    Allocated::new(Interface::new(name).unwrap(), Shared(device.clone()))
 }
 
 impl Fixture {
@@ -22,9 +28,9 @@ impl Fixture {
         let log = Log::default();
         let (device, spaces) = (FakeDevice::new(&log, queues), FakeSpaces::new(&log));
         let mut uacce = Uacce::new();
-        let node = uacce.register(Interface::new("hisi_zip").unwrap(), Shared(device.clone()), &spaces);
-        assert!(matches!(node, Ok(NODE)));
-        Self { uacce, spaces, device, log }
+        let registered = uacce.register(allocated("hisi_zip", &device), &spaces).expect("a node");
+        assert_eq!(registered.node(), NODE);
+        Self { uacce, spaces, device, log, registered: Some(registered) }
     }
     fn open(&mut self, space: SpaceId) -> QueueHandle {
         self.uacce.open(NODE, space, &mut self.spaces).expect("open")
@@ -39,7 +45,11 @@ impl Fixture {
         self.uacce.ioctl(queue, space, Command::SET_QP_CTX, &mut [0; 4])
     }
     fn map(&mut self, queue: QueueHandle, space: SpaceId, region: Region, len: u64) -> Result<hal::Va, Errno> {
-        self.uacce.map(queue, space, region, len, &mut self.spaces)
+        self.uacce.map(queue, space, region.into(), len, &mut self.spaces)
+    }
+    fn remove(&mut self) -> uacce_kernel::Removed<Shared> {
+        let registered = self.registered.take().expect("removed once");
+        self.uacce.remove(registered, &mut self.spaces).expect("remove")
     }
     fn close(&mut self, queue: QueueHandle, space: SpaceId) -> Result<(), Errno> {
         self.uacce.close(queue, space, &mut self.spaces)
@@ -89,10 +99,10 @@ fn ua_l01_whole_life_in_order() {
             Did::Map(1, 0x21_0000_0000),
             Did::Start(0),
             Did::Stop(0),
+            Did::Unbind(1, Some(1), Drained::Yes),
             Did::Unmap(1, mmio),
             Did::Unmap(1, dus),
             Did::Put(0),
-            Did::Unbind(1, 1, Drained::Yes),
         ]
     );
 }
@@ -188,11 +198,11 @@ fn ua_q7_a_region_that_the_device_lacks_is_absent_everywhere() {
     Rc::get_mut(&mut device).unwrap().has_dus = false;
     let mut spaces = FakeSpaces::new(&log);
     let mut uacce = Uacce::<_, 1, 4>::new();
-    assert!(uacce.register(Interface::new("dummy").unwrap(), Shared(device), &spaces).is_ok());
+    assert!(uacce.register(allocated("dummy", &device), &spaces).is_ok());
     assert_eq!(uacce.attribute(NODE, Attribute::RegionDusSize, &mut [0; 16]), Err(Errno::ENOENT));
     assert_eq!(uacce.attribute(NODE, Attribute::RegionMmioSize, &mut [0; 16]), Ok(5));
     let queue = uacce.open(NODE, OWNER, &mut spaces).expect("open");
-    assert_eq!(uacce.map(queue, OWNER, Region::Dus, 4096, &mut spaces), Err(Errno::EINVAL));
+    assert_eq!(uacce.map(queue, OWNER, FileRegion::Dus, 4096, &mut spaces), Err(Errno::EINVAL));
 }
 
 #[test]
@@ -238,7 +248,7 @@ fn ua_r8_one_bond_per_space_dropped_by_its_last_queue() {
     f.close(a, OWNER).expect("close");
     assert_eq!(f.log.take(), [Did::Put(0)]);
     f.close(b, OWNER).expect("close");
-    assert_eq!(f.log.take(), [Did::Put(1), Did::Unbind(1, 1, Drained::Yes)]);
+    assert_eq!(f.log.take(), [Did::Unbind(1, Some(1), Drained::Yes), Did::Put(1)]);
     assert_eq!((f.uacce.bonds(), f.uacce.substream(NODE, OWNER)), (1, None));
     f.close(c, STRANGER).expect("close");
     assert_eq!(f.uacce.bonds(), 0);
@@ -258,8 +268,8 @@ fn ua_l6_exit_takes_back_eight_queues_in_the_safe_order() {
     let log = f.log.take();
     let last = |wanted: fn(&Did) -> bool| log.iter().rposition(wanted).unwrap();
     let first = |wanted: fn(&Did) -> bool| log.iter().position(wanted).unwrap();
-    assert!(last(|d| matches!(d, Did::Stop(_))) < first(|d| matches!(d, Did::Unmap(..) | Did::Put(_))), "all stop first");
-    assert_eq!(last(|d| matches!(d, Did::Unbind(..))), log.len() - 1, "unbound last");
+    assert!(last(|d| matches!(d, Did::Stop(_))) < first(|d| !matches!(d, Did::Stop(_))), "all stop first");
+    assert!(first(|d| matches!(d, Did::Unbind(..))) < last(|d| matches!(d, Did::Unmap(..))), "unbound while the last queue is still held");
     assert_eq!(log.iter().filter(|d| matches!(d, Did::Unbind(..))).count(), 1);
     assert_eq!((f.attribute(Attribute::AvailableInstances), f.uacce.open_queues()), (Ok("8".into()), 0));
     assert!(f.spaces.mappings.is_empty());
@@ -287,12 +297,12 @@ fn a_queue_that_does_not_stop_is_never_put_and_its_pasid_is_cut_off() {
         match how {
             0 => f.close(queue, OWNER).expect("close"),
             1 => f.uacce.space_exit(OWNER, &mut f.spaces),
-            _ => assert_eq!(f.uacce.remove(NODE, &mut f.spaces).map(|r| r.stuck_queues).ok(), Some(1)),
+            _ => assert_eq!(f.remove().stuck_queues, 1),
         }
         let _ = f.close(other, OWNER);
         let log = f.log.take();
         assert!(!log.contains(&Did::Put(0)) && log.contains(&Did::Put(1)), "{how}: {log:?}");
-        assert!(log.contains(&Did::Unbind(1, 1, Drained::No)), "{how}: {log:?}");
+        assert!(log.contains(&Did::Unbind(1, Some(1), Drained::No)), "{how}: {log:?}");
         assert_eq!(f.device.free.borrow().len(), 1, "the instance is lost, not reused");
     }
 }
@@ -323,22 +333,25 @@ fn ua_l06_removal_ends_queues_at_once_and_frees_the_node_at_the_last_close() {
     let mut f = Fixture::new(2);
     let queue = f.open(OWNER);
     f.map(queue, OWNER, Region::Mmio, MMIO_BYTES).expect("map");
+    f.map(queue, OWNER, Region::Dus, DUS_BYTES).expect("map");
     f.start(queue, OWNER).expect("start");
     f.log.take();
-    let removed = f.uacce.remove(NODE, &mut f.spaces).expect("remove");
+    let removed = f.remove();
     assert_eq!(removed.stuck_queues, 0);
-    assert_eq!(f.log.take(), [Did::Stop(0), Did::Unmap(1, 0x10_0000_0000), Did::Put(0), Did::Unbind(1, 1, Drained::Yes)]);
+    let expected =
+        [Did::Retire(0), Did::Copied(1, 0x10_0010_0000), Did::Unbind(1, Some(1), Drained::Yes), Did::Unmap(1, 0x10_0000_0000), Did::Put(0)];
+    assert_eq!(f.log.take(), expected, "the rings stay as a copy, the doorbell goes");
     assert_eq!(f.start(queue, OWNER), Err(Errno::ENXIO));
     assert_eq!(f.map(queue, OWNER, Region::Mmio, MMIO_BYTES), Err(Errno::ENXIO));
     assert_eq!(f.uacce.poll(queue, OWNER), Ok(Readiness::Error));
     assert_eq!(f.uacce.open(NODE, OWNER, &mut f.spaces), Err(Errno::ENODEV));
     assert_eq!(f.attribute(Attribute::Api), Err(Errno::ENODEV));
-    let again = f.uacce.register(Interface::new("hisi_zip").unwrap(), removed.device, &f.spaces);
-    assert!(matches!(again, Ok(NodeIndex(1))), "node 0 still has an open queue");
+    let again = f.uacce.register(Allocated::new(Interface::new("hisi_zip").unwrap(), removed.device), &f.spaces);
+    assert_eq!(again.expect("a node").node(), NodeIndex(1), "node 0 still has an open queue");
     f.close(queue, OWNER).expect("close");
     assert_eq!(f.log.take(), [], "nothing is taken back twice");
-    let third = f.uacce.register(Interface::new("dummy").unwrap(), Shared(FakeDevice::new(&f.log, 1)), &f.spaces);
-    assert!(matches!(third, Ok(NODE)), "the number is free again");
+    let third = f.uacce.register(allocated("dummy", &FakeDevice::new(&f.log, 1)), &f.spaces);
+    assert_eq!(third.expect("a node").node(), NODE, "the number is free again");
 }
 
 #[test]
@@ -366,25 +379,22 @@ fn ua_l08_attributes_tell_what_the_device_is() {
         (Attribute::Algorithms, "zlib\ngzip\ndeflate"),
         (Attribute::RegionMmioSize, "65536"),
         (Attribute::RegionDusSize, "151552"),
+        (Attribute::Isolate, "0"),
+        (Attribute::IsolateStrategy, "5"),
+        (Attribute::Id, "0"),
+        (Attribute::NodeId, "-1"),
+        (Attribute::NumaDistance, "0"),
+        (Attribute::Tainted, "0"),
     ];
+    assert_eq!(expected.len(), Attribute::ALL.len());
     for (attribute, value) in expected {
         assert_eq!(f.attribute(attribute).as_deref(), Ok(value));
     }
+    f.device.is_isolated.set(true);
+    assert_eq!(f.attribute(Attribute::Isolate).as_deref(), Ok("1"));
     assert_eq!(f.uacce.attribute(NODE, Attribute::Api, &mut [0; 9]), Err(Errno::ERANGE));
     assert_eq!(f.uacce.attribute(NodeIndex(1), Attribute::Api, &mut [0; 9]), Err(Errno::ENODEV));
     assert_eq!(f.uacce.attribute(NodeIndex(u32::MAX), Attribute::Api, &mut [0; 9]), Err(Errno::ENODEV));
-}
-
-#[test]
-fn ua_f6_without_sva_the_flags_say_so_and_no_queue_is_handed_out() {
-    let log = Log::default();
-    let mut spaces = FakeSpaces::new(&log);
-    spaces.sva = false;
-    let mut uacce = Uacce::<_, 1, 4>::new();
-    assert!(uacce.register(Interface::new("hisi_zip").unwrap(), Shared(FakeDevice::new(&log, 4)), &spaces).is_ok());
-    assert_eq!(uacce.effective_flags(NODE), Some(0));
-    assert_eq!(uacce.open(NODE, OWNER, &mut spaces), Err(Errno::ENODEV));
-    assert_eq!(log.take(), []);
 }
 
 #[test]
@@ -392,8 +402,9 @@ fn handles_and_nodes_run_out_cleanly() {
     let log = Log::default();
     let mut spaces = FakeSpaces::new(&log);
     let mut uacce = Uacce::<_, 1, 2>::new();
-    assert!(uacce.register(Interface::new("a").unwrap(), Shared(FakeDevice::new(&log, 8)), &spaces).is_ok());
-    assert!(uacce.register(Interface::new("b").unwrap(), Shared(FakeDevice::new(&log, 8)), &spaces).is_err());
+    assert!(uacce.register(allocated("a", &FakeDevice::new(&log, 8)), &spaces).is_ok());
+    let refused = uacce.register(allocated("b", &FakeDevice::new(&log, 8)), &spaces).expect_err("one node");
+    assert_eq!(refused.into_device().0.free.borrow().len(), 8, "the device comes back");
     uacce.open(NODE, OWNER, &mut spaces).expect("first");
     uacce.open(NODE, OWNER, &mut spaces).expect("second");
     log.take();

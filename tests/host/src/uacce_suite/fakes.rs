@@ -4,7 +4,7 @@ use hal::{Pa, QueueDevice, QueueError, QueueId, Region, RegionBacking, RegionKin
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use uacce_kernel::{AddressSpaces, Drained, SpaceError, SpaceId};
+use uacce_kernel::{AddressSpaces, Drained, Profile, Reserved, SpaceError, SpaceId, Span};
 
 /// One call on a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,15 +12,21 @@ pub enum Did {
     Get(u16, Option<u32>),
     Start(u16),
     Stop(u16),
+    Retire(u16),
     Put(u16),
     Bind(u64),
-    Unbind(u64, u32, Drained),
+    Unbind(u64, Option<u32>, Drained),
     Map(u64, u64),
     Unmap(u64, u64),
+    /// A mapping was replaced by a copy of what it held.
+    Copied(u64, u64),
+    Reserve(u64, u64),
+    ReserveForKernel(u64, u64),
+    Release(u64, u64, Drained),
 }
 
 /// The order of everything, over both ports.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Debug)]
 pub struct Log(Rc<RefCell<Vec<Did>>>);
 
 impl Log {
@@ -38,6 +44,7 @@ pub const MMIO_BYTES: u64 = 0x1_0000;
 pub const DUS_BYTES: u64 = 0x2_5000;
 
 /// A device of `total` queues whose refusals a test sets.
+#[derive(Debug)]
 pub struct FakeDevice {
     pub log: Log,
     pub free: RefCell<BTreeSet<u16>>,
@@ -45,6 +52,7 @@ pub struct FakeDevice {
     pub stop: Cell<Result<(), QueueError>>,
     pub updated: RefCell<BTreeSet<u16>>,
     pub has_dus: bool,
+    pub is_isolated: Cell<bool>,
 }
 
 impl FakeDevice {
@@ -56,11 +64,13 @@ impl FakeDevice {
             stop: Cell::new(Ok(())),
             updated: RefCell::default(),
             has_dus: true,
+            is_isolated: Cell::new(false),
         })
     }
 }
 
 /// A shared fake: the test keeps one hand on it.
+#[derive(Debug)]
 pub struct Shared(pub Rc<FakeDevice>);
 
 impl QueueDevice for Shared {
@@ -97,6 +107,16 @@ impl QueueDevice for Shared {
         self.0.log.push(Did::Stop(queue.0));
         self.0.stop.get()
     }
+    fn retire_queue(&self, queue: QueueId) -> Result<(), QueueError> {
+        self.0.log.push(Did::Retire(queue.0));
+        self.0.stop.get()
+    }
+    fn is_isolated(&self) -> bool {
+        self.0.is_isolated.get()
+    }
+    fn isolate_strategy(&self) -> u32 {
+        5
+    }
     fn is_updated(&self, queue: QueueId) -> bool {
         self.0.updated.borrow_mut().remove(&queue.0)
     }
@@ -125,9 +145,10 @@ impl QueueDevice for Shared {
 /// Address spaces: PASIDs from 1 up, one per space for all devices.
 pub struct FakeSpaces {
     pub log: Log,
-    pub sva: bool,
+    pub profile: Profile,
     pub pasids: Vec<u64>,
     pub pasid_limit: usize,
+    /// What is mapped or reserved, by space and address.
     pub mappings: BTreeSet<(u64, u64)>,
     pub out_of_memory: bool,
     next: u64,
@@ -135,17 +156,38 @@ pub struct FakeSpaces {
 
 impl FakeSpaces {
     pub fn new(log: &Log) -> Self {
+        Self::with_profile(log, Profile::Sva)
+    }
+
+    pub fn with_profile(log: &Log, profile: Profile) -> Self {
         let (pasids, mappings) = (Vec::new(), BTreeSet::new());
-        Self { log: log.clone(), sva: true, pasids, pasid_limit: 64, mappings, out_of_memory: false, next: 0x10_0000_0000 }
+        Self { log: log.clone(), profile, pasids, pasid_limit: 64, mappings, out_of_memory: false, next: 0x10_0000_0000 }
+    }
+
+    fn place(&mut self, space: SpaceId) -> Result<u64, SpaceError> {
+        if self.out_of_memory {
+            return Err(SpaceError::OutOfMemory);
+        }
+        let at = self.next;
+        self.next += 0x10_0000;
+        self.mappings.insert((space.0, at));
+        Ok(at)
+    }
+
+    fn remove(&mut self, space: SpaceId, at: Va) {
+        assert!(self.mappings.remove(&(space.0, at.0)), "taken away what is not there");
     }
 }
 
 impl AddressSpaces for FakeSpaces {
-    fn supports_sva(&self, _node: u32) -> bool {
-        self.sva
+    fn profile(&self, _node: u32) -> Profile {
+        self.profile
     }
-    fn bind(&mut self, _node: u32, space: SpaceId) -> Result<SubstreamId, SpaceError> {
+    fn bind(&mut self, _node: u32, space: SpaceId) -> Result<Option<SubstreamId>, SpaceError> {
         self.log.push(Did::Bind(space.0));
+        if !self.profile.has_substream() {
+            return Ok(None);
+        }
         let at = self.pasids.iter().position(|owner| *owner == space.0);
         let at = match at {
             Some(at) => at,
@@ -155,23 +197,38 @@ impl AddressSpaces for FakeSpaces {
                 self.pasids.len() - 1
             }
         };
-        Ok(SubstreamId(at as u32 + 1))
+        Ok(Some(SubstreamId(at as u32 + 1)))
     }
-    fn unbind(&mut self, _node: u32, space: SpaceId, substream: SubstreamId, drained: Drained) {
-        self.log.push(Did::Unbind(space.0, substream.0, drained));
+    fn unbind(&mut self, _node: u32, space: SpaceId, substream: Option<SubstreamId>, drained: Drained) {
+        self.log.push(Did::Unbind(space.0, substream.map(|s| s.0), drained));
     }
     fn map(&mut self, space: SpaceId, backing: RegionBacking, _len_bytes: u64) -> Result<Va, SpaceError> {
-        if self.out_of_memory {
-            return Err(SpaceError::OutOfMemory);
-        }
-        let at = self.next;
-        self.next += 0x10_0000;
+        let at = self.place(space)?;
         self.log.push(Did::Map(space.0, backing.base.0));
-        self.mappings.insert((space.0, at));
         Ok(Va(at))
     }
-    fn unmap(&mut self, space: SpaceId, at: Va, _len_bytes: u64) {
-        self.log.push(Did::Unmap(space.0, at.0));
-        assert!(self.mappings.remove(&(space.0, at.0)), "unmapped what is not mapped");
+    fn unmap(&mut self, space: SpaceId, spans: &[Span]) {
+        for span in spans {
+            self.log.push(Did::Unmap(space.0, span.at.0));
+            self.remove(space, span.at);
+        }
+    }
+    fn replace_by_copy(&mut self, space: SpaceId, span: Span) {
+        self.log.push(Did::Copied(space.0, span.at.0));
+        self.remove(space, span.at);
+    }
+    fn reserve(&mut self, space: SpaceId, len_bytes: u64) -> Result<Reserved, SpaceError> {
+        let at = self.place(space)?;
+        self.log.push(Did::Reserve(space.0, len_bytes));
+        Ok(Reserved { at: Va(at), base: Pa(at + 0x40_0000_0000) })
+    }
+    fn release(&mut self, space: SpaceId, span: Span, _base: Pa, drained: Drained) {
+        self.log.push(Did::Release(space.0, span.at.0, drained));
+        self.remove(space, span.at);
+    }
+    fn reserve_for_kernel(&mut self, space: SpaceId, len_bytes: u64) -> Result<Reserved, SpaceError> {
+        let at = self.place(space)?;
+        self.log.push(Did::ReserveForKernel(space.0, len_bytes));
+        Ok(Reserved { at: Va(at), base: Pa(at + 0x40_0000_0000) })
     }
 }

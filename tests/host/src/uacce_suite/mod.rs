@@ -1,4 +1,5 @@
-//! uacce: the kernel's core over fakes that keep the order of everything.
+//! The uacce core on fake devices and fake address spaces.
 
 mod core_calls;
 mod fakes;
+mod profiles;

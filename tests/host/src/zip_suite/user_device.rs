@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use hal::{Barriers, DmaBuffer, DmaError, DmaMapper, DmaPort, Iova, Pa, PhysMemory, Region, Requester};
 use qm_spec::{Cqe, Doorbell, DoorbellCommand, DoorbellLayout, DusLayout};
-use uacce_abi::{Attribute, Call, Command, Errno, Kernel, QpContext, QpInfo};
+use uacce_abi::{Attribute, Call, Command, Errno, FileRegion, Kernel, QpContext, QpInfo};
 use uacce_user::{QueueMemory, QueueRegions, System};
 use zip_model::{Direction, EngineMemory, Job, Step};
 use zip_spec::{Capabilities, Sqe};
@@ -322,6 +322,7 @@ impl State {
             Attribute::Algorithms => node.algorithms.into(),
             Attribute::RegionMmioSize => node.mmio_bytes.to_string(),
             Attribute::RegionDusSize => node.dus_bytes.to_string(),
+            _ => return Err(Errno::ENOENT),
         })
     }
 
@@ -333,7 +334,7 @@ impl State {
                 into.get_mut(..value.len()).ok_or(Errno::ERANGE)?.copy_from_slice(value.as_bytes());
                 Ok(value.len() as u64)
             }
-            Call::OpenNode { node } => {
+            Call::OpenNode { node, .. } => {
                 log(Did::Open(node.0));
                 self.nodes[node.0 as usize].open.map(|fd| fd as u64)
             }
@@ -368,6 +369,7 @@ impl State {
                 Ok(0)
             }
             Call::MapRegion { region, len_bytes, .. } => {
+                let region = if region == FileRegion::Dus { Region::Dus } else { Region::Mmio };
                 log(Did::Map(region, len_bytes));
                 Ok(if region == Region::Dus { DUS_AT } else { MMIO_AT })
             }

@@ -43,6 +43,8 @@ mod on_1p0_icount {
     const MAP_UNMAP_MAX: u64 = 1_850;
     /// Accesses of SMMU registers that this takes.
     const MAP_UNMAP_TRAPS: u64 = 2;
+    /// Most instructions of EL1 from the open to the started queue, and again for its close.
+    const OPEN_CLOSE_MAX: u64 = 12_000;
     /// Traps of one request sent and received: its two doorbells.
     const SEND_RECEIVE_TRAPS: u64 = 2;
 
@@ -89,6 +91,16 @@ mod on_1p0_icount {
         let of_both = open.traps_hundredths;
         let open = Row { traps_hundredths: bench.traps_of_first_open(), ..open };
         row::print("open + map + start, first queue", &open, "195 EL0, 41,303 EL1, 16 traps: uacce, Linux 6.1");
+        let parts = [
+            ("  of it: open", Series::OpenNode, "13,505 EL1"),
+            ("  of it: direction and depths, 2 calls", Series::SetContext, "446 + 441 EL1"),
+            ("  of it: map the rings", Series::MapDus, "15,418 EL1"),
+            ("  of it: map the doorbell page", Series::MapMmio, "4,844 EL1"),
+            ("  of it: start", Series::StartQ, "6,451 EL1"),
+        ];
+        for (name, part, peer) in parts {
+            row::print(name, &Row { traps_hundredths: 0, ..bench.process(part, 16) }, peer);
+        }
         let close = Row { traps_hundredths: of_both - open.traps_hundredths, ..bench.process(Series::Close, 16) };
         row::print("close, last queue", &close, "64 EL0, 42,664 EL1, 18 traps: uacce, Linux 6.1");
         let next = bench.process(Series::KeepOpen, 16);
@@ -119,6 +131,8 @@ mod on_1p0_icount {
         floor("from the stalled read to its RESUME at EL1", read.el1, FAULT_MAX);
         floor("map + unmap + invalidate at EL1", map_unmap.el1, MAP_UNMAP_MAX);
         floor("map + unmap + invalidate, traps in hundredths", map_unmap.traps_hundredths, 100 * MAP_UNMAP_TRAPS);
+        floor("open + map + start at EL1", open.el1, OPEN_CLOSE_MAX);
+        floor("close at EL1", close.el1, OPEN_CLOSE_MAX);
         assert_eq!(missed, 0, "floors were missed");
     }
 }

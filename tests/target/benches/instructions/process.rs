@@ -48,12 +48,22 @@ pub enum Series {
     KeepOpen,
     /// Everything from the open to the started queue, the only one of its process.
     Open,
+    /// Of [`Series::Open`]: the open.
+    OpenNode,
+    /// Of [`Series::Open`]: the direction and the depths, two calls.
+    SetContext,
+    /// Of [`Series::Open`]: the map of the rings.
+    MapDus,
+    /// Of [`Series::Open`]: the map of the doorbell page.
+    MapMmio,
+    /// Of [`Series::Open`]: the start.
+    StartQ,
     /// The close of a started queue.
     Close,
 }
 
 impl Series {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 18] = [
         Self::Nothing,
         Self::SendOnly,
         Self::Send,
@@ -66,6 +76,11 @@ impl Series {
         Self::CpuFirstWrite,
         Self::KeepOpen,
         Self::Open,
+        Self::OpenNode,
+        Self::SetContext,
+        Self::MapDus,
+        Self::MapMmio,
+        Self::StartQ,
         Self::Close,
     ];
 
@@ -136,7 +151,14 @@ fn run(system: &SvcSystem, series: Series, count: usize) -> Result<(), WdError> 
             }
             Ok(())
         }
-        Series::KeepOpen | Series::Open | Series::Close => open_and_close(system, series, count, &mut samples),
+        Series::KeepOpen
+        | Series::Open
+        | Series::OpenNode
+        | Series::SetContext
+        | Series::MapDus
+        | Series::MapMmio
+        | Series::StartQ
+        | Series::Close => open_and_close(system, series, count, &mut samples),
         _ => requests(system, series, count, &mut samples),
     }
 }
@@ -147,14 +169,25 @@ fn number(system: &SvcSystem, attribute: Attribute) -> Result<u64, WdError> {
     text.trim_end().parse().map_err(|_| WdError::NoDevice)
 }
 
-/// The calls that bring a queue up, without the look at the node's attributes before them.
-fn open(system: &SvcSystem, mmio_bytes: u64, dus_bytes: u64) -> Result<Fd, WdError> {
-    let fd = system.open_node(NodeIndex(0))?;
-    system.set_qp_context(fd, Direction::Compress as u16)?;
-    system.set_qp_info(fd)?;
-    system.map_region(fd, Region::Dus, dus_bytes)?;
-    system.map_region(fd, Region::Mmio, mmio_bytes)?;
-    system.ioctl(fd, Command::START_Q)?;
+/// The calls that bring a queue up, without the look at the node's attributes before them; samples the one that the series names.
+fn open(system: &SvcSystem, mmio_bytes: u64, dus_bytes: u64, series: Series, samples: &mut Samples) -> Result<Fd, WdError> {
+    let mut fd = Fd(-1);
+    for step in [Series::OpenNode, Series::SetContext, Series::MapDus, Series::MapMmio, Series::StartQ] {
+        let before = if step == series { pmu::instructions() } else { Instructions::default() };
+        match step {
+            Series::OpenNode => fd = system.open_node(NodeIndex(0))?,
+            Series::SetContext => {
+                system.set_qp_context(fd, Direction::Compress as u16)?;
+                system.set_qp_info(fd)?;
+            }
+            Series::MapDus => drop(system.map_region(fd, Region::Dus, dus_bytes)?),
+            Series::MapMmio => drop(system.map_region(fd, Region::Mmio, mmio_bytes)?),
+            _ => system.ioctl(fd, Command::START_Q)?,
+        }
+        if step == series {
+            samples.add(before, pmu::instructions());
+        }
+    }
     Ok(fd)
 }
 
@@ -162,7 +195,7 @@ fn open_and_close(system: &SvcSystem, series: Series, count: usize, samples: &mu
     let (mmio_bytes, dus_bytes) = (number(system, Attribute::RegionMmioSize)?, number(system, Attribute::RegionDusSize)?);
     for _ in 0..count {
         let before = pmu::instructions();
-        let fd = open(system, mmio_bytes, dus_bytes)?;
+        let fd = open(system, mmio_bytes, dus_bytes, series, samples)?;
         let between = pmu::instructions();
         if series == Series::KeepOpen {
             samples.add(before, between);
@@ -170,7 +203,11 @@ fn open_and_close(system: &SvcSystem, series: Series, count: usize, samples: &mu
         }
         system.close(fd)?;
         let after = pmu::instructions();
-        if series == Series::Open { samples.add(before, between) } else { samples.add(between, after) }
+        match series {
+            Series::Open => samples.add(before, between),
+            Series::Close => samples.add(between, after),
+            _ => {}
+        }
     }
     if series == Series::KeepOpen { sleep(system) } else { Ok(()) }
 }
