@@ -1,0 +1,127 @@
+//! The equal set-up: one stream, N SubstreamIDs with a CD and an ASID each, one page each, tables of four levels.
+
+use hal::{AccessKind, BusError, Iova, IrqLines, Pa, PhysMemory, Requester, StreamId, SubstreamId};
+use smmu_model::{MicroTlb, Policy, Ports, Profile, SmmuModel, Transaction};
+
+/// StreamID of all traffic.
+pub const SID: u32 = 8;
+/// The page that every address space maps.
+pub const VA: u64 = 0x12_3456_7000;
+/// Copies at a port: room for every page of the largest set-up.
+pub const LINES: usize = 1 << 16;
+/// SubstreamIDs of the largest set-up.
+pub const MOST: u32 = 1 << 16;
+
+pub const STRTAB: u64 = 0x1_0000;
+const CD_L1: u64 = 0x2_0000;
+const CD_L2: u64 = 0x10_0000;
+const TABLES: u64 = 0x80_0000;
+/// Sets of tables: address spaces share them in turn, since 65,536 would take 1 GiB.
+const SETS: u64 = 64;
+const BYTES: usize = 16 << 20;
+
+/// Flat memory from address 0.
+#[derive(Clone)]
+pub struct Memory(Vec<u8>);
+
+impl Memory {
+    fn set(&mut self, at: u64, word: u64) {
+        self.0[at as usize..][..8].copy_from_slice(&word.to_le_bytes());
+    }
+    fn part(&mut self, at: Pa, len: usize) -> Result<&mut [u8], BusError> {
+        self.0.get_mut(at.0 as usize..).and_then(|rest| rest.get_mut(..len)).ok_or(BusError)
+    }
+}
+
+impl PhysMemory for Memory {
+    fn read(&mut self, at: Pa, out: &mut [u8]) -> Result<(), BusError> {
+        out.copy_from_slice(self.part(at, out.len())?);
+        Ok(())
+    }
+    fn write(&mut self, at: Pa, data: &[u8]) -> Result<(), BusError> {
+        self.part(at, data.len())?.copy_from_slice(data);
+        Ok(())
+    }
+    fn read64(&mut self, at: Pa) -> Result<u64, BusError> {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(self.part(at, 8)?);
+        Ok(u64::from_le_bytes(bytes))
+    }
+    fn write64(&mut self, at: Pa, value: u64) -> Result<(), BusError> {
+        self.write(at, &value.to_le_bytes())
+    }
+    fn compare_exchange64(&mut self, at: Pa, current: u64, new: u64) -> Result<u64, BusError> {
+        let found = self.read64(at)?;
+        if found == current {
+            self.write64(at, new)?;
+        }
+        Ok(found)
+    }
+}
+
+/// No line is ever pulsed here.
+pub struct NoLines;
+
+impl IrqLines for NoLines {
+    fn pulse(&mut self, line: u32) {
+        panic!("interrupt {line}: a translation failed");
+    }
+}
+
+/// Structures in memory, as software would have left them.
+pub fn memory() -> Memory {
+    let mut mem = Memory(vec![0; BYTES]);
+    // STE: valid, stage 1, two-level CD table with 64 KiB leaves, 2^16 CDs, S1DSS 0.
+    mem.set(STRTAB + 64 * u64::from(SID), CD_L1 | 0x2b | 16 << 59);
+    mem.set(STRTAB + 64 * u64::from(SID) + 8, 0xd4);
+    for i in 0..64 {
+        mem.set(CD_L1 + 8 * i, (CD_L2 + 0x1_0000 * i) | 1);
+    }
+    for ssid in 0..u64::from(MOST) {
+        let at = CD_L2 + 64 * ssid;
+        // T0SZ 16, 4 KiB, EPD1, V, IPS 48 bits, AA64, R, A, ASID = SubstreamID.
+        mem.set(at, 0x0000_6205_c000_3510 | ssid << 48);
+        mem.set(at + 8, TABLES + 0x4000 * (ssid % SETS));
+        mem.set(at + 24, 0xff);
+    }
+    for set in 0..SETS {
+        let mut table = TABLES + 0x4000 * set;
+        for shift in [39, 30, 21] {
+            mem.set(table + 8 * ((VA >> shift) & 0x1ff), (table + 0x1000) | 3);
+            table += 0x1000;
+        }
+        mem.set(table + 8 * ((VA >> 12) & 0x1ff), output(set as u32) | 0xf43);
+    }
+    mem
+}
+
+/// Where the page of an address space lies.
+pub fn output(ssid: u32) -> u64 {
+    0x4000_0000 + 0x1000 * (u64::from(ssid) % SETS)
+}
+
+/// A read of the `i`th word of the page, as SubstreamID `ssid`.
+pub fn read(ssid: u32, i: u64) -> Transaction {
+    let who = Requester { stream: StreamId(SID), substream: Some(SubstreamId(ssid)), privileged: false };
+    Transaction { who, iova: Iova(VA + 8 * (i & 0x1ff)), kind: AccessKind::Read }
+}
+
+/// An enabled model behind these structures.
+pub fn model(policy: Policy, mem: &mut Memory) -> Box<SmmuModel> {
+    let mut model = Box::new(SmmuModel::new(Profile::STALL_S1));
+    let lines = &mut NoLines;
+    model.mmio_write(0x080, 8, STRTAB, mem, lines);
+    model.mmio_write(0x088, 4, 5, mem, lines);
+    model.mmio_write(0x020, 4, 1, mem, lines);
+    model.set_policy(policy);
+    model
+}
+
+/// A port that holds the page of every SubstreamID below `count`.
+pub fn port(count: u32, ports: &'static Ports, model: &mut SmmuModel, mem: &mut Memory) -> Box<MicroTlb<'static, LINES>> {
+    let mut port = Box::new(ports.open().expect("a port"));
+    for ssid in 0..count {
+        port.translate(read(ssid, 0), model, mem, &mut NoLines).expect("mapped");
+    }
+    port
+}

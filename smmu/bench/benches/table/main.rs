@@ -1,0 +1,217 @@
+//! One table from one interleaved run: a hit at a port of the model, a hit of the crate `smmu`, a full walk of the model, a naive walk.
+//!
+//! Everybody does every round, in an order that rotates; figures are medians of the rounds in CPU time of the thread. Every answer is compared
+//! with where the page lies. Floors are ratios of this run; a missed one fails.
+
+mod machine;
+mod naive;
+mod peer;
+
+use std::hint::black_box;
+use std::process::{Command, ExitCode};
+
+use cpu_time::ThreadTime;
+use machine::{LINES, MOST, Memory, NoLines, output, read};
+use peer::Peer;
+use smmu_model::{MicroTlb, Policy, Ports, SmmuModel};
+
+const USAGE: &str = "cargo bench [-- [--rounds N]]
+cargo bench -- --instructions
+    instructions per translation over the PASID counts; needs valgrind
+cargo bench -- --once hit|walk COUNT
+    what --instructions counts: the function `measured`";
+
+/// PASIDs of the three set-ups.
+const COUNTS: [u32; 3] = [1, 1_000, MOST];
+/// Translations of one measurement.
+const BATCH: u64 = 1 << 17;
+/// Instructions that a hit and a full walk may take, the loop and the comparison of the answer included.
+const MOST_FOR_A_HIT: f64 = 70.0;
+const MOST_FOR_A_WALK: f64 = 2_200.0;
+/// Translations that are counted as instructions.
+const COUNTED: u64 = 10_000;
+
+/// Everybody's work for one PASID count: one translation each.
+struct Setup {
+    order: Vec<u32>,
+    mem: Memory,
+    ports: &'static Ports,
+    sticky: Box<SmmuModel>,
+    walker: Box<SmmuModel>,
+    port: Box<MicroTlb<'static, LINES>>,
+    peer: Option<Peer>,
+}
+
+impl Setup {
+    fn new(count: u32, with_peer: bool) -> Self {
+        let mut mem = machine::memory();
+        let ports: &'static Ports = Box::leak(Box::new(Ports::new()));
+        let mut sticky = machine::model(Policy::Sticky, &mut mem);
+        sticky.attach(ports);
+        let walker = machine::model(Policy::AlwaysMiss, &mut mem);
+        let port = machine::port(count, ports, &mut sticky, &mut mem);
+        // Every PASID in turn, in an order that no prefetcher knows; of equal length for all counts.
+        let mut order: Vec<u32> = (0..MOST).map(|i| i % count).collect();
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for i in (1..order.len()).rev() {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            order.swap(i, (state >> 33) as usize % (i + 1));
+        }
+        Self { order, mem, ports, sticky, walker, port, peer: with_peer.then(|| Peer::new(count)) }
+    }
+}
+
+/// Runs `translations` and compares every answer; returns nanoseconds for each.
+#[inline(never)]
+fn measured(order: &[u32], translations: u64, mut translate: impl FnMut(u32, u64) -> Option<u64>) -> f64 {
+    let start = ThreadTime::now();
+    let mut left = translations;
+    while left > 0 {
+        let now = left.min(order.len() as u64);
+        for (i, ssid) in order[..now as usize].iter().enumerate() {
+            let i = i as u64 + left;
+            let answer = translate(black_box(*ssid), i);
+            assert!(answer == Some(output(*ssid) + 8 * (i & 0x1ff)), "{ssid}: {answer:x?}");
+        }
+        left -= now;
+    }
+    start.elapsed().as_nanos() as f64 / translations as f64
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Hit,
+    PeerHit,
+    Walk,
+    Naive,
+}
+
+const EVERYBODY: [Who; 4] = [Who::Hit, Who::PeerHit, Who::Walk, Who::Naive];
+
+fn run(who: Who, s: &mut Setup, translations: u64) -> f64 {
+    let Setup { order, mem, port, walker, peer, .. } = s;
+    match who {
+        Who::Hit => measured(order, translations, |ssid, i| port.hit(&read(ssid, i), |to| to.pa.0)),
+        Who::PeerHit => {
+            let peer = peer.as_ref().expect("set up");
+            measured(order, translations, |ssid, i| peer.translate(ssid, i))
+        }
+        Who::Walk => measured(order, translations, |ssid, i| walker.translate(read(ssid, i), mem, &mut NoLines).ok().map(|to| to.pa.0)),
+        Who::Naive => measured(order, translations, |ssid, i| naive::translate(&read(ssid, i), mem)),
+    }
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// Medians of interleaved rounds; the first round warms up.
+fn rounds(n: usize, s: &mut Setup) -> [f64; 4] {
+    let mut figures = [const { Vec::new() }; 4];
+    for round in 0..=n {
+        for turn in 0..4 {
+            let who = (turn + round) % 4;
+            let figure = run(EVERYBODY[who], s, BATCH);
+            if round > 0 {
+                figures[who].push(figure);
+            }
+        }
+    }
+    figures.map(median)
+}
+
+/// Two threads, each at a port of its own: nanoseconds of the slower one, medians of rounds that alternate with one thread alone.
+fn two_threads(n: usize, count: u32, s: &mut Setup) -> (f64, f64) {
+    let mut other = machine::port(count, s.ports, &mut s.sticky, &mut s.mem);
+    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    let order = &s.order;
+    let long = BATCH * 4;
+    for _ in 0..n {
+        let port = &mut s.port;
+        alone.push(measured(order, long, |ssid, i| port.hit(&read(ssid, i), |to| to.pa.0)));
+        let pair = std::thread::scope(|scope| {
+            let second = scope.spawn(|| measured(order, long, |ssid, i| other.hit(&read(ssid, i), |to| to.pa.0)));
+            let first = measured(order, long, |ssid, i| port.hit(&read(ssid, i), |to| to.pa.0));
+            first.max(second.join().expect("the other port's thread"))
+        });
+        together.push(pair);
+    }
+    (median(alone), median(together))
+}
+
+/// Prints a floor and whether it holds.
+fn floor(what: &str, ratio: f64, holds: bool, wanted: &str) -> bool {
+    println!("  {what:<58} {ratio:>7.2}   {wanted:<8} {}", if holds { "ok" } else { "MISSED" });
+    holds
+}
+
+fn table(n: usize) -> bool {
+    println!("ns per translation, medians of {n} interleaved rounds of {BATCH}, every PASID in turn in random order\n");
+    println!(
+        "{:>8} {:>9} {:>14} {:>10} {:>11} {:>22}",
+        "PASIDs", "port hit", "crate's hit", "full walk", "naive walk", "hit, two threads each"
+    );
+    let mut results = Vec::new();
+    for count in COUNTS {
+        let mut s = Setup::new(count, true);
+        let [hit, peer, walk, naive] = rounds(n, &mut s);
+        let (alone, together) = two_threads(n, count, &mut s);
+        println!("{count:>8} {hit:>9.1} {peer:>14.1} {walk:>10.1} {naive:>11.1} {together:>15.1} ({alone:.1})");
+        results.push((count, hit, peer, walk, naive, together / alone));
+    }
+    println!();
+    let mut all = true;
+    for (count, hit, peer, walk, naive, threads) in results {
+        let wanted = if count == MOST { 3.0 } else { 8.0 };
+        all &= floor(&format!("{count} PASIDs: crate's hit / port hit"), peer / hit, peer / hit >= wanted, &format!(">= {wanted:.1}"));
+        println!("  {:<58} {:>7.2}", format!("{count} PASIDs: full walk / naive walk"), walk / naive);
+        all &= floor(&format!("{count} PASIDs: hit of two threads each / of one"), threads, threads <= 1.3, "<= 1.30");
+    }
+    all
+}
+
+/// Instructions of one translation, by valgrind.
+fn instructions(what: &str, count: u32) -> f64 {
+    let program = std::env::current_exe().expect("this program");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--toggle-collect=*measured*", "--callgrind-out-file=/dev/null"]);
+    let output = valgrind.arg(program).args(["--once", what, &count.to_string()]).output().expect("valgrind");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let collected = text.lines().find_map(|line| line.split("Collected :").nth(1)).and_then(|n| n.trim().parse::<f64>().ok());
+    collected.expect("a count") / COUNTED as f64
+}
+
+fn flat() -> bool {
+    let mut all = true;
+    for what in ["hit", "walk"] {
+        let figures = COUNTS.map(|count| instructions(what, count));
+        println!("instructions per {what} at {COUNTS:?} PASIDs: {figures:.1?}");
+        let (least, most) = figures.iter().fold((f64::MAX, 0.0_f64), |(a, b), f| (a.min(*f), b.max(*f)));
+        let bound = if what == "hit" { MOST_FOR_A_HIT } else { MOST_FOR_A_WALK };
+        all &= floor(&format!("{what}: the most"), most, most <= bound, &format!("<= {bound}"));
+        all &= floor(&format!("{what}: most / least"), most / least, most / least <= 1.1, "<= 1.10");
+    }
+    all
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let holds = match words[..] {
+        [] => table(7),
+        ["--rounds", n] => table(n.parse::<usize>().expect("a number").max(1)),
+        ["--instructions"] => flat(),
+        ["--once", what, count] => {
+            let mut s = Setup::new(count.parse().expect("a number"), false);
+            run(if what == "hit" { Who::Hit } else { Who::Walk }, &mut s, COUNTED);
+            true
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            false
+        }
+    };
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
