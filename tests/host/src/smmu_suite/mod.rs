@@ -19,4 +19,5 @@ mod model_registers;
 mod model_stage2;
 mod model_stalls;
 mod model_walk;
+mod reference;
 mod rng;

@@ -1,5 +1,15 @@
 //! Numbers that repeat from run to run.
 
+/// A source of numbers.
+pub trait Draw {
+    fn next(&mut self) -> u64;
+
+    /// A number below `n`.
+    fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 11) % n
+    }
+}
+
 /// A generator (xorshift); the seed is not 0.
 pub struct Rng(pub u64);
 
@@ -14,5 +24,11 @@ impl Rng {
     /// A number below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 11) % n
+    }
+}
+
+impl Draw for Rng {
+    fn next(&mut self) -> u64 {
+        Rng::next(self)
     }
 }
