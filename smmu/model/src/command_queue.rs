@@ -19,8 +19,11 @@ use crate::violation::Violation;
 /// CMD_ATC_INV.Size that stands for every address; larger ones are ILLEGAL here.
 const ATC_INV_EVERYTHING: u8 = 52;
 
+/// A legal CMD_SYNC. An ILLEGAL one waits for nothing and reports no endpoint's failure.
 fn is_sync(command: Command) -> bool {
     command.opcode() == Opcode::SYNC
+        && !command.is_secure()
+        && matches!(command.decode(), Operation::Sync(signal) if signal != SyncSignal::Reserved)
 }
 
 impl SmmuModel {
@@ -68,7 +71,7 @@ impl SmmuModel {
     /// that are void by now.
     fn must_wait(&self, command: Command) -> bool {
         match command.opcode() {
-            Opcode::SYNC => self.atc.is_busy() || self.invalidated_since_sync && !self.ports_have_left(),
+            Opcode::SYNC => is_sync(command) && (self.atc.is_busy() || self.invalidated_since_sync && !self.ports_have_left()),
             Opcode::ATC_INV => self.atc.is_full(),
             _ => false,
         }

@@ -7,6 +7,8 @@ mod driver_faults;
 mod driver_machine;
 mod driver_maintenance;
 mod driver_queues;
+mod fuzz;
+mod fuzz_bodies;
 mod model_ats;
 mod model_bench;
 mod model_caches;

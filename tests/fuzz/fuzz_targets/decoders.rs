@@ -1,0 +1,4 @@
+//! Commands, records, page requests, Stream table entries and Context descriptors of random bits.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| smmu_fuzz::fuzz_bodies::decoders(data));
