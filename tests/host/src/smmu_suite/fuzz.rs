@@ -7,6 +7,8 @@ use super::rng::Rng;
 
 fn run(body: fn(&[u8]), seed: u64, at_least: u32) {
     let seconds = std::env::var("SMMU_FUZZ_SECONDS").map_or(0, |n| n.parse().expect("a number"));
+    // Miri is some thousand times slower.
+    let at_least = if cfg!(miri) { at_least.div_ceil(1500) } else { at_least };
     let (begin, mut rng, mut runs) = (Instant::now(), Rng(seed), 0);
     while runs < at_least || begin.elapsed() < Duration::from_secs(seconds) {
         let length = rng.below(900) as usize;
