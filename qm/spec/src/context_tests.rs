@@ -78,11 +78,29 @@ fn every_field_has_its_own_bits() {
     };
     assert_eq!(cqc(|f| f.head = 0xffff), [0x0000_ffff, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(cqc(|f| f.tail = 0xffff), [0xffff_0000, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(cqc(|f| f.base = Iova(u64::MAX)), [0, 0xffff_ffff, 0xffff_ffff, 0, 0, 0, 0, 0]);
+    assert_eq!(cqc(|f| f.depth_entries = 4096), [0, 0, 0, 0x0000_0fff, 0, 0, 0, 0]);
+    assert_eq!(cqc(|f| f.log2_cqe_bytes = 15), [0, 0, 0, 0x0000_f000, 0, 0, 0, 0]);
+    assert_eq!(cqc(|f| f.rand = 0xffff), [0, 0, 0, 0, 0x0000_ffff, 0, 0, 0]);
+    assert_eq!(cqc(|f| f.pasid = 0xffff), [0, 0, 0, 0, 0, 0x0000_ffff, 0, 0]);
     assert_eq!(cqc(|f| f.pasid_enable = true), [0, 0, 0, 0, 0, 0x0001_0000, 0, 0]);
     assert_eq!(cqc(|f| f.head_wrap = true), [0, 0, 0, 0, 0, 0x0020_0000, 0, 0]);
     assert_eq!(cqc(|f| f.tail_wrap = true), [0, 0, 0, 0, 0, 0x0040_0000, 0, 0]);
     assert_eq!(cqc(|f| f.phase = true), [0, 0, 0, 0, 0, 0, 1, 0]);
     assert_eq!(cqc(|f| f.c_flag = true), [0, 0, 0, 0, 0, 0, 2, 0]);
+    let eqc = |f: fn(&mut EqcFields)| {
+        let mut fields = EqcFields { phase: false, ..EqcFields::fresh(Iova(0), 1) };
+        f(&mut fields);
+        fields.encode()
+    };
+    assert_eq!(eqc(|f| f.head = 0xffff), [0x0000_ffff, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(eqc(|f| f.tail = 0xffff), [0xffff_0000, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(eqc(|f| f.base = Iova(u64::MAX)), [0, 0xffff_ffff, 0xffff_ffff, 0, 0, 0, 0, 0]);
+    assert_eq!(eqc(|f| f.depth_entries = 65_536), [0, 0, 0, 0, 0, 0, 0x0000_ffff, 0]);
+    assert_eq!(eqc(|f| f.phase = true), [0, 0, 0, 0, 0, 0, 0x0001_0000, 0]);
+    // Version 1 has its depths elsewhere (rows 5 and 8), and no random data.
+    let v1 = SqcFields { rand: 0xffff, ..SqcFields::fresh(0, Iova(0), 65_536, 0, 0) };
+    assert_eq!(SqcFields { order: 0, ..v1 }.encode(V1), [0, 0, 0, 0, 0x0000_ffff, 0, 0, 0]);
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod irq;
 mod memory;
 mod middleware;
 mod port;
+pub mod reference;
 mod tests;
 mod window;
 
