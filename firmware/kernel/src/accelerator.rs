@@ -10,10 +10,12 @@ use hal::{AllocError, Clock, QueueDevice, QueueId, StreamId};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock};
 use qm_driver::{AsyncEvent, Engine, Lock, Parameters, Qm, QmDevice, QmError, Timeouts};
 use qm_spec::QmVersion;
+use qm_spec::regs::function::SUB_VERSION_ID;
 use smmu_driver::{FaultModel, SmmuError};
 use uacce_abi::NodeIndex;
 use uacce_kernel::{Interface, Profile, QueueHandle};
-use zip_driver::{CapabilityWords, InitError, UserTraffic};
+use zip_driver::{CapabilityWords, CoreStatistics, InitError, UserTraffic};
+use zip_spec::Core;
 
 use crate::dma::{DeviceAddresses, DomainMemory};
 use crate::domain::DomainId;
@@ -170,7 +172,9 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
     }
 
     let words = if version == QmVersion::V3 { CapabilityWords::Present } else { CapabilityWords::Absent };
-    let capabilities = zip_driver::read_capabilities(&registers, revision, words);
+    // Later parts show the revision of version 3 and say here what they are.
+    let sub_version = if version == QmVersion::V3 { SUB_VERSION_ID.get(&registers) as u8 } else { 0 };
+    let capabilities = zip_driver::read_capabilities(&registers, if sub_version == 0 { revision } else { sub_version }, words);
     let parameters = Parameters {
         version,
         queues: QUEUES as u16,
@@ -189,7 +193,7 @@ fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, Accel
     let accelerator: &'static Accelerator = Box::leak(Box::new(accelerator));
     ACCELERATORS.lock().push(accelerator);
     qm.with_lock(KernelQm::start).map_err(AcceleratorError::Qm)?;
-    let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::new(qm)));
+    let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::with_api(qm, version.api_with(sub_version))));
     let interface = Interface::new("hisi_zip").map_err(|_| AcceleratorError::NoNode)?;
     let node = match link {
         Some(link) => {
@@ -299,6 +303,12 @@ pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
         _ => {}
     }
     queues::handles_of(node, &served)
+}
+
+/// What one core of an accelerator's engine has counted.
+pub fn engine_statistics(index: usize, core: Core) -> Option<CoreStatistics> {
+    let accelerator = ACCELERATORS.lock().get(index).copied()?;
+    Some(zip_driver::read_statistics(&accelerator.registers, core))
 }
 
 /// Runs `f` on an accelerator's queue manager: kernel-side requests, statistics.

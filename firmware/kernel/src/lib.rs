@@ -36,7 +36,7 @@ mod syscall;
 mod task;
 mod trap;
 
-pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQm, with_qm};
+pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQm, engine_statistics, with_qm};
 pub use boot::{Boot, BootError, Report, init};
 pub use counters::{exceptions, total_exceptions, vector};
 pub use dma::{Buffer, DomainMemory, PhysicalMemory};
@@ -53,6 +53,7 @@ pub use smmu::{
 };
 pub use space::{Identity, SpaceCounters, counters as space_counters, identity, lend, lookup as lookup_user};
 pub use task::{Exit, counters_of, living, run_until_exit, set_tick, space_of, spawn};
+pub use zip_driver::CoreStatistics;
 
 /// Writes formatted text and a line end on the console.
 pub fn print_line(text: core::fmt::Arguments<'_>) {

@@ -9,7 +9,7 @@ use crate::guest;
 /// The properties of `/silicon`.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// PCI revision of the accelerator: 0x21 or 0x30.
+    /// Revision of the accelerator: 0x21, 0x30, or 0x51, which shows itself as 0x30 with a sub-version.
     pub revision: u8,
     /// Cores that the payload may start, the boot core included.
     pub host_cores: usize,
@@ -75,6 +75,7 @@ fn parse(bytes: &[u8]) -> Result<Options, OptionsError> {
     let revision = match number("revision", 0x30)? {
         0x21 => 0x21,
         0x30 => 0x30,
+        0x51 => 0x51,
         _ => return Err(OptionsError::BadValue("revision")),
     };
     let host_cores = number("host-cores", 1)?;

@@ -5,11 +5,11 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hal::StreamId;
 use hal_aarch64::{SpinGuard, SpinLock, sysreg};
 use qm_model::{QmConfig, QmModel};
-use qm_spec::QmVersion;
+use qm_spec::{QmVersion, SUB_VERSION_V5};
 use smmu_model::{Policy, Profile, SmmuModel, Tracing};
 use zip_model::ZipCore;
 use zip_spec::Capabilities;
-use zip_spec::registers::CAPABILITY_WORDS;
+use zip_spec::registers::{CAPABILITY_WORDS, capability_words};
 
 use crate::Image;
 use crate::ats::AtsPort;
@@ -52,28 +52,13 @@ pub struct Silicon {
     pub engine_is_on: bool,
 }
 
-/// Words of the capability area that follow the last named one: cores 4 and 5 have core 3's algorithms.
-const MORE_CORE_WORDS: usize = 2;
-
-/// The engine's words in the queue manager's capability area, as (offset, word).
-static ENGINE_CAPABILITIES: [(u16, u32); CAPABILITY_WORDS.len() + MORE_CORE_WORDS] = {
-    let mut words = [(0, 0); CAPABILITY_WORDS.len() + MORE_CORE_WORDS];
-    let last = CAPABILITY_WORDS[CAPABILITY_WORDS.len() - 1];
-    let mut i = 0;
-    while i < words.len() {
-        words[i] = if i < CAPABILITY_WORDS.len() {
-            (CAPABILITY_WORDS[i].offset as u16, CAPABILITY_WORDS[i].reset as u32)
-        } else {
-            (last.offset as u16 + 4 * (i + 1 - CAPABILITY_WORDS.len()) as u16, last.reset as u32)
-        };
-        i += 1;
-    }
-    words
-};
+/// The engine's words in the queue manager's capability area, as (offset, word), of revision 0x30 and of its sub-version 0x51.
+static ENGINE_CAPABILITIES: [[(u16, u32); CAPABILITY_WORDS.len()]; 2] =
+    [capability_words(&Capabilities::V3), capability_words(&Capabilities::V5)];
 
 const fn qm(version: QmVersion) -> Accelerator {
     let mut config = QmConfig::new(version, StreamId(firmware_platform::ACCELERATOR_RID), ZIP_PF);
-    config.engine_capabilities = &ENGINE_CAPABILITIES;
+    config.engine_capabilities = &ENGINE_CAPABILITIES[0];
     config.total_vfs = qm_spec::MAX_VFS;
     // A driver's time-out runs in real time, and a simulated core may stand still for longer than a millisecond between two polls. A sound poll asks
     // once more after its deadline: one busy answer shows who does not wait, and harms nobody who does.
@@ -134,9 +119,16 @@ pub fn configure(image: &Image, options: &Options) {
     EL2_ROOM_BYTES.store(image.el2_room.len() as u64, Ordering::Relaxed);
     let mut silicon = lock();
     silicon.memory = GuestMemory::new(image.el1_room.clone(), image.shared.clone());
-    if options.revision == 0x21 {
-        silicon.qm = const { qm(QmVersion::V2) };
-        silicon.zip = ZipCore::new(Capabilities::V2);
+    match options.revision {
+        0x21 => {
+            silicon.qm = const { qm(QmVersion::V2) };
+            silicon.zip = ZipCore::new(Capabilities::V2);
+        }
+        SUB_VERSION_V5 => {
+            silicon.qm.set_sub_version(SUB_VERSION_V5, &ENGINE_CAPABILITIES[1]);
+            silicon.zip = ZipCore::new(Capabilities::V5);
+        }
+        _ => {}
     }
     if options.smmu_profile.has_ats() {
         silicon.qm.offer_ats();

@@ -39,7 +39,7 @@ pub struct Options {
     /// Record what the silicon saw and write it to FILE
     #[arg(long, global = true, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Revision of the modelled accelerator: 0x21 or 0x30
+    /// Revision of the modelled accelerator: 0x21, 0x30 or 0x51
     #[arg(long, global = true, value_name = "REV", default_value = "0x30", value_parser = parse_revision)]
     pub revision: Revision,
     /// Which SMMU is modelled: `stall` and `stall_s1` stall a device that meets a missing page, with `atspri` the device asks for it; with the
@@ -178,7 +178,8 @@ fn parse_revision(text: &str) -> Result<Revision, String> {
     match text.to_ascii_lowercase().as_str() {
         "0x21" => Ok(Revision::V2),
         "0x30" => Ok(Revision::V3),
-        _ => Err("the revisions are 0x21 and 0x30".to_owned()),
+        "0x51" => Ok(Revision::V5),
+        _ => Err("the revisions are 0x21, 0x30 and 0x51".to_owned()),
     }
 }
 

@@ -16,14 +16,17 @@ pub enum Revision {
     V2,
     /// 0x30: a doorbell page per queue.
     V3,
+    /// 0x51: shows itself as 0x30 with a sub-version; LZ4 and lz77_only as well.
+    V5,
 }
 
 impl Revision {
-    /// Returns the revision as the PCI register has it.
+    /// Returns the revision: the PCI register's, or the sub-version that stands for it.
     pub fn id(self) -> u32 {
         match self {
             Self::V2 => 0x21,
             Self::V3 => 0x30,
+            Self::V5 => 0x51,
         }
     }
 }

@@ -80,7 +80,7 @@ fn base_machine(is_bench: bool) -> Outcome<Machine> {
 
 /// Reads the machine that a test wants out of its module's name; what the name does not say is the base machine's.
 ///
-/// Words, joined by `_`: `bare` (no EL2), `edu` (QEMU's DMA engine), `icount`, `rev21`, `rev30`, `NpM` (N host and M engine cores), and
+/// Words, joined by `_`: `bare` (no EL2), `edu` (QEMU's DMA engine), `icount`, `rev21`, `rev30`, `rev51`, `NpM` (N host and M engine cores), and
 /// for the SMMU's TLB `miss`, `random`, `prefetch`, and `atspri` for one with ATS and page requests instead of stalls.
 fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
     let mut machine = base.clone();
@@ -95,6 +95,7 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
                 "rev21" => machine.revision = Revision::V2,
                 "rev30" => machine.revision = Revision::V3,
                 "atspri" => machine.smmu_profile = word.to_owned(),
+                "rev51" => machine.revision = Revision::V5,
                 "miss" | "random" | "prefetch" => machine.tlb_policy = word.to_owned(),
                 _ => {
                     let cores = word.split_once('p').and_then(|(host, engine)| Some((host.parse().ok()?, engine.parse().ok()?)));

@@ -28,7 +28,13 @@ where
 {
     /// Wraps the lock.
     pub fn new(lock: L) -> Self {
-        let (api, algorithms) = lock.with(|qm| (qm.parameters().version.api(), qm.parameters().engine.algorithms));
+        let api = lock.with(|qm| qm.parameters().version.api());
+        Self::with_api(lock, api)
+    }
+
+    /// Wraps the lock; the queue format has a name that the version does not tell ([`qm_spec::QmVersion::api_with`]).
+    pub fn with_api(lock: L, api: &'static str) -> Self {
+        let algorithms = lock.with(|qm| qm.parameters().engine.algorithms);
         Self { lock, api, algorithms }
     }
 

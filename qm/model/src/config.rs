@@ -8,6 +8,8 @@ use qm_spec::{CAP_FUNCTIONS, CapabilityWords, QmVersion, pci};
 pub struct QmConfig {
     /// Revision of the block; decides layouts, features and the PCI revision id.
     pub version: QmVersion,
+    /// What SUB_VERSION_ID (0x210) reads: 0, or the number of a later part that shows the revision of version 3 (A.1). Nothing else follows from it.
+    pub sub_version: u8,
     /// StreamID of everything that the function emits.
     pub stream: StreamId,
     /// PCI vendor id.
@@ -41,6 +43,7 @@ impl QmConfig {
         capability.functions &= !NOT_BUILT;
         Self {
             version,
+            sub_version: 0,
             stream,
             vendor: pci::VENDOR,
             device,

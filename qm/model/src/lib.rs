@@ -130,6 +130,12 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         self.config.pasid_width = bits.min(20);
     }
 
+    /// Makes the part a later one with the same registers: another SUB_VERSION_ID, other words of the engine. For before its first use.
+    pub const fn set_sub_version(&mut self, sub_version: u8, engine_capabilities: &'static [(u16, u32)]) {
+        self.config.sub_version = sub_version;
+        self.config.engine_capabilities = engine_capabilities;
+    }
+
     /// What the model counted that hardware keeps no register for.
     pub const fn counters(&self) -> &Counters {
         &self.counters

@@ -137,7 +137,7 @@ mod at {
         ($($block:ident: $($name:ident)*;)*) => { $($(pub const $name: u64 = $block::$name.offset();)*)* };
     }
     offsets! {
-        function: IFC_INT_SOURCE_V IFC_INT_MASK IFC_INT_STATUS IFC_INT_SET_V VF_AEQ_INT_SOURCE VF_AEQ_INT_MASK VF_EQ_INT_SOURCE VF_EQ_INT_MASK QUE_ISO_CFG_V DFX_FUNS_ACTIVE_ST CACHE_WB_START CACHE_WB_DONE
+        function: SUB_VERSION_ID IFC_INT_SOURCE_V IFC_INT_MASK IFC_INT_STATUS IFC_INT_SET_V VF_AEQ_INT_SOURCE VF_AEQ_INT_MASK VF_EQ_INT_SOURCE VF_EQ_INT_MASK QUE_ISO_CFG_V DFX_FUNS_ACTIVE_ST CACHE_WB_START CACHE_WB_DONE
             MB_CMD_SEND_BASE MB_CMD_DATA_ADDR_L MB_CMD_DATA_ADDR_H MB_TOKEN DOORBELL_SQ_CQ DOORBELL_EQ_AEQ
             CAPABILITY CAP_EVENT_DEPTHS CAP_QUEUE_DEPTHS CAP_EQ_IRQ CAP_AEQ_IRQ CAP_ABNORMAL_IRQ CAP_MAILBOX_IRQ CAP_IRQ_COUNTS CAP_NFE CAP_RESET_SHUTDOWN
             CAP_CE CAP_END;
@@ -266,6 +266,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             at::ABNORMAL_INT_STATUS => self.ras.status(),
             at::MEM_INIT_DONE => self.memory_ready.poll().into(),
             at::VFT_CFG_RDY => self.vft.ready.poll().into(),
+            at::SUB_VERSION_ID => self.config.sub_version.into(),
             at::REVISION_ID => self.config.version.revision().into(),
             at::PEH_DFX_INFO0 => u32::from(self.functions.iter().any(|function| function.msi.is_under_way())) * 0b101,
             at::IFC_READY_STATUS => self.peers_ready as u32,

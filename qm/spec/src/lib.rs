@@ -38,7 +38,7 @@ pub use peer::{PEER_MESSAGE, PeerCommand, PeerMessage};
 pub use ras::{ABNORMAL_INF00, ABNORMAL_INF01, RAS, RAS_ALL, RAS_AXI, RasMasks};
 pub use ring::{BadIndex, PhaseRing, RingCursors};
 pub use shaper::ShaperFields;
-pub use version::QmVersion;
+pub use version::{QmVersion, SUB_VERSION_V5};
 pub use vft::{CQC_VFT, SHAPER, SQC_VFT, SqcVft, VfShares, VftType};
 
 /// Largest queue number a doorbell can name, plus 1: 10 bits on version 2 and later (B.4).

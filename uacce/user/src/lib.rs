@@ -7,6 +7,7 @@ extern crate std;
 
 mod container;
 mod error;
+mod lz77;
 mod mapping;
 mod node;
 mod queue;
@@ -15,6 +16,7 @@ mod zip;
 
 pub use container::{GzipField, HeaderError, HeaderReader};
 pub use error::WdError;
+pub use lz77::{Lz77Format, Lz77Level, Parsed, lz4_block, lz77_one_shot};
 pub use mapping::UserQueueMemory;
 pub use node::{Direction, QueueFormat, Wanted};
 pub use queue::{CompletionWait, WdQueue, wd_flush, wd_recv, wd_recv_sync, wd_release_queue, wd_request_queue, wd_send};

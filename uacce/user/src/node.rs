@@ -1,6 +1,6 @@
 //! Finding a device: by the name of its queue format and by its algorithms.
 
-use qm_spec::{DoorbellLayout, QmVersion};
+use qm_spec::{DoorbellLayout, QmVersion, SUB_VERSION_V5};
 use uacce_abi::{Attribute, Errno, NodeIndex, VALUE_MAX_BYTES, flags};
 use zip_spec::SqeType;
 
@@ -32,7 +32,11 @@ pub struct QueueFormat {
 impl QueueFormat {
     /// The format of an `api` attribute; `None` if this library does not know it.
     pub fn of_api(api: &str) -> Option<Self> {
-        let version = [QmVersion::V2, QmVersion::V3].into_iter().find(|version| version.api() == api)?;
+        let version = match api {
+            // Its rings and doorbells are those of version 3.
+            api if api == QmVersion::V3.api_with(SUB_VERSION_V5) => QmVersion::V3,
+            api => [QmVersion::V2, QmVersion::V3].into_iter().find(|version| version.api() == api)?,
+        };
         let sqe_type = if version == QmVersion::V3 { SqeType::TYPE3 } else { SqeType::TYPE0 };
         Some(Self { version, doorbell: DoorbellLayout::V2, doorbell_offset: 0x1000, sqe_type })
     }
@@ -104,7 +108,8 @@ mod tests {
     fn only_known_formats_are_driven() {
         assert_eq!(QueueFormat::of_api("hisi_qm_v2").map(|format| format.sqe_type), Some(SqeType::TYPE0));
         assert_eq!(QueueFormat::of_api("hisi_qm_v3").map(|format| format.sqe_type), Some(SqeType::TYPE3));
-        for unknown in ["", "hisi_qm_v1", "hisi_qm_v5", "hisi_qm_v30", "hisi_qm_v3_noiommu", "dummy_v1"] {
+        assert_eq!(QueueFormat::of_api("hisi_qm_v5"), QueueFormat::of_api("hisi_qm_v3"));
+        for unknown in ["", "hisi_qm_v1", "hisi_qm_v4", "hisi_qm_v51", "hisi_qm_v30", "hisi_qm_v3_noiommu", "dummy_v1"] {
             assert_eq!(QueueFormat::of_api(unknown), None, "{unknown}");
         }
     }

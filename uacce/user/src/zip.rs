@@ -7,7 +7,7 @@ use core::fmt;
 
 use hal::Iova;
 use zip_spec::{
-    BufferType, Completion, Container, ContextState, ContextWords, Flush, Mode, Request, Sqe, Status, StreamStep, Window,
+    BufferType, Completion, Container, ContextState, ContextWords, Flush, Mode, Request, Sqe, SqeType, Status, StreamStep, Window,
     crc32_from_gzip_register, stream_context,
 };
 
@@ -112,7 +112,11 @@ impl<'s, S: System> ZipQueue<'s, S> {
     /// As [`wd_request_queue`].
     pub fn request(system: &'s S, container: Container, direction: Direction, wait: CompletionWait) -> Result<Self, WdError> {
         let queue = wd_request_queue(system, &Wanted { algorithm: container.algorithm_name(), direction })?;
-        Ok(Self { queue, wait, next_tag: 1 })
+        Ok(Self::over(queue, wait))
+    }
+
+    pub(crate) fn over(queue: WdQueue<'s, S>, wait: CompletionWait) -> Self {
+        Self { queue, wait, next_tag: 1 }
     }
 
     /// The queue itself.
@@ -130,20 +134,23 @@ impl<'s, S: System> ZipQueue<'s, S> {
     /// # Errors
     /// `Queue`, `WrongTag`, `BadCount`. A completion with an error status is no error here.
     pub fn run(&mut self, request: Request) -> Result<Completion, ZipError> {
-        let sent = u64::from(self.next_tag);
-        self.next_tag = self.next_tag.wrapping_add(1).max(1);
-        let request = Request { sqe_type: self.queue.format().sqe_type, tag: sent, ..request };
-        self.queue.send(&request.encode())?;
-        let mut sqe = Sqe::ZERO;
-        self.queue.receive_sync(&mut sqe, self.wait)?;
+        let sqe = self.run_entry(|sqe_type, tag| Request { sqe_type, tag, ..request }.encode())?;
         let completion = Completion::from(&sqe);
-        if completion.tag != sent {
-            return Err(ZipError::WrongTag { sent, received: completion.tag });
-        }
         if completion.consumed > request.source_bytes || completion.produced > request.destination_bytes {
             return Err(ZipError::BadCount { consumed: completion.consumed, produced: completion.produced });
         }
         Ok(completion)
+    }
+
+    /// Runs the entry that `encode` makes of layout and tag to its completion.
+    pub(crate) fn run_entry(&mut self, encode: impl FnOnce(SqeType, u64) -> Sqe) -> Result<Sqe, ZipError> {
+        let sent = u64::from(self.next_tag);
+        self.next_tag = self.next_tag.wrapping_add(1).max(1);
+        self.queue.send(&encode(self.queue.format().sqe_type, sent))?;
+        let mut sqe = Sqe::ZERO;
+        self.queue.receive_sync(&mut sqe, self.wait)?;
+        let received = sqe.tag();
+        if received == sent { Ok(sqe) } else { Err(ZipError::WrongTag { sent, received }) }
     }
 }
 

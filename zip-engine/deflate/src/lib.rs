@@ -10,6 +10,8 @@ mod fast;
 pub mod gzip;
 mod image;
 mod inflate;
+pub mod lz4;
+pub mod lz77;
 mod status;
 pub mod zlib;
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 use hal::{Clock, RegisterWindow, poll_until};
 use zip_spec::registers::{
     ARCACHE_0, ARCACHE_1, ATTRIBUTE, AWCACHE_0, AWCACHE_1, BD_RUSER, BD_WUSER, CLOCK_GATE, CLOCK_GATE_CTRL, DATA_RUSER, DATA_WUSER,
-    HIGH_PERF, PEH_CFG_AUTO_GATE, PREFETCH, PREFETCH_CFG, SGL_RUSER, SVA_TRANS, USER_ATTRIBUTE,
+    HIGH_PERF, LIT_LEN_EN, LITERAL_LENGTH, PEH_CFG_AUTO_GATE, PREFETCH, PREFETCH_CFG, SGL_RUSER, SVA_TRANS, USER_ATTRIBUTE,
 };
 use zip_spec::{Capabilities, MAX_COMPRESS_CORES};
 
@@ -62,6 +62,9 @@ pub fn bring_up(
         open_prefetch(window, clock)?;
     }
     enable_cores(window, capabilities)?;
+    if capabilities.is_pasid_per_queue {
+        LIT_LEN_EN.set(window, LIT_LEN_EN.get(window) & !LITERAL_LENGTH::OFF::SET.value);
+    }
     // Ratio before throughput: the part's default, and its setting for compression only.
     HIGH_PERF.set(window, 0);
     enable_errors(window, capabilities);

@@ -15,13 +15,17 @@ pub enum CapabilityWords {
     Absent,
 }
 
-/// Reads what the engine offers. Words of a revision before 0x30 are never read.
+/// Reads what the engine offers. Words of a revision before 0x30 are never read. `revision` is the sub-version (BAR2+0x210) where that is not 0,
+/// else the PCI revision id.
 ///
 /// Core counts beyond what the register file has room for are cut to it.
 pub fn read_capabilities(window: &impl RegisterWindow, revision: u8, words: CapabilityWords) -> Capabilities {
     let constants = Capabilities::of_revision(revision);
-    if revision < 0x30 || words == CapabilityWords::Absent {
+    if revision < 0x30 {
         return constants;
+    }
+    if words == CapabilityWords::Absent {
+        return Capabilities::V3_UNTOLD;
     }
     let counts = CAP_CORE_COUNTS.read(window);
     let masks = CAP_ZIP_RESET_SHUTDOWN.read(window);

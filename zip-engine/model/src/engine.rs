@@ -3,10 +3,11 @@
 use core::fmt;
 use core::ops::Range;
 
+use deflate::lz77::Finder;
 use deflate::{Deflate, FinalBlock, Flush, Framing, Inflate, InflateError, Params, Status as CodecStatus};
 use zip_spec::{
-    CTX_DW0, CTX_DW1, CTX_DW2, Container, ContextState, ContextWords, Status, crc32_from_gzip_register, gzip_register_from_crc32,
-    stream_context,
+    CTX_DW0, CTX_DW1, CTX_DW2, Container, ContextState, ContextWords, Status, crc32_from_gzip_register, frequency,
+    gzip_register_from_crc32, stream_context,
 };
 
 use crate::Direction;
@@ -23,6 +24,9 @@ pub struct EngineMemory {
     pub(crate) input: [u8; STAGE_BYTES],
     pub(crate) output: [u8; STAGE_BYTES],
     pub(crate) context: [u8; CONTEXT_BYTES],
+    pub(crate) finder: Finder,
+    /// How often the sequences of an lz77_zstd request need each code.
+    pub(crate) frequencies: [u32; frequency::WORDS],
     inflate: Inflate,
     deflate: Deflate,
 }
@@ -61,6 +65,8 @@ impl EngineMemory {
             input: [0; STAGE_BYTES],
             output: [0; STAGE_BYTES],
             context: [0; CONTEXT_BYTES],
+            finder: Finder::new(),
+            frequencies: [0; frequency::WORDS],
             inflate: Inflate::new(),
             deflate: Deflate::new(),
         }
@@ -80,12 +86,12 @@ impl EngineMemory {
 
     /// Reads the header of the context image; the length of the window, if the header is sound.
     pub(crate) fn parse_header(&self, direction: Direction, container: Container) -> Option<usize> {
-        Header::read(&self.context, direction, container).map(|header| header.window_bytes)
+        Header::read(&self.context, direction, container.request_type()).map(|header| header.window_bytes)
     }
 
     /// Puts the codec where the context image says, with the running values that the entry brings (D.7 point 2).
     pub(crate) fn import_codec(&mut self, direction: Direction, plan: &Plan) -> Result<(), BadContext> {
-        let header = Header::read(&self.context, direction, plan.container).ok_or(BadContext)?;
+        let header = Header::read(&self.context, direction, plan.container.request_type()).ok_or(BadContext)?;
         let image = &self.context[Extent::image(header.image_bytes).range()];
         let window = &self.context[Extent::window(header.window_bytes).range()];
         let (check, isize) = codec_check(plan);
@@ -188,7 +194,7 @@ impl EngineMemory {
             }
         };
         self.context[tail..tail + 8].copy_from_slice(&tail_bits.to_le_bytes());
-        Header { image_bytes, window_bytes }.write(&mut self.context, direction, plan.container);
+        Header { image_bytes, window_bytes }.write(&mut self.context, direction, plan.container.request_type());
 
         let state = match direction {
             _ if is_full => ContextState::OUTPUT_FULL,

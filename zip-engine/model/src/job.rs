@@ -4,14 +4,15 @@
 //! memory access that stalls only parks the job: the phase and its cursors stand still, and the step after [`Job::resume`] repeats that
 //! one access.
 
-use hal::{DmaError, DmaPort, Requester, StallTag, Verdict};
-use zip_spec::{Capabilities, Completion, ContextWords, Sqe, Status};
+use hal::{DmaError, DmaPort, Iova, Requester, StallTag, Verdict};
+use zip_spec::{Capabilities, Completion, ContextWords, Sqe, Status, dw};
 
-use crate::buffer::BufferError;
+use crate::buffer::{Buffer, BufferError};
 use crate::context::Extent;
-use crate::decode::{Direction, Plan, decode};
+use crate::decode::{Direction, Plan, Work, decode};
 use crate::engine::{CodecStop, EngineMemory, STAGE_BYTES};
 use crate::port::{Port, Requesters, piece};
+use crate::sequences::open_source;
 
 /// What one step came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,23 +66,23 @@ enum Ending {
 }
 
 /// Why a phase stopped before its end.
-enum Break {
+pub(crate) enum Break {
     Stall(StallTag),
     Fail(Status),
 }
 
 /// The bytes of a stage that are in use.
 #[derive(Clone, Copy, Debug, Default)]
-struct Staged {
-    start: usize,
-    end: usize,
+pub(crate) struct Staged {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 impl Staged {
-    fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.end - self.start
     }
-    fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.start == self.end
     }
 }
@@ -93,7 +94,7 @@ pub struct Job {
     direction: Direction,
     who: Requesters,
     core: Option<usize>,
-    plan: Result<Plan, Status>,
+    work: Result<Work, Status>,
     phase: Phase,
     ending: Option<Ending>,
     verdict: Option<Verdict>,
@@ -134,14 +135,17 @@ impl Job {
 
     /// Begins a request on a core.
     pub(crate) fn on_core(sqe: Sqe, direction: Direction, who: Requesters, capabilities: &Capabilities, core: usize) -> Self {
-        let plan = decode(&sqe, direction, capabilities);
-        let (source_left, room_left) = plan.as_ref().map_or((0, 0), |plan| (plan.source_bytes, plan.room_bytes));
+        let work = decode(&sqe, direction, capabilities);
+        let (source_left, room_left) = match &work {
+            Ok(Work::Deflate(plan)) => (plan.source_bytes, plan.room_bytes),
+            _ => (0, 0),
+        };
         Self {
             sqe,
             direction,
             who,
             core: Some(core),
-            plan,
+            work,
             phase: Phase::Begin,
             ending: None,
             verdict: None,
@@ -167,18 +171,28 @@ impl Job {
         let who = Requesters { read: nobody, write: nobody, list: nobody };
         let mut job = Self::on_core(sqe, Direction::Compress, who, &Capabilities::V3, 0);
         job.core = None;
-        job.plan = Err(status);
+        job.work = Err(status);
         job
     }
 
     /// True if the entry broke no rule that can be told from the entry alone.
     pub const fn is_well_formed(&self) -> bool {
-        self.plan.is_ok()
+        self.work.is_ok()
     }
 
     /// Bytes consumed and produced so far.
     pub const fn moved_bytes(&self) -> (u32, u32) {
-        (self.consumed, self.produced)
+        match &self.work {
+            Ok(Work::Sequences(job)) => job.moved_bytes(),
+            _ => (self.consumed, self.produced),
+        }
+    }
+
+    /// Leaves long literal runs out of dw31, as `LIT_LEN_EN` says.
+    pub(crate) fn withhold_long_literals(&mut self) {
+        if let Ok(Work::Sequences(job)) = &mut self.work {
+            job.tells_long_literals = false;
+        }
     }
 
     /// True once the request has ended.
@@ -210,14 +224,24 @@ impl Job {
         }
         let mut verdict = self.verdict.take();
         let mut port = Port::new(dma, &mut verdict, self.who);
-        let outcome = match self.plan {
-            Ok(mut plan) => {
+        let outcome = match &mut self.work {
+            Ok(Work::Deflate(plan)) => {
+                let mut plan = *plan;
                 let outcome = self.run(&mut plan, &mut port, engine);
-                self.plan = Ok(plan);
+                self.work = Ok(Work::Deflate(plan));
                 outcome
             }
+            Ok(Work::Sequences(job)) => {
+                let outcome = job.step(&mut port, engine);
+                if job.is_done() || matches!(outcome, Err(Break::Fail(_))) {
+                    self.finish_sequences(&outcome);
+                    Ok(())
+                } else {
+                    outcome
+                }
+            }
             Err(status) => {
-                self.ending = Some(Ending::Failed(status));
+                self.ending = Some(Ending::Failed(*status));
                 self.finish(engine);
                 Ok(())
             }
@@ -234,6 +258,22 @@ impl Job {
                 Step::Progress
             }
         }
+    }
+
+    /// Writes the result words of a request for sequences.
+    fn finish_sequences(&mut self, outcome: &Result<(), Break>) {
+        let Ok(Work::Sequences(job)) = &self.work else { return };
+        let (consumed, produced, literals) = job.result();
+        let status = match outcome {
+            Err(Break::Fail(status)) => *status,
+            _ => job.status(),
+        };
+        self.sqe.set_context_words(job.words());
+        self.sqe.0[dw::ISIZE] = 0;
+        self.sqe.0[dw::CHECKSUM] = job.overflow_word();
+        self.sqe.set_result(consumed, produced, status, false);
+        self.sqe.0[dw::COMP_DATA_LENGTH] = literals;
+        self.phase = Phase::Done;
     }
 
     fn run<D: DmaPort>(&mut self, plan: &mut Plan, port: &mut Port<'_, D>, engine: &mut EngineMemory) -> Result<(), Break> {
@@ -317,46 +357,17 @@ impl Job {
         &mut self,
         plan: &Plan,
         extent: Extent,
-        mut access: impl FnMut(hal::Iova, core::ops::Range<usize>, &mut Port<'_, D>) -> Result<(), DmaError>,
+        access: impl FnMut(Iova, core::ops::Range<usize>, &mut Port<'_, D>) -> Result<(), DmaError>,
         port: &mut Port<'_, D>,
     ) -> Result<(), Break> {
-        let Some(stream) = plan.stream else { return Ok(()) };
-        while self.moved < extent.len {
-            let offset = extent.at + self.moved;
-            let at = stream.context.wrapping_add(offset as u64);
-            let bytes = piece(at, extent.len - self.moved);
-            access(at, offset..offset + bytes, port).map_err(|error| broken(error, Status::CONTEXT_ABORT))?;
-            self.moved += bytes;
+        match plan.stream {
+            Some(stream) => move_context(stream.context, extent, &mut self.moved, port, access),
+            None => Ok(()),
         }
-        self.moved = 0;
-        Ok(())
     }
 
     fn fill<D: DmaPort>(&mut self, plan: &mut Plan, port: &mut Port<'_, D>, engine: &mut EngineMemory) -> Result<(), Break> {
-        if self.input.is_empty() {
-            self.input = Staged::default();
-        }
-        while self.source_left > 0 && self.input.end < STAGE_BYTES {
-            let (at, left) = plan.source.segment();
-            if left == 0 {
-                let is_open = plan.source.advance_segment(port).map_err(|error| match error {
-                    BufferError::List(error) => broken(error, Status::SOURCE_SGL_ABORT),
-                    BufferError::Malformed => Break::Fail(Status::BAD_SOURCE_SGL),
-                })?;
-                if !is_open {
-                    return Err(Break::Fail(Status::BAD_SOURCE_SGL));
-                }
-                continue;
-            }
-            let wanted = left.min(self.source_left) as usize;
-            let bytes = piece(at, wanted.min(STAGE_BYTES - self.input.end));
-            let who = port.who.read;
-            let stage = &mut engine.input[self.input.end..self.input.end + bytes];
-            port.read(who, at, stage).map_err(|error| broken(error, Status::SOURCE_ABORT))?;
-            plan.source.advance(bytes as u32);
-            self.input.end += bytes;
-            self.source_left -= bytes as u32;
-        }
+        read_source(&mut plan.source, &mut self.source_left, &mut self.input, port, engine)?;
         self.phase = Phase::Code;
         Ok(())
     }
@@ -461,12 +472,12 @@ impl Job {
     fn finish(&mut self, engine: &EngineMemory) {
         let status = self.status();
         let mut is_last_block = false;
-        if let Ok(plan) = &self.plan
+        if let Ok(Work::Deflate(plan)) = &self.work
             && self.is_codec_ready
         {
             let (checksum, isize) = engine.check_words(self.direction, plan.container);
-            self.sqe.0[zip_spec::dw::CHECKSUM] = checksum;
-            self.sqe.0[zip_spec::dw::ISIZE] = isize;
+            self.sqe.0[dw::CHECKSUM] = checksum;
+            self.sqe.0[dw::ISIZE] = isize;
             is_last_block = self.direction == Direction::Decompress && engine.is_in_final_block();
         }
         self.sqe.set_context_words(self.words);
@@ -476,7 +487,7 @@ impl Job {
 
     /// The status by what happened (D.4).
     fn status(&self) -> Status {
-        let is_stream = self.plan.as_ref().is_ok_and(|plan| plan.stream.is_some());
+        let is_stream = matches!(&self.work, Ok(Work::Deflate(plan)) if plan.stream.is_some());
         match (self.ending, self.direction, is_stream) {
             (None, ..) => Status::SUCCESS,
             (Some(Ending::Failed(status)), ..) => status,
@@ -497,7 +508,55 @@ impl Job {
     }
 }
 
-fn broken(error: DmaError, status: Status) -> Break {
+/// Brings input into the stage until it is full or all is there.
+pub(crate) fn read_source<D: DmaPort>(
+    source: &mut Buffer,
+    source_left: &mut u32,
+    input: &mut Staged,
+    port: &mut Port<'_, D>,
+    engine: &mut EngineMemory,
+) -> Result<(), Break> {
+    if input.is_empty() {
+        *input = Staged::default();
+    }
+    while *source_left > 0 && input.end < STAGE_BYTES {
+        let (at, left) = source.segment();
+        if left == 0 {
+            open_source(source, port)?;
+            continue;
+        }
+        let wanted = left.min(*source_left) as usize;
+        let bytes = piece(at, wanted.min(STAGE_BYTES - input.end));
+        let who = port.who.read;
+        let stage = &mut engine.input[input.end..input.end + bytes];
+        port.read(who, at, stage).map_err(|error| broken(error, Status::SOURCE_ABORT))?;
+        source.advance(bytes as u32);
+        input.end += bytes;
+        *source_left -= bytes as u32;
+    }
+    Ok(())
+}
+
+/// Moves one extent between a stream context and its image, piece by piece from where the last attempt stopped, which `moved` says.
+pub(crate) fn move_context<D: DmaPort>(
+    context: Iova,
+    extent: Extent,
+    moved: &mut usize,
+    port: &mut Port<'_, D>,
+    mut access: impl FnMut(Iova, core::ops::Range<usize>, &mut Port<'_, D>) -> Result<(), DmaError>,
+) -> Result<(), Break> {
+    while *moved < extent.len {
+        let offset = extent.at + *moved;
+        let at = context.wrapping_add(offset as u64);
+        let bytes = piece(at, extent.len - *moved);
+        access(at, offset..offset + bytes, port).map_err(|error| broken(error, Status::CONTEXT_ABORT))?;
+        *moved += bytes;
+    }
+    *moved = 0;
+    Ok(())
+}
+
+pub(crate) fn broken(error: DmaError, status: Status) -> Break {
     match error {
         DmaError::Stalled(tag) => Break::Stall(tag),
         DmaError::Abort => Break::Fail(status),

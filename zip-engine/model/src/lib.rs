@@ -18,6 +18,7 @@ mod engine;
 mod job;
 mod port;
 mod registers;
+mod sequences;
 
 pub use decode::Direction;
 pub use engine::{EngineMemory, STAGE_BYTES};

@@ -4,10 +4,10 @@ use hal::Requester;
 use zip_spec::registers::{
     ARCACHE_0, ARCACHE_1, ATTRIBUTE, AWCACHE_0, AWCACHE_1, BD_RUSER, BD_WUSER, CLOCK_GATE, CLOCK_GATE_CTRL, CONTROL_REACTION, CORE_BYTES,
     CORE_INT_MASK, CORE_INT_SET, CORE_INT_SOURCE, CORE_INT_STATUS, COUNTER_CLEAR, Core, DATA_RUSER, DATA_WUSER, FSM_MAX_CNT, HIGH_PERF,
-    LIT_LEN_EN, OOO_SHUTDOWN_SEL, PEH_CFG_AUTO_GATE, PREFETCH_CFG, RAS_CE_ENABLE, RAS_FE_ENABLE, RAS_NFE_ENABLE, SGL_RUSER,
+    LIT_LEN_EN, LITERAL_LENGTH, OOO_SHUTDOWN_SEL, PEH_CFG_AUTO_GATE, PREFETCH_CFG, RAS_CE_ENABLE, RAS_FE_ENABLE, RAS_NFE_ENABLE, SGL_RUSER,
     SOFT_CTRL_CNT_CLR_CE, UNCOM_ERR_RAS_CTRL, WINDOW_BASE, WINDOW_BYTES, ZIP_CONTROL,
 };
-use zip_spec::{Capabilities, MAX_COMPRESS_CORES, Sqe, Status, error_mask};
+use zip_spec::{Capabilities, MAX_COMPRESS_CORES, RequestType, Sqe, Status, error_mask};
 
 use crate::counters::Counters;
 use crate::port::Requesters;
@@ -212,8 +212,10 @@ impl ZipCore {
         (self.capabilities.compress_enable() | self.capabilities.decompress_enable()) >> index & 1 != 0
     }
 
-    /// Picks the enabled core of a direction with the fewest requests, in turn among equals.
-    fn route(&mut self, direction: Direction) -> Option<usize> {
+    /// Picks the enabled core of a direction with the fewest requests, in turn among equals. A core whose capability word names the algorithm goes first;
+    /// a request for one that no core has is refused by the core that gets it.
+    fn route(&mut self, direction: Direction, request_type: RequestType) -> Option<usize> {
+        let serves = |core: usize| self.capabilities.core_algorithms(Core::ALL[core]) & request_type.algorithm_pair() != 0;
         let (cores, turn) = match direction {
             Direction::Compress => (0..MAX_COMPRESS_CORES, 0),
             Direction::Decompress => (MAX_COMPRESS_CORES..Core::ALL.len(), 1),
@@ -221,7 +223,7 @@ impl ZipCore {
         let last = usize::from(self.last_routed[turn]);
         let core = cores
             .filter(|core| self.clock_gate >> core & 1 != 0 && self.is_present(*core))
-            .min_by_key(|core| (self.cores[*core].in_flight, *core <= last, *core))?;
+            .min_by_key(|core| (!serves(*core), self.cores[*core].in_flight, *core <= last, *core))?;
         self.last_routed[turn] = core as u8;
         Some(core)
     }
@@ -230,7 +232,7 @@ impl ZipCore {
     ///
     /// `who` is the queue's: on V2 its substream counts only for traffic whose bus attribute says SSV.
     pub fn accept(&mut self, sqe: [u32; 32], direction: Direction, who: Requester) -> Job {
-        let Some(core) = self.route(direction) else {
+        let Some(core) = self.route(direction, Sqe(sqe).request_type()) else {
             return Job::refused(Sqe(sqe), Status::NO_CORE);
         };
         let class = |attribute: u64| {
@@ -238,7 +240,10 @@ impl ZipCore {
             Requester { substream: who.substream.filter(|_| has_substream), ..who }
         };
         let who = Requesters { read: class(DATA_RUSER.offset()), write: class(DATA_WUSER.offset()), list: class(SGL_RUSER.offset()) };
-        let job = Job::on_core(Sqe(sqe), direction, who, &self.capabilities, core);
+        let mut job = Job::on_core(Sqe(sqe), direction, who, &self.capabilities, core);
+        if self.stored_at(LIT_LEN_EN.offset()) & LITERAL_LENGTH::OFF::SET.value != 0 {
+            job.withhold_long_literals();
+        }
         self.cores[core].count_accepted(job.is_well_formed());
         job
     }

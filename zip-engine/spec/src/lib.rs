@@ -9,6 +9,7 @@ mod capability;
 mod checksum;
 mod context;
 mod header;
+mod lz77;
 pub mod registers;
 mod request;
 mod selector;
@@ -20,6 +21,10 @@ pub use capability::{Capabilities, MAX_COMPRESS_CORES, MAX_DECOMPRESS_CORES, alg
 pub use checksum::{crc32_from_gzip_register, gzip_register_from_crc32};
 pub use context::{CTX_DW0, CTX_DW1, CTX_DW2, ContextState, ContextWords, stream_context};
 pub use header::{Container, GZIP_HEADER, ZLIB_HEADER};
+pub use lz77::{
+    FREQUENCY_BYTES, FREQUENCY_GAP_BYTES, LITERAL_OVERFLOW, LITERAL_SLACK_BYTES, LONG_LITERALS, LZ77_ONLY_MAX_BYTES, LZ77_ZSTD_MAX_BYTES,
+    Lz77Completion, Lz77Request, SEQUENCE_BYTES, Sequence, ZSTD_MATCH_BASE, frequency,
+};
 pub use registers::Core;
 pub use request::{Completion, Mode, Request, StreamStep};
 pub use selector::{BufferType, Flush, MAX_FLAT_BYTES, RequestType, SqeType, Window};

@@ -1,6 +1,6 @@
 //! Registers of the engine in the physical function's BAR2 (E.1, E.3). Reset values are not public; 0 unless noted.
 
-use crate::{MAX_COMPRESS_CORES, MAX_DECOMPRESS_CORES};
+use crate::{Capabilities, MAX_COMPRESS_CORES, MAX_DECOMPRESS_CORES};
 use hal::{Permission, Reg, RegInfo};
 
 /// First byte of the engine's registers in BAR2.
@@ -100,6 +100,11 @@ mod fields {
             /// [26] DISABLE: set to stop prefetch; reads back as the confirmation.
             DISABLE OFFSET(26) NUMBITS(1) [],
         ],
+        /// LIT_LEN_EN — literal length handling of lz77.
+        pub LITERAL_LENGTH [
+            /// [4] OFF: clear to have literal lengths of more than 16 bits reported.
+            OFF OFFSET(4) NUMBITS(1) [],
+        ],
         /// Bus attribute word of a traffic class (B.8).
         pub ATTRIBUTE [
             /// [0] SSV: the transaction carries a SubstreamID (V2 SVA).
@@ -180,8 +185,8 @@ registers! { REGISTERS, 28:
     PREFETCH_CFG<PREFETCH::Register> "PREFETCH_CFG" @ 0x30_11b0 ReadWrite = 0x0402_0001;
     /// SVA transactions outstanding; 0 when idle.
     SVA_TRANS "SVA_TRANS" @ 0x30_11c4 ReadOnly = 0;
-    /// Literal length handling of lz77: clear bit 4 to enable. From V3 on.
-    LIT_LEN_EN "LIT_LEN_EN" @ 0x30_1204 ReadWrite = 0;
+    /// Literal length handling of lz77. From V3 on.
+    LIT_LEN_EN<LITERAL_LENGTH::Register> "LIT_LEN_EN" @ 0x30_1204 ReadWrite = 0;
     /// Bit 0: 1 throughput, 0 ratio.
     HIGH_PERF "HIGH_PERF" @ 0x30_1208 ReadWrite = 0;
     /// Errors that freeze the bus by themselves. From V3 on.
@@ -235,8 +240,8 @@ registers! { CORE_REGISTERS, 22:
     DECOMP_LZ77_CURR_ST "DECOMP_LZ77_CURR_ST" @ 0x9c ReadOnly = 0;
 }
 
-registers! { CAPABILITY_WORDS, 10:
-    /// Non-fatal errors of the engine. Capability words lie in the function area and exist from V3 on (B.2).
+registers! { CAPABILITY_WORDS, 12:
+    /// Non-fatal errors of the engine. Capability words lie in the function area and exist from V3 on (B.2); shown are V3's.
     CAP_ZIP_NFE_MASK<ERROR::Register> "CAP_ZIP_NFE_MASK" @ 0x3130 ReadOnly = 0x1ffe;
     /// Errors that need a reset, errors that freeze the bus.
     CAP_ZIP_RESET_SHUTDOWN<RESET_SHUTDOWN::Register> "CAP_ZIP_RESET_SHUTDOWN" @ 0x3134 ReadOnly = 0x07fe_07fe;
@@ -246,16 +251,38 @@ registers! { CAPABILITY_WORDS, 10:
     CAP_CORE_COUNTS<CORE_COUNTS::Register> "CAP_CORE_COUNTS" @ 0x313c ReadOnly = 0x1205_0203;
     /// Core enables: decompress 31:16, compress 15:0.
     CAP_CORE_ENABLES "CAP_CORE_ENABLES" @ 0x3140 ReadOnly = 0x001c_0003;
-    /// Algorithms for the kernel. The model's engine has no lz77_zstd.
+    /// Algorithms for the kernel.
     CAP_DRIVER_ALGORITHMS "CAP_DRIVER_ALGORITHMS" @ 0x3144 ReadOnly = 0x30;
     /// Algorithms for user space.
-    CAP_DEVICE_ALGORITHMS "CAP_DEVICE_ALGORITHMS" @ 0x3148 ReadOnly = 0x3f;
-    /// Algorithms of core 1 (compress); the words of cores 2 to 5 follow.
-    CAP_CORE_1_ALGORITHMS "CAP_CORE_1_ALGORITHMS" @ 0x314c ReadOnly = 0x15;
+    CAP_DEVICE_ALGORITHMS "CAP_DEVICE_ALGORITHMS" @ 0x3148 ReadOnly = 0xff;
+    /// Algorithms of core 1 (compress).
+    CAP_CORE_1_ALGORITHMS "CAP_CORE_1_ALGORITHMS" @ 0x314c ReadOnly = 0xd5;
     /// Algorithms of core 2 (compress).
-    CAP_CORE_2_ALGORITHMS "CAP_CORE_2_ALGORITHMS" @ 0x3150 ReadOnly = 0x15;
-    /// Algorithms of core 3 (decompress); cores 4 and 5 have the same.
+    CAP_CORE_2_ALGORITHMS "CAP_CORE_2_ALGORITHMS" @ 0x3150 ReadOnly = 0xd5;
+    /// Algorithms of core 3 (decompress).
     CAP_CORE_3_ALGORITHMS "CAP_CORE_3_ALGORITHMS" @ 0x3154 ReadOnly = 0x2a;
+    /// Algorithms of core 4 (decompress).
+    CAP_CORE_4_ALGORITHMS "CAP_CORE_4_ALGORITHMS" @ 0x3158 ReadOnly = 0x2a;
+    /// Algorithms of core 5 (decompress).
+    CAP_CORE_5_ALGORITHMS "CAP_CORE_5_ALGORITHMS" @ 0x315c ReadOnly = 0x2a;
+}
+
+/// The capability words of a part from V3 on, as (offset, word).
+pub const fn capability_words(capabilities: &Capabilities) -> [(u16, u32); CAPABILITY_WORDS.len()] {
+    let mut words = [(0, 0); CAPABILITY_WORDS.len()];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = (CAPABILITY_WORDS[i].offset as u16, CAPABILITY_WORDS[i].reset as u32);
+        i += 1;
+    }
+    words[6].1 = capabilities.algorithms;
+    let cores = [Core::Compress(0), Core::Compress(1), Core::Decompress(0), Core::Decompress(1), Core::Decompress(2)];
+    let mut i = 0;
+    while i < cores.len() {
+        words[7 + i].1 = capabilities.core_algorithms(cores[i]);
+        i += 1;
+    }
+    words
 }
 
 /// One core.
@@ -314,6 +341,16 @@ mod tests {
     fn core_bases_are_those_of_the_part() {
         assert_eq!(Core::ALL.map(Core::base), [0x302000, 0x303000, 0x304000, 0x305000, 0x306000, 0x307000, 0x308000, 0x309000]);
         assert_eq!(WINDOW_BASE + WINDOW_BYTES, 0x30_a000);
+    }
+
+    #[test]
+    fn capability_words_by_profile() {
+        let v3 = capability_words(&Capabilities::V3);
+        assert!(v3.iter().zip(CAPABILITY_WORDS).all(|(word, register)| *word == (register.offset as u16, register.reset as u32)));
+        let v5 = capability_words(&Capabilities::V5);
+        assert_eq!(v5[6..9], [(0x3148, 0x3ff), (0x314c, 0x3d5), (0x3150, 0x3d5)]);
+        assert_eq!(v5[9..], v3[9..]);
+        assert_eq!(v5[..6], v3[..6]);
     }
 
     #[test]

@@ -53,6 +53,8 @@ codes! {
     BAD_ADDRESS = 0x46, "buffer address out of range";
     /// No core of this direction is enabled.
     NO_CORE = 0x47, "no core enabled";
+    /// A stream of a format that has whole blocks only.
+    BAD_MODE = 0x48, "format has no streams";
 
     /// A read of the source was terminated.
     SOURCE_ABORT = 0x50, "source read aborted";

@@ -6,6 +6,8 @@ mod bad_input;
 mod correctness;
 mod headers;
 mod oracle;
+pub(crate) mod own_streams;
+mod round_trips;
 mod state;
 mod streaming;
 mod vectors;
@@ -15,7 +17,7 @@ use deflate::{Deflate, Flush, Framing, Inflate, InflateError, Params, Status};
 use std::path::PathBuf;
 
 /// Returns the directory of shared facts: `SHARED_DIR`, or `../shared` beside the workspace. Says so and returns nothing when it is absent.
-fn shared_dir(what: &str, test: &str) -> Option<PathBuf> {
+pub(crate) fn shared_dir(what: &str, test: &str) -> Option<PathBuf> {
     let root = std::env::var_os("SHARED_DIR")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")), PathBuf::from);
     let dir = root.join(what);

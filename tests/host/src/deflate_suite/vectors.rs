@@ -5,7 +5,7 @@ use deflate::gzip::{GzipHeader, GzipHeaderError};
 use deflate::zlib::{ZlibHeader, ZlibHeaderError};
 
 /// A wrapped stream decoded by header parser and body decoder together, with zlib's words for what is wrong.
-fn decode_wrapped(stream: &[u8], wrapper: Wrapper) -> (Decoded, Option<&'static str>) {
+pub(super) fn decode_wrapped(stream: &[u8], wrapper: Wrapper) -> (Decoded, Option<&'static str>) {
     let refused = |message| (Decoded { output: Vec::new(), consumed: 0, verdict: Verdict::Truncated }, Some(message));
     let (header, framing) = match wrapper {
         Wrapper::Raw => (0, Framing::Raw),
@@ -122,7 +122,7 @@ fn zp_b01_inline_streams_get_the_recorded_verdict() {
 }
 
 /// Compares verdict, message, output and, where the stream is not refused, the consumed count with the judge's.
-fn agree_with_judge(stream: &[u8], wrapper: Wrapper, what: &str) {
+pub(super) fn agree_with_judge(stream: &[u8], wrapper: Wrapper, what: &str) {
     let (decoded, message) = decode_wrapped(stream, wrapper);
     let judged = judge(stream, wrapper);
     match judged.verdict {

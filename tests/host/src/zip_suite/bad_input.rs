@@ -118,7 +118,7 @@ fn zp_b12_each_bad_field_has_its_own_status() {
         ("type 15", |w| w[7] |= 0xf000_0000, Status::BAD_SQE_TYPE),
         ("request 0", |w| w[9] &= !0xff, Status::BAD_REQUEST_TYPE),
         ("lz4", |w| w[9] = w[9] & !0xff | 0x04, Status::BAD_REQUEST_TYPE),
-        ("lz77_zstd", |w| w[9] = w[9] & !0xff | 0x43, Status::BAD_REQUEST_TYPE),
+        ("lz77_only", |w| w[9] = w[9] & !0xff | 0x40, Status::BAD_REQUEST_TYPE),
         ("xts", |w| w[9] = w[9] & !0xff | 0x10, Status::BAD_REQUEST_TYPE),
         ("raw with type 0", |w| (w[7], w[9]) = (w[7] & 0x0fff_ffff, w[9] & !0xff | 1), Status::BAD_REQUEST_TYPE),
         ("buffer type 2", |w| w[9] |= 0x200, Status::BAD_BUFFER_TYPE),

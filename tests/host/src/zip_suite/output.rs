@@ -42,7 +42,7 @@ fn zp_o01_no_room_at_all() {
 }
 
 /// Lays entries out as a chain of lists of at most `per_list` entries; returns the head.
-fn chain(rig: &mut Rig, entries: &[SglEntry], per_list: usize) -> Iova {
+pub(super) fn chain(rig: &mut Rig, entries: &[SglEntry], per_list: usize) -> Iova {
     let lists: Vec<&[SglEntry]> = entries.chunks(per_list).collect();
     let places: Vec<Iova> = lists.iter().map(|list| rig.aligned(64 + 32 * list.len(), 64)).collect();
     for (i, list) in lists.iter().enumerate() {
@@ -65,7 +65,7 @@ fn chain(rig: &mut Rig, entries: &[SglEntry], per_list: usize) -> Iova {
 }
 
 /// Cuts `len` bytes of memory into entries of random length.
-fn cut(rig: &mut Rig, len: usize, random: &mut Random, longest: usize) -> Vec<SglEntry> {
+pub(super) fn cut(rig: &mut Rig, len: usize, random: &mut Random, longest: usize) -> Vec<SglEntry> {
     let mut entries = vec![];
     let mut left = len;
     while left > 0 {
@@ -76,7 +76,7 @@ fn cut(rig: &mut Rig, len: usize, random: &mut Random, longest: usize) -> Vec<Sg
     entries
 }
 
-fn scatter(rig: &mut Rig, entries: &[SglEntry], data: &[u8]) {
+pub(super) fn scatter(rig: &mut Rig, entries: &[SglEntry], data: &[u8]) {
     let mut at = 0;
     for entry in entries {
         let end = (at + entry.len_bytes as usize).min(data.len());
@@ -85,7 +85,7 @@ fn scatter(rig: &mut Rig, entries: &[SglEntry], data: &[u8]) {
     }
 }
 
-fn gather(rig: &Rig, entries: &[SglEntry]) -> Vec<u8> {
+pub(super) fn gather(rig: &Rig, entries: &[SglEntry]) -> Vec<u8> {
     entries.iter().flat_map(|entry| rig.peek(entry.address, entry.len_bytes as usize)).collect()
 }
 

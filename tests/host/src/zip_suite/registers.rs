@@ -19,7 +19,7 @@ struct Window {
 
 impl Window {
     fn new(capabilities: Capabilities) -> Self {
-        let words = vec![(0x3130, 0x1ffe), (0x3134, 0x07fe_07fe), (0x3138, 1), (0x313c, 0x1205_0203), (0x3148, 0x3f)];
+        let words = vec![(0x3130, 0x1ffe), (0x3134, 0x07fe_07fe), (0x3138, 1), (0x313c, 0x1205_0203), (0x3148, capabilities.algorithms)];
         Self { core: RefCell::new(ZipCore::new(capabilities)), words, log: RefCell::default() }
     }
     fn last_write(&self, offset: u64) -> Option<u32> {
@@ -113,7 +113,9 @@ fn bring_up_names_what_did_not_answer() {
 fn capability_words_are_read_from_v3_on_only() {
     let window = Window::new(Capabilities::V3);
     assert_eq!(read_capabilities(&window, 0x30, CapabilityWords::Present), Capabilities::V3);
-    assert_eq!(read_capabilities(&window, 0x30, CapabilityWords::Absent), Capabilities::V3);
+    assert_eq!(read_capabilities(&window, 0x30, CapabilityWords::Absent), Capabilities::V3_UNTOLD);
+    let newest = Window::new(Capabilities::V5);
+    assert_eq!(read_capabilities(&newest, 0x51, CapabilityWords::Present), Capabilities::V5);
     assert_eq!(read_capabilities(&window, 0x21, CapabilityWords::Present), Capabilities::V2);
     let mut window = Window::new(Capabilities::V3);
     window.words = vec![(0x3130, 0x1ffe), (0x3134, 0x07fe_07fe), (0x3138, 1), (0x313c, 0x1205_ffff), (0x3148, 0x3)];

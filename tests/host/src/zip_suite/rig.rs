@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use hal::{DmaError, DmaPort, Iova, Requester, StallTag, StreamId, SubstreamId, Verdict};
 use zip_model::{Direction, EngineMemory, Job, Step};
-use zip_spec::{BufferType, Completion, Container, Flush, Mode, Request, Sqe, SqeType, StreamStep, Window, dw, stream_context};
+use zip_spec::{
+    BufferType, Capabilities, Completion, Container, Flush, Mode, Request, Sqe, SqeType, StreamStep, Window, dw, stream_context,
+};
 
 pub const PAGE: u64 = 4096;
 pub const BASE: u64 = 0x7000_0000;
@@ -96,6 +98,7 @@ impl DmaPort for FlatPort {
 pub struct Rig {
     pub port: FlatPort,
     pub engine: Box<EngineMemory>,
+    pub capabilities: Capabilities,
     next: u64,
 }
 
@@ -113,7 +116,7 @@ impl Rig {
             open: BTreeMap::new(),
             expected: WHO,
         };
-        Self { port, engine: Box::default(), next: BASE + 0x123 }
+        Self { port, engine: Box::default(), capabilities: Capabilities::V3, next: BASE + 0x123 }
     }
 
     /// Memory for `len` bytes, misaligned, on pages of its own, with a guard behind it.
@@ -132,6 +135,10 @@ impl Rig {
         self.poke(at, data);
         at
     }
+    /// Gives back what was handed out since the room at `at`, that one included.
+    pub fn rewind(&mut self, at: Iova) {
+        self.next = at.0;
+    }
     pub fn poke(&mut self, at: Iova, data: &[u8]) {
         let at = (at.0 - BASE) as usize;
         self.port.bytes[at..at + data.len()].copy_from_slice(data);
@@ -146,7 +153,12 @@ impl Rig {
 
     /// Runs an entry to its end; stalls are resolved and retried.
     pub fn run_sqe(&mut self, sqe: Sqe, direction: Direction) -> Completion {
-        let mut job = Job::start(sqe.0, direction, WHO);
+        Completion::from(&self.run_entry(sqe, direction))
+    }
+
+    /// Runs an entry to its end; returns it.
+    pub fn run_entry(&mut self, sqe: Sqe, direction: Direction) -> Sqe {
+        let mut job = Job::with_capabilities(sqe.0, direction, WHO, &self.capabilities);
         for _ in 0..MAX_STEPS {
             match job.step(&mut self.port, &mut self.engine) {
                 Step::Progress => {}
@@ -158,7 +170,8 @@ impl Rig {
                 Step::Done(words) => {
                     assert!(job.is_done());
                     assert_eq!(job.step(&mut self.port, &mut self.engine), Step::Done(words), "a finished job stays finished");
-                    return check_untouched(&sqe, &Sqe(words));
+                    check_untouched(&sqe, &Sqe(words));
+                    return Sqe(words);
                 }
             }
         }
@@ -185,13 +198,12 @@ impl Rig {
 }
 
 /// The words that are software's come back as they went.
-fn check_untouched(before: &Sqe, after: &Sqe) -> Completion {
+fn check_untouched(before: &Sqe, after: &Sqe) {
     let results =
         [dw::CONSUMED, dw::PRODUCED, dw::COMP_DATA_LENGTH, dw::STATUS, dw::CTX_DW0, dw::CTX_DW1, dw::CTX_DW2, dw::ISIZE, dw::CHECKSUM];
     for word in (0..32).filter(|word| !results.contains(word)) {
         assert_eq!(before.0[word], after.0[word], "dw{word} was changed");
     }
-    Completion::from(after)
 }
 
 pub fn flat(container: Container, source: Iova, source_bytes: usize, destination: Iova, room: usize) -> Request {

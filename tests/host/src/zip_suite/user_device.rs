@@ -178,8 +178,12 @@ impl Mock {
     /// A node whose queue runs the engine's model.
     pub fn zip(capabilities: Capabilities) -> Self {
         let mock = Self::with(64, |nodes| {
+            nodes[0].algorithms = capabilities.algorithm_names();
+            if capabilities.has_lz77_only {
+                nodes[0].api = "hisi_qm_v5";
+            }
             if !capabilities.is_pasid_per_queue {
-                (nodes[0].api, nodes[0].algorithms, nodes[0].mmio_bytes) = ("hisi_qm_v2", capabilities.algorithm_names(), 0x2000);
+                (nodes[0].api, nodes[0].mmio_bytes) = ("hisi_qm_v2", 0x2000);
             }
         });
         *mock.state.engine.borrow_mut() = Engine::Zip(Box::default(), Shadow::default(), capabilities);
@@ -200,12 +204,16 @@ impl Mock {
     /// Copies what the engine has written inside `buffer` into it.
     pub fn fetch(&self, buffer: &mut [u8]) {
         if let Engine::Zip(_, shadow, _) = &mut *self.state.engine.borrow_mut() {
-            let base = buffer.as_mut_ptr().expose_provenance() as u64;
-            for (at, data) in shadow.written.drain(..) {
-                if let Some(offset) = at.checked_sub(base).filter(|offset| *offset < buffer.len() as u64) {
-                    buffer[offset as usize..offset as usize + data.len()].copy_from_slice(&data);
-                }
-            }
+            let written: Vec<_> = shadow.written.drain(..).collect();
+            copy_into(buffer, &written);
+        }
+    }
+
+    /// Takes what the engine has written since it was last asked, with the addresses.
+    pub fn written(&self) -> Vec<(u64, Vec<u8>)> {
+        match &mut *self.state.engine.borrow_mut() {
+            Engine::Zip(_, shadow, _) => shadow.written.drain(..).collect(),
+            Engine::Echo => vec![],
         }
     }
 
@@ -224,6 +232,16 @@ impl Mock {
     /// Writes a completion of a test's making.
     pub fn complete_with(&self, cqe: Cqe) {
         self.state.complete(cqe);
+    }
+}
+
+/// Copies what was written inside `buffer` into it.
+pub fn copy_into(buffer: &mut [u8], written: &[(u64, Vec<u8>)]) {
+    let base = buffer.as_mut_ptr().expose_provenance() as u64;
+    for (at, data) in written {
+        if let Some(offset) = at.checked_sub(base).filter(|offset| *offset < buffer.len() as u64) {
+            buffer[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+        }
     }
 }
 

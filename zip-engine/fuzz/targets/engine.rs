@@ -1,0 +1,4 @@
+//! The body `engine` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| zip_fuzz::engine::body(data));
