@@ -158,13 +158,20 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             qn = (0..count).find(|qn| self.queues[usize::from(*qn)].is_orphan && self.stop_queue(QueueId(*qn)).is_ok());
         }
         let qn = qn.ok_or(QmError::NoFreeQueue)?;
-        // The block given back last serves first, whatever its number was: the device knows it by the address in the contexts only.
+        // Its own block from an earlier turn, else the one given back last, whatever its number was: the device knows a block by the address in
+        // the contexts only.
         let spare = |qp: &mut Qp<M::Buffer>| match qp.state {
             QpState::Free => qp.block.take().map(|block| (block, qp.is_wiped)),
             _ => None,
         };
-        let last = self.queues.get_mut(usize::from(self.last_freed)).and_then(spare);
-        let block = match last.or_else(|| self.queues[..usize::from(count)].iter_mut().find_map(spare)) {
+        let mut found = None;
+        for from in [qn, self.last_freed].into_iter().chain(0..count) {
+            found = self.queues.get_mut(usize::from(from)).and_then(spare);
+            if found.is_some() {
+                break;
+            }
+        }
+        let block = match found {
             Some((block, true)) => block,
             Some((block, false)) => {
                 block.zero(0, self.layout.len_bytes());

@@ -12,7 +12,7 @@ use qm_driver::{AbnormalReport, AsyncEvent, Lock, QmDevice, QmError, QmState, Re
 use qm_model::{Bar, Violation};
 use qm_spec::PhaseRing;
 use uacce_abi::{Command, Errno, NodeIndex};
-use uacce_kernel::{Interface, QueueHandle, SpaceId, Uacce};
+use uacce_kernel::{Allocated, Interface, QueueHandle, SpaceId, Uacce};
 use zip_driver::{CapabilityWords, ErrorReport, UserTraffic};
 
 use super::super::machine::{RAM, STREAM};
@@ -122,8 +122,9 @@ impl Rig {
         let (spaces, cores) = (Spaces::default(), Cores::default());
         let mut uacce = Uacce::new();
         for (node, driver) in drivers.iter().enumerate() {
-            let registered = uacce.register(Interface::new("hisi_zip").unwrap(), QmDevice::new(driver.clone()), &spaces);
-            assert!(registered.is_ok_and(|index| index.0 as usize == node));
+            let allocated = Allocated::new(Interface::new("hisi_zip").unwrap(), QmDevice::new(driver.clone()));
+            let registered = uacce.register(allocated, &spaces);
+            assert!(registered.is_ok_and(|registered| registered.node().0 as usize == node));
         }
         let (silicon, engine, listener) = (device.silicon.clone(), cores.clone(), drivers[1].clone());
         device.clock.on_relax(move || {
@@ -179,8 +180,8 @@ impl Rig {
         self.uacce.ioctl(handle, space, Command::SET_QP_CTX, &mut context)?;
         let device = self.uacce.device(node).expect("a device");
         let lengths = [Region::Dus, Region::Mmio].map(|region| device.region_len_bytes(region));
-        let dus = self.uacce.map(handle, space, Region::Dus, lengths[0], &mut self.spaces)?.0;
-        self.uacce.map(handle, space, Region::Mmio, lengths[1], &mut self.spaces)?;
+        let dus = self.uacce.map(handle, space, Region::Dus.into(), lengths[0], &mut self.spaces)?.0;
+        self.uacce.map(handle, space, Region::Mmio.into(), lengths[1], &mut self.spaces)?;
         self.judge();
         self.quiet.remove(&dus);
         if let Err(errno) = self.uacce.ioctl(handle, space, Command::START_Q, &mut []) {
