@@ -6,7 +6,7 @@ use smmu_spec::pri::PageRequest;
 
 use crate::error::SmmuError;
 use crate::init::{MAX_DEFERRED_PAGES, Smmu};
-use crate::page_queue::PageHead;
+use crate::output_queue::Head;
 
 /// CMD_ATC_INV.Size for every address.
 const EVERYTHING: u8 = 52;
@@ -158,11 +158,11 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             let Some(queue) = &mut self.pages else { return Ok(None) };
             let request = match queue.head(&self.port)? {
                 None => return Ok(None),
-                Some(PageHead::Overflow) => {
+                Some(Head::Overflow) => {
                     queue.advance(&self.port);
                     return Ok(Some(PageEvent::RequestsLost));
                 }
-                Some(PageHead::Request(request)) => request,
+                Some(Head::Entry(words)) => PageRequest::decode(words),
             };
             if self.page_groups.is_full() {
                 return Err(SmmuError::NoRoom);

@@ -7,6 +7,7 @@ use smmu_spec::{
     regs::{CMDQ_CONS, GERROR, SMMU_CMDQ_CONS, SMMU_CMDQ_PROD, SMMU_GERROR, SMMU_GERRORN, cerror},
 };
 
+use crate::completion::{Completion, Mailbox};
 use crate::error::{CommandError, CommandFailure, SmmuError, Timeout};
 use crate::port::Port;
 
@@ -26,18 +27,35 @@ pub(crate) struct CommandQueue<B> {
     /// The first command refused since the last CMD_SYNC.
     failure: Option<CommandFailure>,
     repairs: u32,
+    completion: Completion,
+    /// With `Completion::Message`.
+    mailbox: Option<Mailbox<B>>,
     dead: bool,
 }
 
 impl<B: DmaBuffer> CommandQueue<B> {
-    pub(crate) fn new<M: DmaMapper<Buffer = B>>(memory: &M, log2_entries: u32) -> Result<Self, SmmuError> {
+    /// `completion` is one that this SMMU has.
+    pub(crate) fn new<M: DmaMapper<Buffer = B>>(memory: &M, log2_entries: u32, completion: Completion) -> Result<Self, SmmuError> {
         let bytes = (CMD_BYTES as usize) << log2_entries;
         let ring = memory.alloc(bytes, bytes.max(32))?;
+        let mailbox = match completion {
+            Completion::Message => match Mailbox::new(memory) {
+                Ok(mailbox) => Some(mailbox),
+                Err(error) => {
+                    memory.free(ring);
+                    return Err(error);
+                }
+            },
+            _ => None,
+        };
         let zero = RingIndex::new(0, log2_entries);
-        Ok(Self { ring, log2_entries, prod: zero, told: zero, cons: zero, failure: None, repairs: 0, dead: false })
+        Ok(Self { ring, log2_entries, prod: zero, told: zero, cons: zero, failure: None, repairs: 0, completion, mailbox, dead: false })
     }
 
     pub(crate) fn free<M: DmaMapper<Buffer = B>>(self, memory: &M) {
+        if let Some(mailbox) = self.mailbox {
+            mailbox.free(memory);
+        }
         memory.free(self.ring);
     }
 
@@ -83,15 +101,50 @@ impl<B: DmaBuffer> CommandQueue<B> {
 
     /// Adds a CMD_SYNC and waits until the SMMU has passed it: everything queued before has taken effect.
     pub(crate) fn sync<W: RegisterWindow, C: Clock, M: DmaMapper>(&mut self, port: &Port<W, C, M>) -> Result<(), SmmuError> {
-        self.push(port, Operation::Sync(SyncSignal::None))?;
+        let signal = match (self.completion, &mut self.mailbox) {
+            (Completion::Message, Some(mailbox)) => mailbox.next(),
+            (Completion::Event, _) => SyncSignal::Sev,
+            (Completion::Interrupt, _) => SyncSignal::Irq { address: 0, data: 0, shareability: 0, attributes: 0 },
+            _ => SyncSignal::None,
+        };
+        self.push(port, Operation::Sync(signal))?;
         self.submit(port);
-        self.wait(port, |queue| queue.cons == queue.prod)?;
+        if !self.await_message(port)? {
+            self.wait(port, |queue| queue.cons == queue.prod)?;
+        }
         // What the SMMU wrote before completing (event records, HTTU) is read only from here on.
         port.acquire();
         self.repairs = 0;
         match self.failure.take() {
             Some(failure) => Err(SmmuError::Command(failure)),
             None => Ok(()),
+        }
+    }
+
+    /// Waits for the message of the CMD_SYNC just submitted; false if CMDQ_CONS must be asked instead.
+    fn await_message<W: RegisterWindow, C: Clock, M: DmaMapper>(&mut self, port: &Port<W, C, M>) -> Result<bool, SmmuError> {
+        if self.completion != Completion::Message {
+            return Ok(false);
+        }
+        let deadline = port.clock.deadline(port.patience);
+        loop {
+            let late = deadline.has_passed(&port.clock);
+            port.acquire();
+            if self.mailbox.as_ref().is_some_and(Mailbox::has_arrived) {
+                // It is written once CMDQ_CONS has passed the command, and nothing was queued behind it.
+                self.cons = self.told;
+                return Ok(true);
+            }
+            let active = SMMU_GERROR.get(&port.window) ^ SMMU_GERRORN.get(&port.window);
+            if GERROR::CMDQ_ERR.is_set(active) {
+                self.repair(port)?;
+            } else if late || GERROR::MSI_CMDQ_ABT_ERR.is_set(active) {
+                // Messages do not come through: this one is not waited for, and no other is asked for.
+                self.completion = Completion::Poll;
+                return Ok(false);
+            } else {
+                port.clock.relax();
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Change, Words, rewrite};
 use crate::cd_table::{self, Treatment, context, quiesced};
 use crate::features::StallModel;
 use crate::space::TableDescription;
+use crate::stage2::Untagged;
 use crate::stream_table::{self, CdFormat, Stage1, abort, bypass};
 use hal::Pa;
 use smmu_spec::descriptor::Granule;
@@ -58,7 +59,16 @@ fn is_valid(entry: &Words) -> bool {
 }
 
 fn stage1(pointer: u64, format: CdFormat, bits: u8) -> Words {
-    Stage1 { context_pointer: pointer, format, substream_bits: bits, cacheable: true, never_stalls: false, ats: None }.ste()
+    Stage1 {
+        context_pointer: pointer,
+        format,
+        substream_bits: bits,
+        untagged: Untagged::Table,
+        cacheable: true,
+        never_stalls: false,
+        ats: None,
+    }
+    .ste()
 }
 
 fn with_s1dss(mut ste: Words, s1dss: u64) -> Words {

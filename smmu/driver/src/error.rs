@@ -75,7 +75,9 @@ pub enum SmmuError {
     BadTable(TableField),
     /// The ASID denotes another address space, or was not handed out.
     AsidInUse(u16),
-    /// All ASIDs or all SubstreamIDs are taken.
+    /// The VMID denotes another table, or was not handed out, or no stream uses it.
+    VmidInUse(u16),
+    /// All ASIDs, all SubstreamIDs or all VMIDs are taken.
     NoIdentifiers,
     /// The driver's own room for streams, tables, address spaces or pending stalls is used up.
     NoRoom,
@@ -83,6 +85,12 @@ pub enum SmmuError {
     UnknownStall,
     /// The SMMU has no stall model.
     NoStall,
+    /// The SMMU has no stage 2.
+    NoStage2,
+    /// The stream has no table for traffic without a SubstreamID.
+    NoKernelTable(StreamId),
+    /// A guest may not give the command at this position.
+    NotForGuests(usize),
     /// The SMMU has no ATS.
     NoAts,
     /// No page request group like this waits for an answer.
@@ -100,10 +108,20 @@ pub enum TableField {
     Granule,
     /// The output size exceeds OAS.
     OutputSize,
-    /// TTB0 is misaligned or beyond the output size.
+    /// The table is misaligned or beyond the output size.
     Ttb0,
     /// The ASID is wider than IDR0.ASID16 allows.
     Asid,
+    /// The VMID is 0 or wider than IDR0.VMID16 allows.
+    Vmid,
+    /// Walks of this many address bits cannot start at this level.
+    StartLevel,
+    /// A CD table for more SubstreamIDs than the SMMU has.
+    SubstreamBits,
+    /// A shape of CD table that the SMMU does not have, or two levels without SubstreamIDs.
+    Shape,
+    /// The guest's CD table is misaligned or beyond its addresses.
+    ContextPointer,
 }
 
 impl From<Timeout> for SmmuError {

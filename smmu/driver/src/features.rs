@@ -21,6 +21,10 @@ pub enum Refusal {
     NoLittleEndianTables,
     /// IDR0.STALL_MODEL is reserved.
     ReservedStallModel,
+    /// IDR0.ST_LEVEL is reserved.
+    ReservedTableLevels,
+    /// IDR1.REL: preset addresses count from the SMMU's own.
+    RelativeBases,
     /// IDR1.TABLES_PRESET: the Stream table's place is fixed.
     TablesPreset,
     /// IDR1.QUEUES_PRESET: the queues' place is fixed.
@@ -29,6 +33,10 @@ pub enum Refusal {
     NoGranule(Granule),
     /// IDR0.COHACC = 0, but the memory handed to the driver is cacheable.
     NotCoherent,
+    /// Completion by message is asked for, but IDR0.MSI or IDR0.COHACC is 0.
+    NoMessages,
+    /// Completion by event is asked for, but IDR0.SEV is 0.
+    NoWakeEvent,
 }
 
 /// Which fault models an SMMU has (IDR0.STALL_MODEL).
@@ -56,6 +64,8 @@ pub struct Features {
     pub minor_revision: u8,
     /// Stage 2 exists: stage-1 TLB entries carry a VMID.
     pub has_stage2: bool,
+    /// VMID bits, 8 or 16; 0 without stage 2.
+    pub vmid_bits: u8,
     /// EL2 stream worlds exist.
     pub has_hyp: bool,
     /// Structures and tables are read coherently with the CPU's caches.
@@ -70,8 +80,10 @@ pub struct Features {
     pub has_pri: bool,
     /// log2 of the longest PRI queue.
     pub page_queue_log2: u8,
-    /// Message-signalled interrupts exist; the driver uses the wired ones.
+    /// Message-signalled interrupts exist. The driver uses them for completion of commands if asked to; all else is wired.
     pub has_msi: bool,
+    /// CMD_SYNC can send an event to waiting CPUs.
+    pub has_wake_event: bool,
     /// ASID bits, 8 or 16.
     pub asid_bits: u8,
     /// Fault models.
@@ -139,6 +151,14 @@ impl Features {
             Some(IDR0::STALL_MODEL::Value::StallForced) => StallModel::StallOnly,
             None => return Err(Refusal::ReservedStallModel),
         };
+        let two_level_streams = match idr0.read_as_enum(IDR0::ST_LEVEL) {
+            Some(IDR0::ST_LEVEL::Value::Linear) => false,
+            Some(IDR0::ST_LEVEL::Value::TwoLevel) => true,
+            None => return Err(Refusal::ReservedTableLevels),
+        };
+        if idr1.is_set(IDR1::REL) {
+            return Err(Refusal::RelativeBases);
+        }
         if idr1.is_set(IDR1::TABLES_PRESET) {
             return Err(Refusal::TablesPreset);
         }
@@ -148,19 +168,25 @@ impl Features {
         let features = Self {
             minor_revision: aidr.read(AIDR::ARCH_MINOR_REV) as u8,
             has_stage2: idr0.is_set(IDR0::S2P),
+            vmid_bits: match (idr0.is_set(IDR0::S2P), idr0.is_set(IDR0::VMID16)) {
+                (false, _) => 0,
+                (true, false) => 8,
+                (true, true) => 16,
+            },
             has_hyp: idr0.is_set(IDR0::HYP),
             is_coherent: idr0.is_set(IDR0::COHACC),
             has_broadcast_tlbi: idr0.is_set(IDR0::BTM),
             httu: idr0.read(IDR0::HTTU) as u8,
             has_ats: idr0.is_set(IDR0::ATS),
-            has_pri: idr0.is_set(IDR0::PRI),
+            has_pri: idr0.is_set(IDR0::ATS) && idr0.is_set(IDR0::PRI),
             page_queue_log2: idr1.read(IDR1::PRIQS).min(19) as u8,
             has_msi: idr0.is_set(IDR0::MSI),
+            has_wake_event: idr0.is_set(IDR0::SEV),
             asid_bits: if idr0.is_set(IDR0::ASID16) { 16 } else { 8 },
             stall_model,
             stall_max: if stall_model.can_stall() { idr5.read(IDR5::STALL_MAX) as u16 } else { 0 },
             terminate_aborts_only: idr0.is_set(IDR0::TERM_MODEL),
-            two_level_streams: idr0.read(IDR0::ST_LEVEL) != 0,
+            two_level_streams,
             two_level_cds: idr0.is_set(IDR0::CD2L),
             stream_bits: idr1.read(IDR1::SIDSIZE).min(32) as u8,
             substream_bits: idr1.read(IDR1::SSIDSIZE).min(20) as u8,
@@ -181,6 +207,7 @@ impl Features {
         if !features.is_coherent && config.memory == TableMemory::Cacheable {
             return Err(Refusal::NotCoherent);
         }
+        config.completion.settle(&features)?;
         Ok(features)
     }
 

@@ -1,17 +1,19 @@
-//! Numbers that are handed out and come back: SubstreamIDs and ASIDs.
+//! Numbers that are handed out and come back: SubstreamIDs, ASIDs, VMIDs.
 
-/// A set of the numbers `1..limit`, `limit` at most 65536. A number that came back is not handed out again until all others were tried,
+/// A set of the numbers `1..limit`, `limit` at most 64 × `WORDS`. A number that came back is not handed out again until all others were tried,
 /// so that a late user of it is noticed rather than served.
-pub(crate) struct Numbers {
-    taken: [u64; 1024],
+pub(crate) struct Numbers<const WORDS: usize> {
+    taken: [u64; WORDS],
     limit: u32,
     next: u32,
 }
 
-impl Numbers {
+impl<const WORDS: usize> Numbers<WORDS> {
+    const ROOM: u32 = 64 * WORDS as u32;
+
     /// All of `1..limit` are free.
     pub(crate) const fn new(limit: u32) -> Self {
-        Self { taken: [0; 1024], limit: if limit > 0x1_0000 { 0x1_0000 } else { limit }, next: 1 }
+        Self { taken: [0; WORDS], limit: if limit > Self::ROOM { Self::ROOM } else { limit }, next: 1 }
     }
 
     /// True if `number` is handed out.
@@ -43,7 +45,7 @@ mod tests {
 
     #[test]
     fn all_numbers_but_zero_are_handed_out_once() {
-        let mut numbers = Numbers::new(100);
+        let mut numbers = Numbers::<2>::new(100);
         let mut seen = [false; 100];
         while let Some(n) = numbers.take() {
             assert!(!core::mem::replace(&mut seen[n as usize], true));
@@ -55,15 +57,18 @@ mod tests {
 
     #[test]
     fn a_returned_number_is_the_last_to_be_reused() {
-        let mut numbers = Numbers::new(5);
+        let mut numbers = Numbers::<1>::new(5);
         let first = numbers.take().unwrap();
         numbers.give_back(first);
         assert_eq!([numbers.take(), numbers.take(), numbers.take(), numbers.take()], [Some(2), Some(3), Some(4), Some(first)]);
     }
 
     #[test]
-    fn one_number_wide_sets_hold_nothing() {
-        assert_eq!(Numbers::new(1).take(), None);
-        assert_eq!(Numbers::new(0).take(), None);
+    fn sets_hold_what_they_have_room_for() {
+        assert_eq!(Numbers::<1>::new(1).take(), None);
+        assert_eq!(Numbers::<1>::new(0).take(), None);
+        let mut numbers = Numbers::<1>::new(1 << 16);
+        assert_eq!((1..64).find(|n| numbers.take() != Some(*n)), None);
+        assert_eq!(numbers.take(), None);
     }
 }

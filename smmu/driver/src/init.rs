@@ -9,9 +9,8 @@ use smmu_spec::{
     descriptor::Granule,
     regs::{
         CR0, CR1, CR2, GBPA, IRQ_CTRL, QUEUE_BASE, SMMU_CMDQ_BASE, SMMU_CMDQ_CONS, SMMU_CMDQ_PROD, SMMU_CR0, SMMU_CR0ACK, SMMU_CR1,
-        SMMU_CR2, SMMU_EVENTQ_BASE, SMMU_EVENTQ_CONS, SMMU_EVENTQ_IRQ_CFG0, SMMU_EVENTQ_PROD, SMMU_GBPA, SMMU_GERROR, SMMU_GERROR_IRQ_CFG0,
-        SMMU_GERRORN, SMMU_IRQ_CTRL, SMMU_IRQ_CTRLACK, SMMU_PRIQ_BASE, SMMU_PRIQ_CONS, SMMU_PRIQ_IRQ_CFG0, SMMU_PRIQ_IRQ_CFG2,
-        SMMU_PRIQ_PROD, SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG,
+        SMMU_CR2, SMMU_EVENTQ_BASE, SMMU_EVENTQ_IRQ_CFG0, SMMU_GBPA, SMMU_GERROR, SMMU_GERROR_IRQ_CFG0, SMMU_GERRORN, SMMU_IRQ_CTRL,
+        SMMU_IRQ_CTRLACK, SMMU_PRIQ_BASE, SMMU_PRIQ_IRQ_CFG0, SMMU_PRIQ_IRQ_CFG2, SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG,
     },
 };
 use tock_registers::fields::FieldValue;
@@ -19,21 +18,26 @@ use tock_registers::fields::FieldValue;
 use crate::ats::{AtsBinding, PageEvent, PageGroup};
 use crate::cd_table::substream_limit;
 use crate::command_queue::CommandQueue;
+use crate::completion::Completion;
 use crate::error::SmmuError;
-use crate::event_queue::{Event, EventQueue};
+use crate::event::Event;
 use crate::fault::Stall;
 use crate::features::Features;
+use crate::guest::Guest;
 use crate::ids::Numbers;
-use crate::page_queue::PageQueue;
+use crate::output_queue::{EVENT_INDICES, OutputQueue, PAGE_INDICES};
 use crate::port::Port;
+use crate::reports::{ReportLimit, Reports};
 use crate::space::Space;
-use crate::stream::Stream;
+use crate::stream::{Route, Stream};
 use crate::stream_table::StreamTable;
 
 /// Streams that can be attached at a time.
 pub(crate) const MAX_STREAMS: usize = 32;
 /// Address spaces in use at a time.
 pub(crate) const MAX_SPACES: usize = 512;
+/// Guests whose stage 2 is in use at a time.
+pub(crate) const MAX_GUESTS: usize = 16;
 /// Stalls reported and not yet answered.
 pub(crate) const MAX_STALLS: usize = 128;
 /// log2 of the longest Event queue that the driver uses.
@@ -73,12 +77,17 @@ pub struct Config {
     pub granule: Granule,
     /// What the mapper hands out.
     pub memory: TableMemory,
+    /// How completion of commands is noticed.
+    pub completion: Completion,
+    /// How many records of terminated transactions of one stream are reported.
+    pub reports: ReportLimit,
     /// How long any single wait may take.
     pub patience: Duration,
 }
 
 impl Default for Config {
-    /// 256 commands, 128 events, 16 ASID bits, 16 StreamID bits (a PCI segment), 4 KiB granule, cacheable memory, one second.
+    /// 256 commands, 128 events, 16 ASID bits, 16 StreamID bits (a PCI segment), 4 KiB granule, cacheable memory, completion by polling,
+    /// 4,096 reports of a stream per second, waits of one second.
     fn default() -> Self {
         Self {
             command_queue_log2: 8,
@@ -87,6 +96,8 @@ impl Default for Config {
             stream_bits: 16,
             granule: Granule::Kib4,
             memory: TableMemory::Cacheable,
+            completion: Completion::Poll,
+            reports: ReportLimit { burst: 4096, period: Duration::from_secs(1) },
             patience: Duration::from_secs(1),
         }
     }
@@ -100,20 +111,25 @@ pub struct Smmu<W, C, M: DmaMapper> {
     pub(crate) config: Config,
     pub(crate) features: Features,
     pub(crate) commands: CommandQueue<M::Buffer>,
-    pub(crate) events: EventQueue<M::Buffer>,
+    pub(crate) events: OutputQueue<M::Buffer, 4>,
     pub(crate) table: StreamTable<M::Buffer>,
     pub(crate) streams: Vec<Stream<M::Buffer>, MAX_STREAMS>,
     pub(crate) spaces: Vec<Space, MAX_SPACES>,
-    pub(crate) substreams: Numbers,
-    pub(crate) asids: Numbers,
+    pub(crate) substreams: Numbers<1024>,
+    pub(crate) asids: Numbers<1024>,
+    /// Few are enough for those who share the few streams.
+    pub(crate) vmids: Numbers<4>,
+    pub(crate) guests: Vec<Guest, MAX_GUESTS>,
     pub(crate) stalls: Vec<Stall, MAX_STALLS>,
     pub(crate) deferred: Deque<Event, MAX_DEFERRED>,
     /// `None` without PRI.
-    pub(crate) pages: Option<PageQueue<M::Buffer>>,
+    pub(crate) pages: Option<OutputQueue<M::Buffer, 2>>,
     pub(crate) ats: Vec<AtsBinding, MAX_ATS_BINDINGS>,
     pub(crate) page_groups: Vec<PageGroup, MAX_PAGE_GROUPS>,
     pub(crate) deferred_pages: Deque<PageEvent, MAX_DEFERRED_PAGES>,
     pub(crate) serial: u64,
+    /// Of streams that are not attached, and of overflows.
+    pub(crate) stray_reports: Reports,
 }
 
 fn with_log2(base: u64, log2_entries: u32) -> u64 {
@@ -143,9 +159,10 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     pub fn init_in(slot: &mut Option<Self>, window: W, clock: C, memory: M, config: Config) -> Result<&mut Self, SmmuError> {
         *slot = None;
         let features = Features::probe(&window, &config)?;
-        let commands = CommandQueue::new(&memory, u32::from(config.command_queue_log2.min(features.command_queue_log2)))?;
+        let completion = config.completion.settle(&features)?;
+        let commands = CommandQueue::new(&memory, u32::from(config.command_queue_log2.min(features.command_queue_log2)), completion)?;
         let log2 = u32::from(config.event_queue_log2.min(features.event_queue_log2).min(MAX_EVENT_QUEUE_LOG2));
-        let events = match EventQueue::new(&memory, log2) {
+        let events = match OutputQueue::new(&memory, EVENT_INDICES, log2) {
             Ok(events) => events,
             Err(error) => {
                 commands.free(&memory);
@@ -161,7 +178,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             }
         };
         let pages = if features.has_pri {
-            match PageQueue::new(&memory, u32::from(features.page_queue_log2.min(MAX_PAGE_QUEUE_LOG2))) {
+            match OutputQueue::new(&memory, PAGE_INDICES, u32::from(features.page_queue_log2.min(MAX_PAGE_QUEUE_LOG2))) {
                 Ok(pages) => Some(pages),
                 Err(error) => {
                     table.free(&memory);
@@ -184,6 +201,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             spaces: Vec::new(),
             substreams: Numbers::new(substream_limit(&features)),
             asids: Numbers::new(1 << features.asid_bits.min(config.asid_bits)),
+            vmids: Numbers::new(1 << features.vmid_bits),
+            guests: Vec::new(),
             stalls: Vec::new(),
             deferred: Deque::new(),
             pages,
@@ -191,6 +210,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             page_groups: Vec::new(),
             deferred_pages: Deque::new(),
             serial: 0,
+            stray_reports: Reports::default(),
         });
         if let Err(error) = smmu.bring_up() {
             let is_off = smmu.halt().is_ok();
@@ -231,8 +251,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     fn free(self) {
         let memory = &self.port.memory;
         for stream in self.streams {
-            if let Some(contexts) = stream.contexts {
-                contexts.free(memory);
+            if let Route::Contexts { table, .. } = stream.route {
+                table.free(memory);
             }
         }
         self.table.free(memory);
@@ -331,14 +351,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
 
         let window = &self.port.window;
         SMMU_EVENTQ_BASE.set(window, with_log2(self.events.base(), self.events.log2_entries()));
-        SMMU_EVENTQ_PROD.set(window, 0);
-        SMMU_EVENTQ_CONS.set(window, 0);
+        self.events.reset(&self.port);
         cr0 += CR0::EVENTQEN::SET;
         self.set_cr0(cr0.value)?;
         if let Some(pages) = &self.pages {
             SMMU_PRIQ_BASE.set(window, with_log2(pages.base(), pages.log2_entries()));
-            SMMU_PRIQ_PROD.set(window, 0);
-            SMMU_PRIQ_CONS.set(window, 0);
+            pages.reset(&self.port);
             cr0 += CR0::PRIQEN::SET;
             self.set_cr0(cr0.value)?;
         }

@@ -6,7 +6,7 @@ use hal::{Pa, StreamId, SubstreamId, Va};
 use smmu_spec::{command::Leaf, descriptor::Granule, id, regs};
 
 use crate::script::{Script, Seen};
-use crate::{CommandError, Config, FaultModel, Refusal, Smmu, SmmuError, TableDescription, TableMemory};
+use crate::{CommandError, Completion, Config, FaultModel, Refusal, Smmu, SmmuError, TableDescription, TableMemory};
 
 const STREAM: StreamId = StreamId(8);
 
@@ -217,11 +217,17 @@ fn sm_c23_what_cannot_be_served_is_refused_by_name() {
     assert_eq!(refusal(with0(0xc, 4), standard), Some(Refusal::NoAarch64Tables));
     assert_eq!(refusal(with0(0, 3 << 21), standard), Some(Refusal::NoLittleEndianTables));
     assert_eq!(refusal(with0(0, 3 << 24), standard), Some(Refusal::ReservedStallModel));
+    assert_eq!(refusal(with0(0, 2 << 27), standard), Some(Refusal::ReservedTableLevels));
+    assert_eq!(refusal(with1(1 << 28), standard), Some(Refusal::RelativeBases));
     assert_eq!(refusal(with1(1 << 30), standard), Some(Refusal::TablesPreset));
     assert_eq!(refusal(with1(1 << 29), standard), Some(Refusal::QueuesPreset));
     assert_eq!(refusal(id::IdRegisters { aidr: 0x13, ..id::STALL }, standard), Some(Refusal::Architecture(0x13)));
     assert_eq!(refusal(id::MIN, standard), Some(Refusal::NotCoherent));
     assert_eq!(refusal(id::MIN, Config { memory: TableMemory::NonCacheable, ..standard }), None);
+    let completes = |completion| Config { completion, ..standard };
+    assert_eq!(refusal(with0(1 << 13, 0), completes(Completion::Message)), Some(Refusal::NoMessages));
+    assert_eq!(refusal(with0(1 << 14, 0), completes(Completion::Event)), Some(Refusal::NoWakeEvent));
+    assert_eq!(refusal(with0(3 << 13, 0), completes(Completion::MessageOrPoll)), None);
     let large = Config { granule: Granule::Kib64, memory: TableMemory::NonCacheable, ..standard };
     assert_eq!(refusal(id::MIN, large), Some(Refusal::NoGranule(Granule::Kib64)));
     assert_eq!(refusal(id::IdRegisters { idr0: 0, idr1: 0, idr3: 0, idr5: 0, iidr: 0, aidr: 0 }, standard), Some(Refusal::NoStage1));

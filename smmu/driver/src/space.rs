@@ -5,8 +5,9 @@ use smmu_spec::{command::Operation, descriptor::Granule};
 
 use crate::cd_table::{CdTable, Slot, Treatment, context, quiesced};
 use crate::error::{SmmuError, TableField};
-use crate::features::Features;
+use crate::features::{Features, StallModel};
 use crate::init::{Smmu, TableMemory};
+use crate::stream::FaultModel;
 
 /// A VMSAv8-64 stage-1 table, as a TTB0 register and its TCR describe it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,8 @@ impl TableDescription {
         let start = self.granule.level_shift(self.granule.start_level(input_bits));
         let table_bytes = (8_u64 << input_bits.saturating_sub(start)).max(64);
         let output_bits = smmu_spec::regs::address_bits(u32::from(self.ips));
+        // Small granules reach 48 bits.
+        let output_bits = if is_64k { output_bits } else { output_bits.min(48) };
         if !self.ttb0.is_aligned(table_bytes) || self.ttb0.0 >> output_bits != 0 {
             return bad(TableField::Ttb0);
         }
@@ -84,7 +87,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// `SubstreamBusy` while it is bound, `NotBound` if it was not handed out.
     pub fn free_substream(&mut self, substream: SubstreamId) -> Result<(), SmmuError> {
         let bound = |cds: &CdTable<M::Buffer>| cds.slot(substream) != Slot::Empty;
-        if self.streams.iter().any(|s| s.contexts.as_ref().is_some_and(bound)) {
+        if self.streams.iter().any(|s| s.contexts().is_some_and(bound)) {
             return Err(SmmuError::SubstreamBusy(substream));
         }
         if self.substreams.give_back(substream.0) { Ok(()) } else { Err(SmmuError::NotBound(substream)) }
@@ -147,16 +150,46 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         Treatment { stall, private_asid, cacheable: self.config.memory == TableMemory::Cacheable }
     }
 
-    /// Lets transactions of `stream` that carry `substream` be translated by `table` (shared virtual addressing).
+    /// Lets transactions of `stream` that carry `substream` be translated by `table` (shared virtual addressing). Faults do as the stream was
+    /// attached for.
     ///
     /// # Errors
     /// `NoSuchStream`, `SubstreamOutOfRange`, `SubstreamBusy`, `BadTable`, `AsidInUse`, `NoRoom`, `Memory`; or a failure of the command queue.
     pub fn bind(&mut self, stream: StreamId, substream: SubstreamId, table: &TableDescription) -> Result<(), SmmuError> {
+        let stall = self.streams[self.translating(stream)?].stall;
+        self.bind_context(stream, substream, table, self.treatment(stall, false))
+    }
+
+    /// As [`bind`](Self::bind) for a table that no CPU uses, built by the caller for the device alone; several may be bound on one stream.
+    /// Its faults do as `faults` says.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind); `NoStall` unless the stream was attached for stalls.
+    pub fn bind_domain(
+        &mut self,
+        stream: StreamId,
+        substream: SubstreamId,
+        table: &TableDescription,
+        faults: FaultModel,
+    ) -> Result<(), SmmuError> {
+        let may_stall = self.streams[self.translating(stream)?].stall;
+        if faults == FaultModel::Stall && !may_stall {
+            return Err(SmmuError::NoStall);
+        }
+        let stall = faults == FaultModel::Stall || self.features.stall_model == StallModel::StallOnly;
+        self.bind_context(stream, substream, table, self.treatment(stall, true))
+    }
+
+    fn bind_context(
+        &mut self,
+        stream: StreamId,
+        substream: SubstreamId,
+        table: &TableDescription,
+        how: Treatment,
+    ) -> Result<(), SmmuError> {
         table.check(&self.features)?;
         let at = self.translating(stream)?;
-        let stall = self.streams[at].stall;
-        let how = self.treatment(stall, false);
-        let contexts = self.streams[at].contexts.as_mut().ok_or(SmmuError::NoSuchStream(stream))?;
+        let contexts = self.streams[at].contexts_mut().ok_or(SmmuError::NoSuchStream(stream))?;
         if substream.0 == 0 || contexts.substream_bits() == 0 || !contexts.covers(substream) || !self.substreams.is_taken(substream.0) {
             return Err(SmmuError::SubstreamOutOfRange(substream));
         }
@@ -171,7 +204,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             self.leave_space(table.asid);
             return Err(error);
         }
-        let contexts = self.streams[at].contexts.as_ref().ok_or(SmmuError::NoSuchStream(stream))?;
+        let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
         if let Err(error) = contexts.set(&self.port, &mut self.commands, stream, substream, &context(table, how)) {
             if contexts.slot(substream) == Slot::Empty {
                 self.forget_ats(stream, Some(substream));
@@ -193,7 +226,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     pub fn quiesce(&mut self, stream: StreamId, substream: SubstreamId) -> Result<(), SmmuError> {
         let at = self.position(stream)?;
         let stall_model = self.features.stall_model;
-        let contexts = self.streams[at].contexts.as_ref().ok_or(SmmuError::NoSuchStream(stream))?;
+        let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
         let asid = match contexts.slot(substream) {
             Slot::Live { asid } if substream.0 != 0 => {
                 let quiet = quiesced(&contexts.read(substream), stall_model);
@@ -218,7 +251,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     pub fn unbind(&mut self, stream: StreamId, substream: SubstreamId) -> Result<(), SmmuError> {
         self.quiesce(stream, substream)?;
         let at = self.position(stream)?;
-        let contexts = self.streams[at].contexts.as_ref().ok_or(SmmuError::NoSuchStream(stream))?;
+        let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
         let Slot::Quiesced { asid } = contexts.slot(substream) else { return Err(SmmuError::NotBound(substream)) };
         contexts.set(&self.port, &mut self.commands, stream, substream, &[0; 8])?;
         self.forget_ats(stream, Some(substream));

@@ -5,10 +5,13 @@ use smmu_spec::command::Operation;
 
 use crate::ats::AtsOptions;
 use crate::cd_table::{CdTable, context};
+use crate::entry::Words;
 use crate::error::SmmuError;
 use crate::features::StallModel;
 use crate::init::{Smmu, TableMemory};
+use crate::reports::Reports;
 use crate::space::TableDescription;
+use crate::stage2::{self, GuestContexts, Stage2Description, Untagged};
 use crate::stream_table::{Stage1, abort, bypass};
 
 /// What a faulting transaction of a SubstreamID does.
@@ -20,12 +23,23 @@ pub enum FaultModel {
     Stall,
 }
 
+/// What happens to an attached stream's traffic.
+pub(crate) enum Route<B> {
+    /// It is aborted.
+    Abort,
+    /// It passes.
+    Bypass,
+    /// Stage 1, by contexts of the driver.
+    Contexts { table: CdTable<B>, untagged: Untagged },
+    /// A guest's stage 2, below its own stage 1 if it has one.
+    Guest { table: Stage2Description, contexts: Option<GuestContexts>, stage2_stalls: bool },
+}
+
 /// An attached stream.
 pub(crate) struct Stream<B> {
     pub(crate) id: StreamId,
-    /// `None` for a stream that bypasses.
-    pub(crate) contexts: Option<CdTable<B>>,
-    /// Contexts of SubstreamIDs stall.
+    pub(crate) route: Route<B>,
+    /// Some of its transactions may stall.
     pub(crate) stall: bool,
     /// Its STE aborts for the time being.
     pub(crate) blocked: bool,
@@ -34,6 +48,33 @@ pub(crate) struct Stream<B> {
     pub(crate) kernel_asid: Option<u16>,
     /// The device keeps translations.
     pub(crate) ats: Option<AtsOptions>,
+    pub(crate) reports: Reports,
+}
+
+impl<B> Stream<B> {
+    pub(crate) fn new(id: StreamId, route: Route<B>) -> Self {
+        Self { id, route, stall: false, blocked: false, bound: 0, kernel_asid: None, ats: None, reports: Reports::default() }
+    }
+
+    /// The contexts that the driver keeps for it.
+    pub(crate) const fn contexts(&self) -> Option<&CdTable<B>> {
+        match &self.route {
+            Route::Contexts { table, .. } => Some(table),
+            _ => None,
+        }
+    }
+
+    /// As [`contexts`](Self::contexts).
+    pub(crate) const fn contexts_mut(&mut self) -> Option<&mut CdTable<B>> {
+        match &mut self.route {
+            Route::Contexts { table, .. } => Some(table),
+            _ => None,
+        }
+    }
+
+    const fn is_untranslated(&self) -> bool {
+        matches!(self.route, Route::Abort | Route::Bypass)
+    }
 }
 
 const KERNEL: SubstreamId = SubstreamId(0);
@@ -46,11 +87,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// The position of a stream that translates now.
     pub(crate) fn translating(&self, stream: StreamId) -> Result<usize, SmmuError> {
         let at = self.position(stream)?;
-        if self.streams[at].contexts.is_none() || self.streams[at].blocked { Err(SmmuError::NoSuchStream(stream)) } else { Ok(at) }
+        if self.streams[at].contexts().is_none() || self.streams[at].blocked { Err(SmmuError::NoSuchStream(stream)) } else { Ok(at) }
     }
 
     /// Lets the traffic of `stream` that carries no SubstreamID be translated by `kernel`, the device's own DMA table (context 0).
     /// Its faults terminate and are reported. `faults` says what transactions of bound SubstreamIDs will do.
+    /// A stream that passes or aborts changes without a gap.
     ///
     /// # Errors
     /// `StreamOutOfRange`, `StreamBusy`, `BadTable`, `NoStall`, `AsidInUse`, `NoRoom`, `Memory`; or a failure of the command queue, after
@@ -58,48 +100,103 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     pub fn attach(&mut self, stream: StreamId, kernel: &TableDescription, faults: FaultModel) -> Result<(), SmmuError> {
         kernel.check(&self.features)?;
         self.check_free(stream)?;
-        let model = self.features.stall_model;
-        if faults == FaultModel::Stall && !model.can_stall() {
-            return Err(SmmuError::NoStall);
-        }
-        let stall = faults == FaultModel::Stall || model == StallModel::StallOnly;
-        let cd = context(kernel, self.treatment(model == StallModel::StallOnly, true));
+        let stall = self.stalls_as(faults)?;
+        let cd = context(kernel, self.treatment(self.features.stall_model == StallModel::StallOnly, true));
         self.table.ensure(&self.port, &mut self.commands, stream)?;
         self.enter_space(kernel)?;
-        let contexts = match self.first_context(&cd) {
-            Ok(contexts) => contexts,
+        let table = match self.first_context(&cd) {
+            Ok(table) => table,
             Err(error) => {
                 self.leave_space(kernel.asid);
                 return Err(error);
             }
         };
-        let entry =
-            Stream { id: stream, contexts: Some(contexts), stall, blocked: false, bound: 0, kernel_asid: Some(kernel.asid), ats: None };
-        // There is room: check_free has looked.
-        let _ = self.streams.push(entry);
+        let route = Route::Contexts { table, untagged: Untagged::Table };
+        self.install(Stream { stall, kernel_asid: Some(kernel.asid), ..Stream::new(stream, route) })
+    }
+
+    /// Lets SubstreamIDs be bound on `stream` without a table for the traffic that carries none: it aborts or passes.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach); `SubstreamOutOfRange` if the SMMU has no SubstreamIDs, `NoKernelTable` for `Untagged::Table`.
+    pub fn attach_tagged(&mut self, stream: StreamId, untagged: Untagged, faults: FaultModel) -> Result<(), SmmuError> {
+        if self.features.substream_bits == 0 {
+            return Err(SmmuError::SubstreamOutOfRange(KERNEL));
+        }
+        if untagged == Untagged::Table {
+            return Err(SmmuError::NoKernelTable(stream));
+        }
+        self.check_free(stream)?;
+        let stall = self.stalls_as(faults)?;
+        self.table.ensure(&self.port, &mut self.commands, stream)?;
+        let table = CdTable::new(&self.port.memory, &self.features)?;
+        self.install(Stream { stall, ..Stream::new(stream, Route::Contexts { table, untagged }) })
+    }
+
+    /// Changes what the traffic without a SubstreamID does, hitless.
+    ///
+    /// # Errors
+    /// `NoSuchStream`; `SubstreamOutOfRange` if the SMMU has no SubstreamIDs; `NoKernelTable` for `Untagged::Table` on a stream without one; or
+    /// a failure of the command queue.
+    pub fn set_untagged(&mut self, stream: StreamId, wanted: Untagged) -> Result<(), SmmuError> {
+        if self.features.substream_bits == 0 {
+            return Err(SmmuError::SubstreamOutOfRange(KERNEL));
+        }
+        let at = self.translating(stream)?;
+        let entry = &mut self.streams[at];
+        if wanted == Untagged::Table && entry.kernel_asid.is_none() {
+            return Err(SmmuError::NoKernelTable(stream));
+        }
+        if let Route::Contexts { untagged, .. } = &mut entry.route {
+            *untagged = wanted;
+        }
+        self.write_entry(at)
+    }
+
+    /// Whether contexts stall, as the caller wishes and the SMMU can.
+    fn stalls_as(&self, faults: FaultModel) -> Result<bool, SmmuError> {
+        let model = self.features.stall_model;
+        if faults == FaultModel::Stall && !model.can_stall() {
+            return Err(SmmuError::NoStall);
+        }
+        Ok(faults == FaultModel::Stall || model == StallModel::StallOnly)
+    }
+
+    /// Notes a stream that [`check_free`](Self::check_free) has let through, and puts its entry in force.
+    pub(crate) fn install(&mut self, entry: Stream<M::Buffer>) -> Result<(), SmmuError> {
+        let stream = entry.id;
+        match self.position(stream) {
+            // It passed or aborted: there is nothing of it to give back.
+            Ok(at) => self.streams[at] = Stream { reports: self.streams[at].reports, ..entry },
+            // There is room: check_free has looked.
+            Err(_) => _ = self.streams.push(entry),
+        }
         self.write_entry(self.position(stream)?)
     }
 
     /// Writes the STE of an attached stream as its description asks.
     pub(crate) fn write_entry(&mut self, at: usize) -> Result<(), SmmuError> {
         let entry = &self.streams[at];
-        let ste = match &entry.contexts {
-            Some(contexts) => Stage1 {
-                context_pointer: contexts.pointer(),
-                format: contexts.format(),
-                substream_bits: contexts.substream_bits(),
+        let ste = match &entry.route {
+            Route::Abort => abort(),
+            Route::Bypass => bypass(),
+            Route::Contexts { table, untagged } => Stage1 {
+                context_pointer: table.pointer(),
+                format: table.format(),
+                substream_bits: table.substream_bits(),
+                untagged: *untagged,
                 cacheable: self.config.memory == TableMemory::Cacheable,
                 never_stalls: self.features.stall_model == StallModel::StallOrTerminate && !entry.stall,
                 ats: entry.ats,
             }
             .ste(),
-            None => bypass(),
+            Route::Guest { table, contexts, stage2_stalls } => stage2::ste(table, contexts.as_ref(), self.stage2_treatment(*stage2_stalls)),
         };
         self.table.set(&self.port, &mut self.commands, entry.id, &ste)?;
         Ok(())
     }
 
-    fn first_context(&self, cd: &crate::entry::Words) -> Result<CdTable<M::Buffer>, SmmuError> {
+    fn first_context(&self, cd: &Words) -> Result<CdTable<M::Buffer>, SmmuError> {
         let mut contexts = CdTable::new(&self.port.memory, &self.features)?;
         match contexts.ensure(&self.port, None, KERNEL).and_then(|()| contexts.prepare(KERNEL, cd)) {
             Ok(()) => Ok(contexts),
@@ -110,39 +207,52 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         }
     }
 
-    /// Lets the traffic of `stream` pass untranslated.
+    /// Lets the traffic of `stream` pass untranslated. A stream that was attached to abort changes without a gap.
     ///
     /// # Errors
     /// `StreamOutOfRange`, `StreamBusy`, `NoRoom`, `Memory`; or a failure of the command queue.
     pub fn attach_bypass(&mut self, stream: StreamId) -> Result<(), SmmuError> {
         self.check_free(stream)?;
         self.table.ensure(&self.port, &mut self.commands, stream)?;
-        let entry = Stream { id: stream, contexts: None, stall: false, blocked: false, bound: 0, kernel_asid: None, ats: None };
-        let _ = self.streams.push(entry);
-        self.table.set(&self.port, &mut self.commands, stream, &bypass())?;
-        Ok(())
+        self.install(Stream::new(stream, Route::Bypass))
     }
 
-    fn check_free(&self, stream: StreamId) -> Result<(), SmmuError> {
+    /// Lets the traffic of `stream` abort, silently: a device that nobody drives. A stream that passed is cut off without a gap.
+    ///
+    /// # Errors
+    /// As [`attach_bypass`](Self::attach_bypass).
+    pub fn attach_abort(&mut self, stream: StreamId) -> Result<(), SmmuError> {
+        self.check_free(stream)?;
+        self.table.ensure(&self.port, &mut self.commands, stream)?;
+        self.install(Stream::new(stream, Route::Abort))
+    }
+
+    /// True if the stream may be attached: it is not, or it passes or aborts.
+    pub(crate) fn check_free(&self, stream: StreamId) -> Result<(), SmmuError> {
         if !self.table.covers(stream) {
             return Err(SmmuError::StreamOutOfRange(stream));
         }
-        if self.position(stream).is_ok() {
-            return Err(SmmuError::StreamBusy(stream));
+        match self.position(stream) {
+            Ok(at) if self.streams[at].is_untranslated() && !self.streams[at].blocked => Ok(()),
+            Ok(_) => Err(SmmuError::StreamBusy(stream)),
+            Err(_) if self.streams.is_full() => Err(SmmuError::NoRoom),
+            Err(_) => Ok(()),
         }
-        if self.streams.is_full() { Err(SmmuError::NoRoom) } else { Ok(()) }
     }
 
     /// Gives the traffic without SubstreamID another table. The device must be idle: one context cannot change its table without a moment of
     /// C_BAD_CD. Both ASIDs are dropped from the TLB.
     ///
     /// # Errors
-    /// `NoSuchStream`, `BadTable`, `AsidInUse`, `NoRoom`; or a failure of the command queue.
+    /// `NoSuchStream`, `NoKernelTable`, `BadTable`, `AsidInUse`, `NoRoom`; or a failure of the command queue.
     pub fn replace_kernel_table(&mut self, stream: StreamId, kernel: &TableDescription) -> Result<(), SmmuError> {
         kernel.check(&self.features)?;
         let at = self.translating(stream)?;
         let cd = context(kernel, self.treatment(self.features.stall_model == StallModel::StallOnly, true));
         let old = self.streams[at].kernel_asid;
+        if old.is_none() {
+            return Err(SmmuError::NoKernelTable(stream));
+        }
         if old == Some(kernel.asid) {
             // The same ASID may denote the new table only once nobody else uses it for the old one.
             match self.spaces.iter_mut().find(|s| s.asid == kernel.asid) {
@@ -154,7 +264,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             self.streams[at].kernel_asid = Some(kernel.asid);
         }
         let has_ats = self.streams[at].ats.is_some();
-        let contexts = self.streams[at].contexts.as_ref().ok_or(SmmuError::NoSuchStream(stream))?;
+        let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
         contexts.set(&self.port, &mut self.commands, stream, KERNEL, &cd)?;
         if let Some(asid) = old {
             self.invalidate_asid(asid)?;
@@ -227,9 +337,15 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             self.invalidate_asid(asid)?;
             self.leave_space(asid);
         }
+        if let Route::Guest { table: Stage2Description { vmid, .. }, .. } = self.streams[at].route {
+            self.invalidate_guest(vmid)?;
+            self.leave_guest(vmid);
+        }
         self.ats.retain(|b| !b.is_of(stream));
-        if let Some(contexts) = self.streams.swap_remove(at).contexts {
-            contexts.free(&self.port.memory);
+        let mut gone = self.streams.swap_remove(at);
+        self.stray_reports.inherit(&mut gone.reports);
+        if let Route::Contexts { table, .. } = gone.route {
+            table.free(&self.port.memory);
         }
         Ok(())
     }

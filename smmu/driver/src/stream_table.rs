@@ -7,7 +7,10 @@ use smmu_spec::{
     regs::{STRTAB_BASE, STRTAB_BASE_CFG},
     ste::{L1STD, L1STD_BYTES, STE_BYTES, STE_DW0, STE_DW1, STE_DW2, STE_DW3},
 };
-use tock_registers::{RegisterLongName, fields::Field};
+use tock_registers::{
+    RegisterLongName,
+    fields::{Field, FieldValue},
+};
 
 use crate::ats::AtsOptions;
 use crate::command_queue::CommandQueue;
@@ -15,6 +18,7 @@ use crate::entry::{Change, Words, rewrite};
 use crate::error::SmmuError;
 use crate::features::Features;
 use crate::port::Port;
+use crate::stage2::Untagged;
 
 /// StreamID bits that a level-2 array resolves: 256 entries of 64 bytes.
 const SPLIT: u32 = 8;
@@ -46,13 +50,23 @@ pub(crate) struct Stage1 {
     pub(crate) context_pointer: u64,
     pub(crate) format: CdFormat,
     pub(crate) substream_bits: u8,
+    pub(crate) untagged: Untagged,
     pub(crate) cacheable: bool,
     pub(crate) never_stalls: bool,
     pub(crate) ats: Option<AtsOptions>,
 }
 
+/// S1DSS, and the shareability of what bypasses stage 1.
+pub(crate) fn default_substream(untagged: Untagged) -> FieldValue<u64, STE_DW1::Register> {
+    match untagged {
+        Untagged::Abort => STE_DW1::S1DSS::Terminate,
+        Untagged::Bypass => STE_DW1::S1DSS::Bypass + STE_DW1::SHCFG::Incoming,
+        Untagged::Table => STE_DW1::S1DSS::Ssid0,
+    }
+}
+
 impl Stage1 {
-    /// An STE that translates by stage 1. With SubstreamIDs, traffic without one uses context 0.
+    /// An STE that translates by stage 1.
     pub(crate) fn ste(&self) -> Words {
         let mut dw0 = STE_DW0::V::SET
             + STE_DW0::CONFIG::Stage1
@@ -61,7 +75,7 @@ impl Stage1 {
         if self.format == CdFormat::TwoLevel {
             dw0 += STE_DW0::S1FMT::TwoLevel64K;
         }
-        let mut dw1 = STE_DW1::S1DSS::Ssid0 + STE_DW1::S1STALLD.val(u64::from(self.never_stalls));
+        let mut dw1 = default_substream(self.untagged) + STE_DW1::S1STALLD.val(u64::from(self.never_stalls));
         if self.cacheable {
             dw1 += STE_DW1::S1CIR::WriteBackReadAllocate + STE_DW1::S1COR::WriteBackReadAllocate + STE_DW1::S1CSH::Inner;
         }
@@ -253,6 +267,7 @@ mod tests {
             context_pointer: 0x4101_0000,
             format: CdFormat::Linear,
             substream_bits: 0,
+            untagged: Untagged::Table,
             cacheable: true,
             never_stalls: false,
             ats: None,
@@ -264,6 +279,8 @@ mod tests {
         assert_eq!(terminating.ste()[1], 0x0800_0002);
         let ats = Stage1 { ats: Some(AtsOptions { response_carries_substream: true }), ..single };
         assert_eq!(ats.ste()[1], 0x1004_00d6);
+        assert_eq!(Stage1 { untagged: Untagged::Abort, ..table }.ste()[1], 0xd4);
+        assert_eq!(Stage1 { untagged: Untagged::Bypass, ..table }.ste()[1], 0x0000_1000_0000_00d5);
         assert_eq!(abort()[..2], [1, 0]);
         assert_eq!(bypass()[..2], [9, 1 << 44]);
     }
@@ -274,12 +291,14 @@ mod tests {
             context_pointer: 0x4101_0000,
             format: CdFormat::TwoLevel,
             substream_bits: 20,
+            untagged: Untagged::Table,
             cacheable: true,
             never_stalls: true,
             ats: None,
         };
         let with_ats = Stage1 { ats: Some(AtsOptions { response_carries_substream: true }), ..stage1 };
-        for ste in [abort(), bypass(), stage1.ste(), with_ats.ste()] {
+        let passing = Stage1 { untagged: Untagged::Bypass, ..stage1 };
+        for ste in [abort(), bypass(), stage1.ste(), with_ats.ste(), passing.ste()] {
             let mask = used(&ste);
             assert!((0..8).all(|i| ste[i] & !mask[i] == 0), "{ste:x?}");
         }

@@ -50,22 +50,38 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         let Some(pages) = va.0.checked_add(len_bytes - 1).map(|last| (last - first) / page + 1) else {
             return self.invalidate_asid(asid);
         };
-        if self.features.has_range_invalidation {
-            self.push_ranges(asid, granule, first, pages, leaf)?;
-        } else if pages <= MAX_SINGLE_PAGES {
-            for i in 0..pages {
-                let range = TlbiRange::single(first + i * page, leaf);
-                self.commands.push(&self.port, Operation::TlbiNhVa { vmid: 0, asid, range })?;
-            }
-        } else {
-            self.commands.push(&self.port, Operation::TlbiNhAsid { vmid: 0, asid })?;
-        }
+        self.push_invalidation(
+            granule,
+            first,
+            pages,
+            leaf,
+            |range| Operation::TlbiNhVa { vmid: 0, asid, range },
+            Operation::TlbiNhAsid { vmid: 0, asid },
+        )?;
         self.commands.sync(&self.port)?;
         // Devices after the TLB, or they would fetch the old translation again.
         self.invalidate_devices(asid, Some((Va(first), va.0 + (len_bytes - 1))))
     }
 
-    fn push_ranges(&mut self, asid: u16, granule: Granule, first: u64, pages: u64, leaf: Leaf) -> Result<(), SmmuError> {
+    /// Queues what drops `pages` granules from `first` on: ranges where the SMMU has them, single pages, or `all` where that is cheaper.
+    pub(crate) fn push_invalidation(
+        &mut self,
+        granule: Granule,
+        first: u64,
+        pages: u64,
+        leaf: Leaf,
+        by_address: impl Fn(TlbiRange) -> Operation,
+        all: Operation,
+    ) -> Result<(), SmmuError> {
+        if !self.features.has_range_invalidation {
+            if pages > MAX_SINGLE_PAGES {
+                return self.commands.push(&self.port, all);
+            }
+            for i in 0..pages {
+                self.commands.push(&self.port, by_address(TlbiRange::single(first + (i << granule.shift()), leaf)))?;
+            }
+            return Ok(());
+        }
         let mut address = first;
         let mut left = pages;
         while left > 0 {
@@ -76,7 +92,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             } else {
                 TlbiRange { address, leaf, tg: tg(granule), num: (units - 1) as u8, scale: scale as u8, ttl: 0 }
             };
-            self.commands.push(&self.port, Operation::TlbiNhVa { vmid: 0, asid, range })?;
+            self.commands.push(&self.port, by_address(range))?;
             let done = units << scale;
             left -= done;
             address += done << granule.shift();

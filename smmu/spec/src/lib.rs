@@ -21,6 +21,8 @@ pub mod regs;
 pub mod ste;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod masks;
 
 /// Interrupt outputs of the SMMU, as numbered on `hal::IrqLines`.

@@ -43,7 +43,7 @@ macro_rules! check {
 }
 
 #[test]
-fn register_masks() {
+fn sm_c19_register_masks() {
     check!(u32, IDR0: S2P 0 0, S1P 1 1, TTF 3 2, COHACC 4 4, BTM 5 5, HTTU 7 6, DORMHINT 8 8, HYP 9 9, ATS 10 10, NS1ATS 11 11,
         ASID16 12 12, MSI 13 13, SEV 14 14, ATOS 15 15, PRI 16 16, VMW 17 17, VMID16 18 18, CD2L 19 19, VATOS 20 20, TTENDIAN 22 21,
         ATSRECERR 23 23, STALL_MODEL 25 24, TERM_MODEL 26 26, ST_LEVEL 28 27, RME_IMPL 30 30);
@@ -70,10 +70,13 @@ fn register_masks() {
     check!(u32, CMDQ_CONS: RD 19 0, ERR 30 24);
     check!(u32, OUTPUT_PROD: WR 19 0, OVFLG 31 31);
     check!(u32, OUTPUT_CONS: RD 19 0, OVACKFLG 31 31);
+    check!(u32, IDR2: BA_VATOS 9 0);
+    check!(u32, STATUSR: DORMANT 0 0);
+    check!(u32, IRQ_CFG1: DATA 31 0);
 }
 
 #[test]
-fn ste_masks() {
+fn sm_c19_ste_masks() {
     check!(u64, L1STD: SPAN 4 0, L2PTR 55 6);
     check!(u64, STE_DW0: V 0 0, CONFIG 3 1, S1FMT 5 4, S1CONTEXTPTR 55 6, S1CDMAX 63 59);
     check!(u64, STE_DW1: S1DSS 1 0, S1CIR 3 2, S1COR 5 4, S1CSH 7 6, S2HWU 11 8, DRE 12 12, CONT 16 13, DCP 17 17, PPAR 18 18, MEV 19 19,
@@ -88,7 +91,7 @@ fn ste_masks() {
 }
 
 #[test]
-fn cd_masks() {
+fn sm_c19_cd_masks() {
     check!(u64, L1CD: V 0 0, L2PTR 55 12);
     check!(u64, CD_DW0: T0SZ 5 0, TG0 7 6, IR0 9 8, OR0 11 10, SH0 13 12, EPD0 14 14, ENDI 15 15, T1SZ 21 16, TG1 23 22, IR1 25 24,
         OR1 27 26, SH1 29 28, EPD1 30 30, V 31 31, IPS 34 32, AFFD 35 35, WXN 36 36, UWXN 37 37, TBI0 38 38, TBI1 39 39, PAN 40 40,
@@ -102,7 +105,7 @@ fn cd_masks() {
 }
 
 #[test]
-fn queue_entry_masks() {
+fn sm_c19_queue_entry_masks() {
     check!(u64, CMD_DW0: OP 7 0, SSEC 10 10, SSV 11 11, SSID 31 12, SID 63 32);
     check!(u64, TLBI_DW0: OP 7 0, SSEC 10 10, NUM 16 12, SCALE 25 20, VMID 47 32, ASID 63 48);
     check!(u64, TLBI_DW1: LEAF 0 0, TTL128 7 7, TTL 9 8, TG 11 10, ADDR 63 12);
@@ -124,10 +127,94 @@ fn queue_entry_masks() {
 }
 
 #[test]
-fn descriptor_masks() {
+fn sm_c19_descriptor_masks() {
     check!(u64, LEAF: VALID 0 0, PAGE 1 1, ATTR_INDEX 4 2, NS 5 5, AP1 6 6, AP2 7 7, SH 9 8, AF 10 10, NG 11 11, ADDR_51_48 15 12, NT 16 16,
         GP 50 50, DBM 51 51, CONTIGUOUS 52 52, PXN 53 53, UXN 54 54, SW 58 55, PBHA 62 59);
     check!(u64, LEAF_S2: VALID 0 0, PAGE 1 1, MEM_ATTR 5 2, READ 6 6, WRITE 7 7, SH 9 8, AF 10 10, ADDR_51_48 15 12, NT 16 16, DBM 51 51,
         CONTIGUOUS 52 52, XN 54 53, SW 58 55, PBHA 62 59);
     check!(u64, TABLE: VALID 0 0, TABLE 1 1, AF 10 10, ADDR_51_48 15 12, PXN_TABLE 59 59, UXN_TABLE 60 60, AP_TABLE 62 61, NS_TABLE 63 63);
+}
+
+/// Asserts that the fields and the reserved ranges `high low` cover the layout, each bit once.
+fn covers<T, R>(layout: &str, bits: u32, reserved: &[(u32, u32)])
+where
+    T: UIntLike + Into<u64> + Copy + 'static,
+    R: RegisterLongName + RegisterDebugInfo<T> + 'static,
+{
+    let masks = fields::<T, R>().into_iter().map(|(_, mask)| mask);
+    let gaps = reserved.iter().map(|(high, low)| (u64::MAX >> (63 - high)) & (u64::MAX << low));
+    let mut union = 0_u64;
+    for mask in masks.chain(gaps) {
+        assert_eq!(union & mask, 0, "{layout}: {mask:#x} twice");
+        union |= mask;
+    }
+    assert_eq!(union, u64::MAX >> (64 - bits), "{layout}: bits that are neither a field nor reserved");
+}
+
+macro_rules! covers {
+    ($t:ty, $($layout:ident: $([$high:literal $low:literal])*;)*) => {
+        $(covers::<$t, $layout::Register>(stringify!($layout), <$t>::BITS, &[$(($high, $low)),*]);)*
+    };
+}
+
+/// The reserved bits as the facts give them. Words that overlay a common one (ATC_DW0) are left out: the common one is here.
+#[test]
+fn sm_c19_fields_and_reserved_bits_cover_every_layout() {
+    covers!(u32,
+        IDR0: [29 29] [31 31];
+        IDR1: ;
+        IDR2: [31 10];
+        IDR3: [1 0] [6 6] [31 24];
+        IDR5: [3 3] [9 9] [15 12];
+        IIDR: ;
+        AIDR: [31 8];
+        CR0: [5 5] [9 9] [31 11];
+        CR1: [31 12];
+        CR2: [31 4];
+        STATUSR: [31 1];
+        GBPA: [7 5] [15 14] [30 21];
+        IRQ_CTRL: [31 3];
+        GERROR: [1 1] [31 11];
+        IRQ_CFG1: ;
+        IRQ_CFG2: [30 6];
+        STRTAB_BASE_CFG: [15 11] [31 18];
+        CMDQ_PROD: [31 20];
+        CMDQ_CONS: [23 20] [31 31];
+        OUTPUT_PROD: [30 20];
+        OUTPUT_CONS: [30 20];
+    );
+    covers!(u64,
+        IRQ_CFG0: [1 0] [63 56];
+        STRTAB_BASE: [5 0] [61 56] [63 63];
+        QUEUE_BASE: [61 56] [63 63];
+        L1STD: [5 5] [63 56];
+        STE_DW0: [58 56];
+        STE_DW1: [43 41] [63 52];
+        STE_DW2: [31 16];
+        STE_DW3: [63 56];
+        STE_DW4: [15 0] [63 32];
+        STE_DW5: [11 8] [63 56];
+        L1CD: [11 1] [63 56];
+        CD_DW0: ;
+        CD_DW1: [57 52];
+        CD_DW2: [57 52];
+        CD_DW3: ;
+        CD_DW5: [63 56];
+        CMD_DW0: [9 8];
+        TLBI_DW0: [9 8] [11 11] [19 17] [31 26];
+        TLBI_DW1: [6 1];
+        CFGI_DW1: [63 5];
+        PREFETCH_DW1: [11 10];
+        ATC_DW1: [11 6];
+        PRI_RESP_DW1: [11 9] [63 14];
+        RESUME_DW0: [9 8] [11 11] [31 14];
+        RESUME_DW1: [63 16];
+        SYNC_DW0: [9 8] [11 11] [21 14] [31 28];
+        SYNC_DW1: [1 0] [63 56];
+        EVENT_DW0: [10 8];
+        EVENT_DW1: [30 17] [32 32] [37 36] [43 42] [63 45];
+        EVENT_DW3: [2 0] [63 56];
+        PRI_DW0: [57 52];
+        PRI_DW1: [11 9];
+    );
 }

@@ -2,15 +2,16 @@
 
 use hal::{StallTag, SubstreamId, Verdict};
 use smmu_driver::{AtsOptions, CommandError, Config, FaultModel, PageAnswer, PageEvent, PageGroup, PageRequest, SmmuError};
-use smmu_model::{Fault, Policy, Profile};
+use smmu_model::{Fault, Profile};
 
 use super::driver_machine::*;
+use super::driver_runs::{Run, on_every};
 
 const OPTIONS: AtsOptions = AtsOptions { response_carries_substream: true };
 const VA: u64 = 0x10_0000;
 
-fn attached(policy: Policy) -> Attached {
-    let mut a = Attached::with(Profile::ATSPRI, policy, Config::default(), FaultModel::Terminate);
+fn attached(run: Run) -> Attached {
+    let mut a = run.attached_with(Profile::ATSPRI, Config::default(), FaultModel::Terminate);
     a.driver.enable_ats(STREAM, OPTIONS).expect("ATS can be enabled");
     a
 }
@@ -36,134 +37,150 @@ fn request(substream: SubstreamId, prg_index: u16, last: bool) -> PageRequest {
 
 #[test]
 fn an_unmapped_page_leaves_the_devices_cache_too() {
-    for policy in POLICIES {
-        let mut a = attached(policy);
+    on_every(|run| {
+        let mut a = attached(run);
         let (process, mut tables) = a.process();
         let (one, two) = (a.machine.page(1, 0x11), a.machine.page(2, 0x22));
         tables.map(VA, one, Right::ReadWrite);
         assert_eq!(a.machine.read_by_ats(user(process), VA), Ok(0x11));
         tables.unmap(&mut a.driver, VA);
         tables.map(VA, two, Right::ReadWrite);
-        assert_eq!(a.machine.read_by_ats(user(process), VA), Ok(0x22), "{policy:?}");
+        assert_eq!(a.machine.read_by_ats(user(process), VA), Ok(0x22));
         assert_eq!(a.machine.violations(), []);
-    }
+    });
 }
 
 #[test]
 fn unbinding_leaves_nothing_in_the_devices_cache() {
-    let mut a = attached(Policy::Sticky);
-    let (process, mut tables) = a.process();
-    let page = a.machine.page(1, 0x11);
-    tables.map(VA, page, Right::ReadWrite);
-    assert_eq!(a.machine.read_by_ats(user(process), VA), Ok(0x11));
-    assert!(!a.machine.model.device().endpoint.atc().is_empty());
-    a.driver.unbind(STREAM, process).expect("unbinds");
-    assert!(a.machine.model.device().endpoint.atc().is_empty());
-    assert_eq!(a.machine.read_by_ats(user(process), VA), Err(Fault::Abort));
+    on_every(|run| {
+        let mut a = attached(run);
+        let (process, mut tables) = a.process();
+        let page = a.machine.page(1, 0x11);
+        tables.map(VA, page, Right::ReadWrite);
+        assert_eq!(a.machine.read_by_ats(user(process), VA), Ok(0x11));
+        assert!(!a.machine.model.device().endpoint.atc().is_empty());
+        a.driver.unbind(STREAM, process).expect("unbinds");
+        assert!(a.machine.model.device().endpoint.atc().is_empty());
+        assert_eq!(a.machine.read_by_ats(user(process), VA), Err(Fault::Abort));
+    });
 }
 
 #[test]
 fn a_page_request_is_handed_out_answered_and_the_access_completes() {
-    let mut a = attached(Policy::Sticky);
-    let (process, mut tables) = a.process();
-    let Err(Fault::Stalled(StallTag { stag, .. })) = a.machine.read_by_ats(user(process), VA) else { panic!("waits for a page") };
-    let events = page_events(&mut a);
-    let [PageEvent::Request(asked)] = events[..] else { panic!("{events:?}") };
-    assert_eq!(asked, request(process, stag, true));
-    let page = a.machine.page(1, 0x11);
-    tables.map(VA, page, Right::ReadWrite);
-    let group = PageGroup { stream: STREAM, substream: Some(process), prg_index: stag };
-    a.driver.respond(group, PageAnswer::Success).expect("answered");
-    assert_eq!(a.driver.respond(group, PageAnswer::Success), Err(SmmuError::UnknownGroup), "once");
-    assert_eq!(a.machine.take_resumed(), [(StallTag { stream: STREAM, stag }, Verdict::Retry)]);
-    assert_eq!(a.machine.read_by_ats(user(process), VA), Ok(0x11));
+    on_every(|run| {
+        let mut a = attached(run);
+        let (process, mut tables) = a.process();
+        let Err(Fault::Stalled(StallTag { stag, .. })) = a.machine.read_by_ats(user(process), VA) else { panic!("waits for a page") };
+        let events = page_events(&mut a);
+        let [PageEvent::Request(asked)] = events[..] else { panic!("{events:?}") };
+        assert_eq!(asked, request(process, stag, true));
+        let page = a.machine.page(1, 0x11);
+        tables.map(VA, page, Right::ReadWrite);
+        let group = PageGroup { stream: STREAM, substream: Some(process), prg_index: stag };
+        a.driver.respond(group, PageAnswer::Success).expect("answered");
+        assert_eq!(a.driver.respond(group, PageAnswer::Success), Err(SmmuError::UnknownGroup), "once");
+        assert_eq!(a.machine.take_resumed(), [(StallTag { stream: STREAM, stag }, Verdict::Retry)]);
+        assert_eq!(a.machine.read_by_ats(user(process), VA), Ok(0x11));
+    });
 }
 
 #[test]
 fn a_refused_page_request_aborts_the_access() {
-    let mut a = attached(Policy::Sticky);
-    let (process, _tables) = a.process();
-    assert!(matches!(a.machine.read_by_ats(user(process), VA), Err(Fault::Stalled(_))));
-    page_events(&mut a);
-    let group = PageGroup { stream: STREAM, substream: Some(process), prg_index: 0 };
-    a.driver.respond(group, PageAnswer::Invalid).expect("answered");
-    assert_eq!(a.machine.take_resumed(), [(StallTag { stream: STREAM, stag: 0 }, Verdict::Abort)]);
-    assert!(a.machine.model.device().endpoint.requests_pages());
+    on_every(|run| {
+        let mut a = attached(run);
+        let (process, _tables) = a.process();
+        assert!(matches!(a.machine.read_by_ats(user(process), VA), Err(Fault::Stalled(_))));
+        page_events(&mut a);
+        let group = PageGroup { stream: STREAM, substream: Some(process), prg_index: 0 };
+        a.driver.respond(group, PageAnswer::Invalid).expect("answered");
+        assert_eq!(a.machine.take_resumed(), [(StallTag { stream: STREAM, stag: 0 }, Verdict::Abort)]);
+        assert!(a.machine.model.device().endpoint.requests_pages());
+    });
 }
 
 #[test]
 fn unbinding_answers_every_group_of_the_process_and_no_other() {
-    let mut a = attached(Policy::Sticky);
-    let (dying, _t1) = a.process();
-    let (living, _t2) = a.process();
-    // One group handed out, one still in the queue, one of somebody else between them.
-    assert!(a.machine.read_by_ats(user(dying), VA).is_err());
-    assert_eq!(page_events(&mut a).len(), 1);
-    assert!(a.machine.read_by_ats(user(living), VA).is_err());
-    assert!(a.machine.read_by_ats(user(dying), VA).is_err());
-    a.driver.unbind(STREAM, dying).expect("unbinds");
-    let mut ended = a.machine.take_resumed();
-    ended.sort_by_key(|(tag, _)| tag.stag);
-    assert_eq!(ended, [0, 2].map(|stag| (StallTag { stream: STREAM, stag }, Verdict::Abort)));
-    let events = page_events(&mut a);
-    assert_eq!(events, [PageEvent::Request(request(living, 1, true))]);
+    on_every(|run| {
+        let mut a = attached(run);
+        let (dying, _t1) = a.process();
+        let (living, _t2) = a.process();
+        // One group handed out, one still in the queue, one of somebody else between them.
+        assert!(a.machine.read_by_ats(user(dying), VA).is_err());
+        assert_eq!(page_events(&mut a).len(), 1);
+        assert!(a.machine.read_by_ats(user(living), VA).is_err());
+        assert!(a.machine.read_by_ats(user(dying), VA).is_err());
+        a.driver.unbind(STREAM, dying).expect("unbinds");
+        let mut ended = a.machine.take_resumed();
+        ended.sort_by_key(|(tag, _)| tag.stag);
+        assert_eq!(ended, [0, 2].map(|stag| (StallTag { stream: STREAM, stag }, Verdict::Abort)));
+        let events = page_events(&mut a);
+        assert_eq!(events, [PageEvent::Request(request(living, 1, true))]);
+    });
 }
 
 #[test]
 fn requests_of_nobody_are_refused_and_stop_markers_are_reported() {
-    let mut a = attached(Policy::Sticky);
-    let (process, _tables) = a.process();
-    a.machine.model.device().request_page(request(SubstreamId(77), 5, true));
-    a.machine.model.device().request_page(PageRequest { read: false, ..request(process, 0, true) });
-    assert_eq!(page_events(&mut a), [PageEvent::Stopped { stream: STREAM, substream: Some(process) }]);
-    let group = PageGroup { stream: STREAM, substream: Some(SubstreamId(77)), prg_index: 5 };
-    assert_eq!(a.driver.respond(group, PageAnswer::Success), Err(SmmuError::UnknownGroup), "the driver has answered");
+    on_every(|run| {
+        let mut a = attached(run);
+        let (process, _tables) = a.process();
+        a.machine.model.device().request_page(request(SubstreamId(77), 5, true));
+        a.machine.model.device().request_page(PageRequest { read: false, ..request(process, 0, true) });
+        assert_eq!(page_events(&mut a), [PageEvent::Stopped { stream: STREAM, substream: Some(process) }]);
+        let group = PageGroup { stream: STREAM, substream: Some(SubstreamId(77)), prg_index: 5 };
+        assert_eq!(a.driver.respond(group, PageAnswer::Success), Err(SmmuError::UnknownGroup), "the driver has answered");
+    });
 }
 
 #[test]
 fn a_page_request_overflow_is_drained_reported_and_acknowledged() {
-    let mut a = attached(Policy::Sticky);
-    let (process, _tables) = a.process();
-    for i in 0..70 {
-        a.machine.model.device().request_page(request(process, i, true));
-    }
-    let events = page_events(&mut a);
-    assert_eq!(events.len(), 65);
-    assert_eq!(events.last(), Some(&PageEvent::RequestsLost));
-    for prg_index in 0..64 {
-        let group = PageGroup { stream: STREAM, substream: Some(process), prg_index };
-        a.driver.respond(group, PageAnswer::Success).expect("answered");
-    }
-    a.machine.model.device().request_page(request(process, 9, true));
-    assert_eq!(page_events(&mut a), [PageEvent::Request(request(process, 9, true))], "the queue lives on");
+    on_every(|run| {
+        let mut a = attached(run);
+        let (process, _tables) = a.process();
+        for i in 0..70 {
+            a.machine.model.device().request_page(request(process, i, true));
+        }
+        let events = page_events(&mut a);
+        assert_eq!(events.len(), 65);
+        assert_eq!(events.last(), Some(&PageEvent::RequestsLost));
+        for prg_index in 0..64 {
+            let group = PageGroup { stream: STREAM, substream: Some(process), prg_index };
+            a.driver.respond(group, PageAnswer::Success).expect("answered");
+        }
+        a.machine.model.device().request_page(request(process, 9, true));
+        assert_eq!(page_events(&mut a), [PageEvent::Request(request(process, 9, true))], "the queue lives on");
+    });
 }
 
 #[test]
 fn a_device_that_does_not_complete_an_invalidation_is_named_by_the_error() {
-    let mut a = attached(Policy::Sticky);
-    let (_process, mut tables) = a.process();
-    a.machine.model.device().endpoint.set_completes_invalidations(false);
-    tables.store(VA, 0);
-    let failed = a.driver.invalidate_range(tables.asid, hal::Va(VA), 0x1000, smmu_driver::Leaf::Only);
-    assert!(matches!(failed, Err(SmmuError::Command(f)) if f.error == CommandError::AtcTimeout), "{failed:?}");
-    a.machine.model.device().endpoint.set_completes_invalidations(true);
-    a.driver.invalidate_range(tables.asid, hal::Va(VA), 0x1000, smmu_driver::Leaf::Only).expect("the queue lives on");
+    on_every(|run| {
+        let mut a = attached(run);
+        let (_process, mut tables) = a.process();
+        a.machine.model.device().endpoint.set_completes_invalidations(false);
+        tables.store(VA, 0);
+        let failed = a.driver.invalidate_range(tables.asid, hal::Va(VA), 0x1000, smmu_driver::Leaf::Only);
+        assert!(matches!(failed, Err(SmmuError::Command(f)) if f.error == CommandError::AtcTimeout), "{failed:?}");
+        a.machine.model.device().endpoint.set_completes_invalidations(true);
+        a.driver.invalidate_range(tables.asid, hal::Va(VA), 0x1000, smmu_driver::Leaf::Only).expect("the queue lives on");
+    });
 }
 
 #[test]
 fn ats_is_refused_where_it_does_not_exist_and_can_be_taken_back() {
-    let mut without = Attached::new(Policy::Sticky);
-    assert_eq!(without.driver.enable_ats(STREAM, OPTIONS), Err(SmmuError::NoAts));
-    let mut a = attached(Policy::Sticky);
-    let (process, mut tables) = a.process();
-    assert_eq!(a.driver.disable_ats(STREAM), Err(SmmuError::StreamBound(STREAM)));
-    a.driver.unbind(STREAM, process).expect("unbinds");
-    let page = a.machine.page(1, 0x11);
-    a.kernel.map(VA, page, Right::ReadWrite);
-    assert_eq!(a.machine.read_by_ats(kernel(), VA), Ok(0x11));
-    a.driver.disable_ats(STREAM).expect("taken back");
-    assert!(a.machine.model.device().endpoint.atc().is_empty());
-    assert_eq!(a.machine.read_by_ats(kernel(), VA), Err(Fault::Abort));
-    assert_eq!(a.machine.read(kernel(), VA), Ok(0x11), "ordinary traffic goes on");
-    tables.store(VA, 0);
+    on_every(|run| {
+        let mut without = run.attached();
+        assert_eq!(without.driver.enable_ats(STREAM, OPTIONS), Err(SmmuError::NoAts));
+        let mut a = attached(run);
+        let (process, mut tables) = a.process();
+        assert_eq!(a.driver.disable_ats(STREAM), Err(SmmuError::StreamBound(STREAM)));
+        a.driver.unbind(STREAM, process).expect("unbinds");
+        let page = a.machine.page(1, 0x11);
+        a.kernel.map(VA, page, Right::ReadWrite);
+        assert_eq!(a.machine.read_by_ats(kernel(), VA), Ok(0x11));
+        a.driver.disable_ats(STREAM).expect("taken back");
+        assert!(a.machine.model.device().endpoint.atc().is_empty());
+        assert_eq!(a.machine.read_by_ats(kernel(), VA), Err(Fault::Abort));
+        assert_eq!(a.machine.read(kernel(), VA), Ok(0x11), "ordinary traffic goes on");
+        tables.store(VA, 0);
+    });
 }

@@ -1,7 +1,7 @@
 //! The machine of the driver suites: the real driver, the real model, one memory between them, a device that does DMA, tables that a CPU builds.
 
 use hal::{AccessKind, Barriers, DmaBuffer, DmaMapper, Iova, Pa, PhysMemory, Requester, StallTag, StreamId, SubstreamId, Va, Verdict};
-use smmu_driver::{Config, Event, EventRecord, Granule, Smmu, SmmuError, TableDescription, TableMemory};
+use smmu_driver::{Config, Event, EventRecord, Granule, Smmu, SmmuError, Stage2Description, TableDescription, TableMemory};
 use smmu_model::{Endpoint, Fault, Policy, Profile, SmmuModel, Transaction, Violation};
 
 use crate::support::{FakeClock, Faulty, HostBuffer, HostDma, HostMemory, IrqRecorder, MmioDevice, ModelWindow, StoreRelease};
@@ -20,8 +20,9 @@ pub struct Device {
     memory: HostMemory,
     irq: IrqRecorder,
     resumed: Vec<(StallTag, Verdict)>,
-    /// Transactions tried after every register write, and how often one got through.
-    intruder: Option<(Requester, u64, u32)>,
+    /// Reads tried after every register write, and what came of them.
+    intruder: Option<(Requester, u64)>,
+    outcomes: Vec<Result<u64, Fault>>,
     /// The device's side of ATS and PRI.
     pub endpoint: Box<Endpoint>,
 }
@@ -37,9 +38,9 @@ impl MmioDevice for Device {
         while let Some(resumed) = self.model.take_resumed().or_else(|| self.endpoint.take_resumed()) {
             self.resumed.push(resumed);
         }
-        if let Some((who, iova, passed)) = self.intruder {
-            let got_through = self.translate(who, iova, AccessKind::Read).is_ok();
-            self.intruder = Some((who, iova, passed + u32::from(got_through)));
+        if let Some((who, iova)) = self.intruder {
+            let outcome = self.translate(who, iova, AccessKind::Read);
+            self.outcomes.push(outcome.map(|pa| self.memory.read64(pa).expect("the page is RAM")));
         }
     }
 }
@@ -49,7 +50,15 @@ impl Device {
     pub fn new(profile: Profile, policy: Policy, memory: &HostMemory, irq: &IrqRecorder) -> Self {
         let mut model = SmmuModel::new(profile);
         model.set_policy(policy);
-        Self { model, memory: memory.clone(), irq: irq.clone(), resumed: Vec::new(), intruder: None, endpoint: Box::new(Endpoint::new()) }
+        Self {
+            model,
+            memory: memory.clone(),
+            irq: irq.clone(),
+            resumed: Vec::new(),
+            intruder: None,
+            outcomes: Vec::new(),
+            endpoint: Box::new(Endpoint::new()),
+        }
     }
 
     /// One address through the device's translation cache.
@@ -157,7 +166,9 @@ impl Machine {
 
     /// From now on `who` reads `iova` after every register write.
     pub fn set_intruder(&self, who: Requester, iova: u64) {
-        self.model.device().intruder = Some((who, iova, 0));
+        let mut device = self.model.device();
+        device.intruder = Some((who, iova));
+        device.outcomes.clear();
     }
 
     /// The intruder gives up.
@@ -165,9 +176,14 @@ impl Machine {
         self.model.device().intruder = None;
     }
 
+    /// What the intruder has met since it was set.
+    pub fn outcomes(&self) -> Vec<Result<u64, Fault>> {
+        self.model.device().outcomes.clone()
+    }
+
     /// How often the intruder got through.
-    pub fn intrusions(&self) -> u32 {
-        self.model.device().intruder.map_or(0, |(_, _, passed)| passed)
+    pub fn intrusions(&self) -> usize {
+        self.outcomes().iter().filter(|o| o.is_ok()).count()
     }
 
     /// The rules that the driver broke so far.
@@ -192,7 +208,7 @@ impl Machine {
         let record = |event| match event {
             Event::Fault(fault) => fault.record,
             Event::Other(record) => record,
-            Event::RecordsLost => panic!("records lost"),
+            Event::RecordsLost | Event::Suppressed { .. } => panic!("records lost"),
         };
         self.events(driver).into_iter().map(record).collect()
     }
@@ -242,20 +258,51 @@ pub struct Tables {
     dma: HostDma,
     pub asid: u16,
     ips: u8,
+    /// Where its owner believes its memory to be: a guest counts from here.
+    offset: u64,
     root: HostBuffer,
     /// Next-level tables by (level, prefix of the address).
     below: Vec<((u32, u64), HostBuffer)>,
 }
 
 const T0SZ: u8 = 25;
+/// A stage 2 page: write-back, read and write, inner shareable, AF.
+pub const STAGE2_RW: u64 = 0x7ff;
+/// As [`STAGE2_RW`] without write.
+pub const STAGE2_RO: u64 = 0x77f;
 
 impl Tables {
     /// Makes an empty table with an ASID of the driver.
     pub fn new(machine: &Machine, driver: &mut Driver) -> Self {
         let asid = driver.allocate_asid().expect("an ASID");
+        Self::at(machine, driver, asid, 0)
+    }
+
+    /// Makes an empty table whose owner finds its memory `offset` above where it lies. Of stage 2 with `offset` 0.
+    pub fn at(machine: &Machine, driver: &Driver, asid: u16, offset: u64) -> Self {
         let root = machine.dma.alloc(4096, 4096).expect("memory");
         machine.dma.dma_wmb();
-        Self { dma: machine.dma.clone(), asid, ips: driver.features().oas_code.min(5), root, below: Vec::new() }
+        Self { dma: machine.dma.clone(), asid, ips: driver.features().oas_code.min(5), offset, root, below: Vec::new() }
+    }
+
+    /// For `attach_stage2` and `attach_nested`.
+    pub fn stage2(&self, vmid: u16) -> Stage2Description {
+        let ttb = Pa(self.root.device_address().0);
+        Stage2Description { ttb, t0sz: T0SZ, start_level: 1, granule: Granule::Kib4, ps: self.ips, vmid }
+    }
+
+    /// Where its owner believes the start table to be.
+    pub fn root(&self) -> u64 {
+        self.root.device_address().0 + self.offset
+    }
+
+    /// Lets a guest's stage 2 hold this table's own memory, where its owner believes it to be.
+    pub fn put_into(&self, stage2: &mut Self) {
+        for table in self.below.iter().map(|(_, t)| t).chain([&self.root]) {
+            let pa = table.device_address().0;
+            stage2.store(pa + self.offset, pa | STAGE2_RW);
+        }
+        self.dma.dma_wmb();
     }
 
     /// For `attach` and `bind`.
@@ -276,7 +323,7 @@ impl Tables {
         let parent = (level == 3).then(|| self.table(va, 2));
         let table = self.dma.alloc(4096, 4096).expect("memory");
         self.dma.dma_wmb();
-        let descriptor = table.device_address().0 | 3;
+        let descriptor = (table.device_address().0 + self.offset) | 3;
         let place = Self::slot(va, level - 1);
         match parent {
             Some(parent) => self.below[parent].1.write64(place, descriptor),
@@ -342,7 +389,11 @@ impl Attached {
     }
 
     pub fn with(profile: Profile, policy: Policy, config: Config, faults: smmu_driver::FaultModel) -> Self {
-        let machine = Machine::new(profile, policy);
+        Self::on(Machine::new(profile, policy), config, faults)
+    }
+
+    /// On this machine.
+    pub fn on(machine: Machine, config: Config, faults: smmu_driver::FaultModel) -> Self {
         let mut driver = machine.start(config).expect("the driver comes up");
         let kernel = Tables::new(&machine, &mut driver);
         driver.attach(STREAM, &kernel.description(), faults).expect("the stream attaches");

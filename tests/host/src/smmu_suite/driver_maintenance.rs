@@ -5,35 +5,36 @@ use smmu_driver::{Event, FaultKind, Leaf, SmmuError};
 use smmu_model::{Fault, Policy};
 use smmu_spec::event::EventId;
 
-use super::driver_machine::{Attached, POLICIES, Right, STREAM, Tables, kernel, user};
+use super::driver_machine::{Attached, Right, STREAM, Tables, kernel, user};
+use super::driver_runs::on_every;
 
 #[test]
 fn sm_i01_a_page_is_out_of_reach_when_unmap_returns() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let pa = bench.machine.page(0, 0x11);
         for round in 0..20 {
             bench.kernel.map(0x7000, pa, Right::ReadWrite);
             assert_eq!(bench.machine.read(kernel(), 0x7000), Ok(0x11));
             bench.kernel.unmap(&mut bench.driver, 0x7000);
-            assert_eq!(bench.machine.read(kernel(), 0x7000), Err(Fault::Abort), "{policy:?} round {round}");
+            assert_eq!(bench.machine.read(kernel(), 0x7000), Err(Fault::Abort), "round {round}");
         }
         assert_eq!(bench.machine.violations(), []);
-    }
+    });
 }
 
 #[test]
 fn sm_i01_a_device_that_never_rests_loses_the_page_with_the_unmap() {
-    for policy in POLICIES {
-        let mut a = Attached::new(policy);
+    on_every(|run| {
+        let mut a = run.attached();
         let (process, mut tables) = a.process();
         let page = a.machine.page(1, 0x11);
         tables.map(0x10_0000, page, Right::ReadWrite);
         a.machine.set_intruder(user(process), 0x10_0000);
         tables.unmap(&mut a.driver, 0x10_0000);
         a.machine.drop_intruder();
-        assert!(a.machine.read(user(process), 0x10_0000).is_err(), "{policy:?}: invalidated before the store, the entry came back");
-    }
+        assert!(a.machine.read(user(process), 0x10_0000).is_err(), "invalidated before the store, the entry came back");
+    });
 }
 
 #[test]
@@ -48,8 +49,8 @@ fn sm_i01_a_forgotten_invalidation_is_noticed() {
 
 #[test]
 fn sm_i02_invalidation_by_range_reaches_every_page_of_the_range_and_no_other_space() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let (a, mut tables_a) = bench.process();
         let (b, mut tables_b) = bench.process();
         for i in 0..40 {
@@ -67,19 +68,19 @@ fn sm_i02_invalidation_by_range_reaches_every_page_of_the_range_and_no_other_spa
             bench.driver.invalidate_range(tables_a.asid, Va(0x10_0000 + first * 0x1000), pages * 0x1000, Leaf::Only).unwrap();
             for i in first..first + pages {
                 let va = 0x10_0000 + i * 0x1000;
-                assert!(matches!(bench.machine.read(user(a), va), Err(Fault::Stalled(_))), "{policy:?} page {i}");
+                assert!(matches!(bench.machine.read(user(a), va), Err(Fault::Stalled(_))), "page {i}");
                 assert_eq!(bench.machine.read(user(b), va), Ok(i), "the neighbour's");
             }
             bench.driver.handle_events(|_| Some(hal::Verdict::Abort)).unwrap();
         }
         assert_eq!(bench.machine.violations(), []);
-    }
+    });
 }
 
 #[test]
 fn sm_i05_a_table_page_may_go_after_an_invalidation_of_all_levels() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let (process, mut tables) = bench.process();
         let (old, new) = (bench.machine.page(0, 0x0d), bench.machine.page(1, 0x4e));
         tables.map(0x40_0000, old, Right::ReadWrite);
@@ -89,14 +90,14 @@ fn sm_i05_a_table_page_may_go_after_an_invalidation_of_all_levels() {
         other.map(0x40_0000, new, Right::ReadWrite);
         tables.steal_leaf_table(&other, 0x40_0000);
         bench.driver.invalidate_range(tables.asid, Va(0x40_0000), 0x20_0000, Leaf::AllLevels).unwrap();
-        assert_eq!(bench.machine.read(user(process), 0x40_0000), Ok(0x4e), "{policy:?}");
-    }
+        assert_eq!(bench.machine.read(user(process), 0x40_0000), Ok(0x4e));
+    });
 }
 
 #[test]
 fn sm_i04_a_context_change_is_in_force_when_the_call_returns() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let substream = bench.driver.allocate_substream().unwrap();
         for round in 0..10_u64 {
             // The same SubstreamID, another process: only CFGI_CD tells the SMMU.
@@ -104,29 +105,29 @@ fn sm_i04_a_context_change_is_in_force_when_the_call_returns() {
             let pa = bench.machine.page(round, 100 + round);
             tables.map(0x7000, pa, Right::ReadWrite);
             bench.driver.bind(STREAM, substream, &tables.description()).unwrap();
-            assert_eq!(bench.machine.read(user(substream), 0x7000), Ok(100 + round), "{policy:?} after bind");
+            assert_eq!(bench.machine.read(user(substream), 0x7000), Ok(100 + round), "after bind");
             bench.driver.unbind(STREAM, substream).unwrap();
-            assert_eq!(bench.machine.read(user(substream), 0x7000), Err(Fault::Abort), "{policy:?} after unbind");
+            assert_eq!(bench.machine.read(user(substream), 0x7000), Err(Fault::Abort), "after unbind");
             bench.driver.free_asid(tables.asid).unwrap();
             tables.free();
             let records = bench.machine.records(&mut bench.driver);
             assert_eq!(records.iter().map(|r| r.id()).collect::<Vec<_>>(), [EventId::C_BAD_CD]);
         }
         assert_eq!(bench.machine.violations(), []);
-    }
+    });
 }
 
 #[test]
 fn sm_i04_the_kernel_table_can_be_replaced() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let (one, two) = (bench.machine.page(0, 1), bench.machine.page(1, 2));
         bench.kernel.map(0x1000, one, Right::ReadWrite);
         assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(1));
         let mut next = Tables::new(&bench.machine, &mut bench.driver);
         next.map(0x1000, two, Right::ReadWrite);
         bench.driver.replace_kernel_table(STREAM, &next.description()).unwrap();
-        assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(2), "{policy:?}");
+        assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(2));
         bench.driver.free_asid(bench.kernel.asid).expect("the old address space is free");
         // The same ASID over another table.
         let mut third = Tables::new(&bench.machine, &mut bench.driver);
@@ -134,14 +135,14 @@ fn sm_i04_the_kernel_table_can_be_replaced() {
         third.map(0x1000, three, Right::ReadWrite);
         let renamed = smmu_driver::TableDescription { asid: next.asid, ..third.description() };
         bench.driver.replace_kernel_table(STREAM, &renamed).unwrap();
-        assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(3), "{policy:?}");
-    }
+        assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(3));
+    });
 }
 
 #[test]
 fn sm_p01_one_address_two_processes_two_pages() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let mut processes = Vec::new();
         for i in 0..16 {
             let (substream, mut tables) = bench.process();
@@ -152,7 +153,7 @@ fn sm_p01_one_address_two_processes_two_pages() {
         }
         for _ in 0..2 {
             for (i, (substream, _)) in processes.iter().enumerate() {
-                assert_eq!(bench.machine.read(user(*substream), 0x7f00_0000), Ok(0x100 + i as u64), "{policy:?}");
+                assert_eq!(bench.machine.read(user(*substream), 0x7f00_0000), Ok(0x100 + i as u64));
             }
         }
         // SM-P02: nobody reaches what only another one maps.
@@ -162,7 +163,7 @@ fn sm_p01_one_address_two_processes_two_pages() {
                 if j == i as u64 {
                     assert_eq!(result, Ok(0x100 + j));
                 } else {
-                    assert!(matches!(result, Err(Fault::Stalled(_))), "{policy:?}: {i} reads the page of {j}");
+                    assert!(matches!(result, Err(Fault::Stalled(_))), "{i} reads the page of {j}");
                 }
             }
             let events = bench.machine.events(&mut bench.driver);
@@ -174,38 +175,40 @@ fn sm_p01_one_address_two_processes_two_pages() {
             }
         }
         assert_eq!(bench.machine.violations(), []);
-    }
+    });
 }
 
 #[test]
 fn sm_p03_an_unknown_substream_aborts_with_a_record() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let (_, _tables) = bench.process();
         // In a leaf that exists, and in one that does not.
         for (unknown, id) in [(SubstreamId(9), EventId::C_BAD_CD), (SubstreamId(5000), EventId::C_BAD_SUBSTREAMID)] {
             assert_eq!(bench.machine.read(user(unknown), 0x7000), Err(Fault::Abort));
             let records = bench.machine.records(&mut bench.driver);
             assert_eq!(records.len(), 1);
-            assert_eq!((records[0].id(), records[0].stream(), records[0].substream()), (id, STREAM, Some(unknown)), "{policy:?}");
+            assert_eq!((records[0].id(), records[0].stream(), records[0].substream()), (id, STREAM, Some(unknown)));
         }
-    }
+    });
 }
 
 #[test]
 fn sm_p05_substream_zero_belongs_to_the_kernel() {
-    let mut bench = Attached::new(Policy::Sticky);
-    assert_eq!(bench.machine.read(user(SubstreamId(0)), 0x7000), Err(Fault::Abort));
-    assert_eq!(bench.machine.records(&mut bench.driver)[0].id(), EventId::F_STREAM_DISABLED);
-    let tables = Tables::new(&bench.machine, &mut bench.driver);
-    let zero = SubstreamId(0);
-    assert_eq!(bench.driver.bind(STREAM, zero, &tables.description()), Err(SmmuError::SubstreamOutOfRange(zero)));
+    on_every(|run| {
+        let mut bench = run.attached();
+        assert_eq!(bench.machine.read(user(SubstreamId(0)), 0x7000), Err(Fault::Abort));
+        assert_eq!(bench.machine.records(&mut bench.driver)[0].id(), EventId::F_STREAM_DISABLED);
+        let tables = Tables::new(&bench.machine, &mut bench.driver);
+        let zero = SubstreamId(0);
+        assert_eq!(bench.driver.bind(STREAM, zero, &tables.description()), Err(SmmuError::SubstreamOutOfRange(zero)));
+    });
 }
 
 #[test]
 fn sm_p06_a_new_leaf_of_the_context_table_is_seen_although_its_absence_was_cached() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let far = loop {
             let substream = bench.driver.allocate_substream().unwrap();
             if substream.0 == 3000 {
@@ -218,14 +221,14 @@ fn sm_p06_a_new_leaf_of_the_context_table_is_seen_although_its_absence_was_cache
         let pa = bench.machine.page(0, 0xfa);
         tables.map(0x7000, pa, Right::ReadWrite);
         bench.driver.bind(STREAM, far, &tables.description()).unwrap();
-        assert_eq!(bench.machine.read(user(far), 0x7000), Ok(0xfa), "{policy:?}");
-    }
+        assert_eq!(bench.machine.read(user(far), 0x7000), Ok(0xfa));
+    });
 }
 
 #[test]
 fn sm_p09_a_substream_that_changes_hands_at_once_never_shows_the_old_owner() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let mut asids = std::collections::BTreeSet::new();
         for round in 0..300_u64 {
             let (substream, mut tables) = bench.process();
@@ -236,7 +239,7 @@ fn sm_p09_a_substream_that_changes_hands_at_once_never_shows_the_old_owner() {
                 assert_eq!(bench.machine.read(user(substream), 0x7000), Ok(round));
             } else {
                 // Leaves a stall behind in the queue.
-                assert!(matches!(bench.machine.read(user(substream), 0x7000), Err(Fault::Stalled(_))), "{policy:?} {round}");
+                assert!(matches!(bench.machine.read(user(substream), 0x7000), Err(Fault::Stalled(_))), "{round}");
             }
             bench.driver.unbind(STREAM, substream).unwrap();
             assert_eq!(bench.machine.take_resumed().len() as u64, round % 2, "the stall was answered");
@@ -249,27 +252,29 @@ fn sm_p09_a_substream_that_changes_hands_at_once_never_shows_the_old_owner() {
         }
         assert!(asids.len() > 250, "identifiers come back late");
         assert_eq!(bench.machine.violations(), []);
-    }
+    });
 }
 
 #[test]
 fn sm_p10_all_substreams_can_be_taken_and_one_returned_is_enough() {
-    let mut bench = Attached::new(Policy::Sticky);
-    let mut last = None;
-    let mut count = 0;
-    while let Ok(substream) = bench.driver.allocate_substream() {
-        last = Some(substream);
-        count += 1;
-    }
-    assert_eq!((count, bench.driver.allocate_substream()), (16_383, Err(SmmuError::NoIdentifiers)));
-    bench.driver.free_substream(last.unwrap()).unwrap();
-    assert_eq!(bench.driver.allocate_substream(), Ok(last.unwrap()));
+    on_every(|run| {
+        let mut bench = run.attached();
+        let mut last = None;
+        let mut count = 0;
+        while let Ok(substream) = bench.driver.allocate_substream() {
+            last = Some(substream);
+            count += 1;
+        }
+        assert_eq!((count, bench.driver.allocate_substream()), (16_383, Err(SmmuError::NoIdentifiers)));
+        bench.driver.free_substream(last.unwrap()).unwrap();
+        assert_eq!(bench.driver.allocate_substream(), Ok(last.unwrap()));
+    });
 }
 
 #[test]
 fn sm_p12_kernel_and_process_do_not_reach_each_other_on_one_stream() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let (process, mut tables) = bench.process();
         let (ring, page) = (bench.machine.page(0, 0xca), bench.machine.page(1, 0xfe));
         bench.kernel.map(0x1000, ring, Right::ReadWrite);
@@ -277,20 +282,20 @@ fn sm_p12_kernel_and_process_do_not_reach_each_other_on_one_stream() {
         tables.map(0x3000, ring, Right::Nobody);
         for _ in 0..2 {
             assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(0xca));
-            assert_eq!(bench.machine.read(user(process), 0x2000), Ok(0xfe), "{policy:?}");
+            assert_eq!(bench.machine.read(user(process), 0x2000), Ok(0xfe));
             assert_eq!(bench.machine.read(kernel(), 0x2000), Err(Fault::Abort), "a process page without its SubstreamID");
             assert!(matches!(bench.machine.read(user(process), 0x1000), Err(Fault::Stalled(_))), "a kernel page with a SubstreamID");
             assert!(matches!(bench.machine.read(user(process), 0x3000), Err(Fault::Stalled(_))), "privileged pages of the process");
             bench.driver.handle_events(|_| Some(hal::Verdict::Abort)).unwrap();
             bench.machine.take_resumed();
         }
-    }
+    });
 }
 
 #[test]
 fn sm_p13_a_quiesced_process_ends_without_events() {
-    for policy in POLICIES {
-        let mut bench = Attached::new(policy);
+    on_every(|run| {
+        let mut bench = run.attached();
         let (process, mut tables) = bench.process();
         let pa = bench.machine.page(0, 5);
         tables.map(0x7000, pa, Right::ReadWrite);
@@ -300,38 +305,40 @@ fn sm_p13_a_quiesced_process_ends_without_events() {
         // The table's memory is gone: a walk would now find a hole.
         tables.free();
         for i in 0..100 {
-            assert_eq!(bench.machine.read(user(process), 0x7000 + i * 0x1000), Err(Fault::Abort), "{policy:?}");
+            assert_eq!(bench.machine.read(user(process), 0x7000 + i * 0x1000), Err(Fault::Abort));
         }
         assert_eq!(bench.machine.events(&mut bench.driver), []);
         assert_eq!(bench.driver.free_substream(process), Err(SmmuError::SubstreamBusy(process)));
         bench.driver.unbind(STREAM, process).unwrap();
         bench.driver.free_substream(process).unwrap();
         assert_eq!(bench.machine.violations(), []);
-    }
+    });
 }
 
 #[test]
 fn sm_p07_two_streams_of_one_process_share_its_table_and_its_invalidation() {
-    let mut bench = Attached::new(Policy::Sticky);
-    let second = hal::StreamId(0x110);
-    let mut other_kernel = Tables::new(&bench.machine, &mut bench.driver);
-    other_kernel.map(0x1000, bench.machine.page(9, 9), Right::ReadWrite);
-    bench.driver.attach(second, &other_kernel.description(), smmu_driver::FaultModel::Stall).unwrap();
-    let (process, mut tables) = bench.process();
-    bench.driver.bind(second, process, &tables.description()).unwrap();
-    tables.map(0x7000, bench.machine.page(0, 0x70), Right::ReadWrite);
-    let through = |stream| hal::Requester { stream, ..user(process) };
-    for stream in [STREAM, second] {
-        assert_eq!(bench.machine.read(through(stream), 0x7000), Ok(0x70));
-    }
-    tables.unmap(&mut bench.driver, 0x7000);
-    for stream in [STREAM, second] {
-        assert!(matches!(bench.machine.read(through(stream), 0x7000), Err(Fault::Stalled(_))));
-    }
-    bench.driver.unbind(second, process).unwrap();
-    assert_eq!(bench.driver.free_asid(tables.asid), Err(SmmuError::AsidInUse(tables.asid)));
-    bench.driver.unbind(STREAM, process).unwrap();
-    bench.driver.free_asid(tables.asid).unwrap();
-    assert_eq!(bench.machine.take_resumed().len(), 2);
-    assert_eq!(bench.machine.memory.peek64(Pa(super::driver_machine::DATA)), 0x70);
+    on_every(|run| {
+        let mut bench = run.attached();
+        let second = hal::StreamId(0x110);
+        let mut other_kernel = Tables::new(&bench.machine, &mut bench.driver);
+        other_kernel.map(0x1000, bench.machine.page(9, 9), Right::ReadWrite);
+        bench.driver.attach(second, &other_kernel.description(), smmu_driver::FaultModel::Stall).unwrap();
+        let (process, mut tables) = bench.process();
+        bench.driver.bind(second, process, &tables.description()).unwrap();
+        tables.map(0x7000, bench.machine.page(0, 0x70), Right::ReadWrite);
+        let through = |stream| hal::Requester { stream, ..user(process) };
+        for stream in [STREAM, second] {
+            assert_eq!(bench.machine.read(through(stream), 0x7000), Ok(0x70));
+        }
+        tables.unmap(&mut bench.driver, 0x7000);
+        for stream in [STREAM, second] {
+            assert!(matches!(bench.machine.read(through(stream), 0x7000), Err(Fault::Stalled(_))));
+        }
+        bench.driver.unbind(second, process).unwrap();
+        assert_eq!(bench.driver.free_asid(tables.asid), Err(SmmuError::AsidInUse(tables.asid)));
+        bench.driver.unbind(STREAM, process).unwrap();
+        bench.driver.free_asid(tables.asid).unwrap();
+        assert_eq!(bench.machine.take_resumed().len(), 2);
+        assert_eq!(bench.machine.memory.peek64(Pa(super::driver_machine::DATA)), 0x70);
+    });
 }

@@ -3,10 +3,17 @@
 mod documents;
 mod driver_ats;
 mod driver_bring_up;
+mod driver_completion;
+mod driver_domains;
 mod driver_faults;
+mod driver_floods;
+mod driver_guests;
+mod driver_isolation;
 mod driver_machine;
 mod driver_maintenance;
 mod driver_queues;
+mod driver_runs;
+mod driver_tables;
 mod fuzz;
 mod fuzz_bodies;
 mod model_ats;
