@@ -250,7 +250,7 @@ impl Rig {
             let record = match event {
                 Event::Fault(fault) => fault.record,
                 Event::Other(record) => record,
-                Event::RecordsLost => panic!("records lost"),
+                Event::RecordsLost | Event::Suppressed { .. } => panic!("records lost"),
             };
             defmt::debug!("{}", defmt::Debug2Format(&record));
             assert_eq!((record.id(), record.stream(), record.substream()), (id, self.edu.stream, None));
