@@ -44,6 +44,14 @@ for engines in 1 0 3; do
     echo "--icount, 1+$engines cores: two runs alike, $(sed -n 's/.*hash /hash /p' "$room/first"); seed 1: $(sed -n 's/.*hash /hash /p' "$room/other")"
 done
 
+# A device that asks for its pages: as many first touches, no trap later, and counted runs that are one run.
+for engines in 1 0; do
+    for run in first second; do cargo run -q -- --smmu atspri --icount --engines "$engines" >"$room/$run"; done
+    cmp "$room/first" "$room/second" || fail "two runs with --smmu atspri --icount differ: $(diff "$room/first" "$room/second")"
+    says "$room/first" '^SMMU: .*TerminateOnly .*by page requests$' '^zlib +decompress +[0-9]+ +[0-9]+ +[0-9.]+ +64 .* 0\.00 +0\.00$' '^102 outputs compared'
+    echo "--smmu atspri --icount, 1+$engines cores: two runs alike, $(sed -n 's/.*hash /hash /p' "$room/first")"
+done
+
 cargo run -q -- --bare >"$room/bare"
 says "$room/bare" '^SMMU: v3\.1' '^accelerator: none$'
 echo "--bare: $(grep '^SMMU' "$room/bare")"

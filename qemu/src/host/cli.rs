@@ -43,7 +43,7 @@ pub struct Options {
     #[arg(long, global = true, value_name = "REV", default_value = "0x30", value_parser = parse_revision)]
     pub revision: Revision,
     /// Which SMMU is modelled: `stall` and `stall_s1` stall a device that meets a missing page, with `atspri` the device asks for it; with the
-    /// smaller ones no program can use the accelerator
+    /// smaller ones programs share no addresses with the device
     #[arg(long, global = true, value_name = "PROFILE", default_value = "stall", value_parser = PROFILES)]
     pub smmu: String,
     /// The core that QEMU simulates

@@ -365,6 +365,28 @@ mod on_atspri_1p0_icount {
     }
 }
 
+/// Three engine cores beside the kernel.
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 60)]
+mod on_atspri_1p3 {
+    use super::steps;
+
+    #[test]
+    fn sm_an_overflow_of_the_pri_queue_loses_nothing_for_good() {
+        steps::overflow();
+    }
+
+    #[test]
+    fn sm_more_accesses_than_credits_wait_for_their_turn() {
+        steps::credits();
+    }
+
+    #[test]
+    fn sm_response_failure_silences_the_device() {
+        steps::response_failure();
+    }
+}
+
 /// The SMMU itself remembers nothing: what is served stale comes from the device's cache.
 #[cfg(target_os = "none")]
 #[embedded_test::tests(default_timeout = 60)]
