@@ -13,6 +13,7 @@ pub mod numbers;
 pub mod pci;
 pub mod ranges;
 pub mod sched;
+pub mod sriov;
 pub mod table;
 pub mod tree;
 pub mod vma;

@@ -34,6 +34,11 @@ const COMMAND_INTX_OFF: u32 = 1 << 10;
 /// Status: there is a capability list.
 const STATUS_CAPABILITIES: u32 = 1 << 20;
 
+/// PCI Express device capabilities: function-level reset.
+const DEVICE_FLR: u32 = 1 << 28;
+/// PCI Express device control: begin a function-level reset.
+const CONTROL_INITIATE_FLR: u32 = 1 << 15;
+
 /// Capability ID of MSI.
 pub const CAPABILITY_MSI: u8 = 0x05;
 /// Capability ID of PCI Express.
@@ -50,6 +55,9 @@ const ATS_ENABLE: u32 = 1 << 31;
 const PRI_ENABLE: u32 = 1;
 /// PRI: answers to requests with a PASID must carry it.
 const PRI_RESPONSE_PASID: u32 = 1 << 31;
+
+/// Extended capability ID of SR-IOV.
+pub const EXTENDED_SRIOV: u16 = 0x0010;
 
 /// A base address register's demand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,7 +148,7 @@ pub fn bar_demands(space: &impl ConfigSpace, rid: u16) -> Vec<BarDemand> {
 }
 
 /// Writes all ones to a register, reads what sticks, and puts the old value back.
-fn sound(space: &impl ConfigSpace, rid: u16, at: u16) -> (u32, u32) {
+pub(crate) fn sound(space: &impl ConfigSpace, rid: u16, at: u16) -> (u32, u32) {
     let old = space.read32(rid, at);
     space.write32(rid, at, !0);
     let mask = space.read32(rid, at);
@@ -157,10 +165,65 @@ pub fn set_bar(space: &impl ConfigSpace, rid: u16, bar: &BarDemand, address: u64
     }
 }
 
+/// Turns bus mastering on: all that a virtual function's command register decides.
+pub fn enable_master(space: &impl ConfigSpace, rid: u16) {
+    let command = space.read32(rid, COMMAND) & 0xffff;
+    space.write32(rid, COMMAND, command | COMMAND_MASTER);
+}
+
 /// Turns memory decoding and bus mastering on, INTx off.
 pub fn enable(space: &impl ConfigSpace, rid: u16) {
     let command = space.read32(rid, COMMAND) & 0xffff;
     space.write32(rid, COMMAND, command | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_INTX_OFF);
+}
+
+/// Resets a function by its PCI Express capability; false if it has none or cannot be reset. Its configuration space is then as after power-on.
+pub fn function_level_reset(space: &impl ConfigSpace, rid: u16) -> bool {
+    let Some(at) = capability(space, rid, CAPABILITY_PCIE) else { return false };
+    let can = space.read32(rid, at + 4) & DEVICE_FLR != 0;
+    if can {
+        let control = space.read32(rid, at + 8);
+        space.write32(rid, at + 8, (control & 0xffff) | CONTROL_INITIATE_FLR);
+    }
+    can
+}
+
+/// What software has set in a function's header and capabilities (MSI, PASID, SR-IOV): lost in a function-level reset, and brought back after it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SavedSpace {
+    /// Offsets and words in the order of their restoration.
+    words: Vec<(u16, u32)>,
+}
+
+impl SavedSpace {
+    /// Reads what there is to save.
+    pub fn of(space: &impl ConfigSpace, rid: u16) -> Self {
+        let mut offsets: Vec<u16> = (0..6).map(|bar| BAR0 + 4 * bar).collect();
+        if let Some(at) = capability(space, rid, CAPABILITY_MSI) {
+            let words = if space.read32(rid, at) >> 16 & 1 << 7 != 0 { 4 } else { 3 };
+            offsets.extend((1..=words).map(|word| at + 4 * word));
+            offsets.push(at);
+        }
+        if let Some(at) = extended_capability(space, rid, EXTENDED_PASID) {
+            offsets.push(at + 4);
+        }
+        if let Some(at) = extended_capability(space, rid, EXTENDED_SRIOV) {
+            // Page size, registers and number of the virtual functions, and then the switch.
+            offsets.extend((0..6).map(|bar| at + 0x24 + 4 * bar));
+            offsets.extend([at + 0x20, at + 0x10, at + 0x08]);
+        }
+        // Decoding and mastering come back last.
+        offsets.push(COMMAND);
+        let read = |at: u16| (at, if at == COMMAND { space.read32(rid, at) & 0xffff } else { space.read32(rid, at) });
+        Self { words: offsets.into_iter().map(read).collect() }
+    }
+
+    /// Writes it back.
+    pub fn restore(&self, space: &impl ConfigSpace, rid: u16) {
+        for (at, word) in &self.words {
+            space.write32(rid, *at, *word);
+        }
+    }
 }
 
 /// Finds a capability: the offset of its header. A list that loops ends.

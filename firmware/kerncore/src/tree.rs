@@ -115,6 +115,15 @@ pub struct Gic {
     pub redistributors: Block,
 }
 
+/// A device reset service: see [`hal::device_reset`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeviceReset {
+    /// Conduit: "smc" or "hvc".
+    pub method: String,
+    /// Function identifier.
+    pub function: u32,
+}
+
 /// All that the kernel asks the tree for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Machine {
@@ -136,6 +145,8 @@ pub struct Machine {
     pub bootargs: String,
     /// `/psci` method.
     pub psci_method: Option<String>,
+    /// The platform's reset of devices.
+    pub device_reset: Option<DeviceReset>,
     /// `/psci` node or not, the machine has this many CPUs.
     pub cpus: usize,
     /// Length of the tree in bytes.
@@ -285,6 +296,9 @@ impl Machine {
             self.msi_frames.extend(msi_frame(node));
         } else if compatible(node, "arm,pl011") && self.uart.is_none() {
             self.uart = blocks(node).first().copied();
+        } else if compatible(node, hal::device_reset::COMPATIBLE) {
+            let method = node.property("method").and_then(|p| p.as_str()).map(ToString::to_string);
+            self.device_reset = method.zip(word(node, "function-id")).map(|(method, function)| DeviceReset { method, function });
         } else if compatible(node, "arm,psci-1.0") || compatible(node, "arm,psci-0.2") {
             self.psci_method = node.property("method").and_then(|p| p.as_str()).map(ToString::to_string);
         }

@@ -6,9 +6,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use firmware_kerncore::pci::{self as pci_core, MsiError};
 use firmware_kerncore::tree::{Interrupt, Machine};
-use hal::{AllocError, Clock, QueueDevice, QueueId, StreamId};
+use hal::{AllocError, Clock, Pa, QueueDevice, QueueId, StreamId};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock};
-use qm_driver::{AsyncEvent, Engine, Lock, Parameters, Qm, QmDevice, QmError, Timeouts};
+use qm_driver::{AsyncEvent, Engine, Lock, Parameters, Qm, QmDevice, QmError, Role, Timeouts};
 use qm_spec::QmVersion;
 use qm_spec::regs::function::SUB_VERSION_ID;
 use smmu_driver::{FaultModel, SmmuError};
@@ -20,12 +20,13 @@ use zip_spec::Core;
 use crate::dma::{DeviceAddresses, DomainMemory};
 use crate::domain::DomainId;
 use crate::interrupts::{self, Purpose};
-use crate::msi;
+use crate::msi::{self, Vectors};
 use crate::pci::{self, Found, FunctionError};
 use crate::queues::Link;
 use crate::sharing::{self, Service};
 use crate::smmu::PageFaults;
-use crate::{domain, queues, smmu};
+use crate::virtual_functions::{self, VirtualWindows};
+use crate::{domain, queues, recovery, smmu};
 
 /// Vendor ID of the accelerators.
 const VENDOR: u16 = 0x19e5;
@@ -33,14 +34,18 @@ const VENDOR: u16 = 0x19e5;
 const ZIP: u16 = 0xa250;
 /// Queue pairs that a function gets.
 const QUEUES: usize = 64;
-/// MSI vectors of a physical function.
+/// MSI vectors of a function.
 const VECTORS: u32 = 4;
 /// Index of the register file's base address register.
-const REGISTERS: u8 = 2;
+pub(crate) const REGISTERS: u8 = 2;
 /// Index of the doorbell pages' base address register.
-const DOORBELLS: u8 = 4;
+pub(crate) const DOORBELLS: u8 = 4;
 /// Length of one queue's doorbell page.
 const DOORBELL_PAGE_BYTES: u64 = 0x1_0000;
+/// Length of the doorbell pages that the kernel maps of a function: those of the queues that it uses.
+pub(crate) const DOORBELLS_BYTES: u64 = QUEUES as u64 * DOORBELL_PAGE_BYTES;
+/// What the zip engine can do at most, for the shaper: compression and decompression (B.6).
+const BASE_RATES: [u16; 2] = [750, 140];
 
 /// Page requests that a function may have under way. All of them together find room in the PRI queue.
 const PAGE_REQUESTS: u32 = 32;
@@ -60,10 +65,11 @@ impl Clock for ServingClock {
         GenericTimer.relax();
         smmu::service_events();
         smmu::service_pages();
+        virtual_functions::serve_peers();
     }
 }
 
-type KernelQm = Qm<MmioWindow, ServingClock, DomainMemory, QUEUES>;
+pub(crate) type KernelQm = Qm<MmioWindow, ServingClock, DomainMemory, QUEUES>;
 
 /// The queue manager's driver behind a lock.
 pub struct SharedQm(SpinLock<KernelQm>);
@@ -75,19 +81,50 @@ impl Lock for &'static SharedQm {
     }
 }
 
-/// An accelerator in use.
+/// A function of an accelerator in use.
 pub struct Accelerator {
-    qm: &'static SharedQm,
-    registers: MmioWindow,
-    capabilities: zip_spec::Capabilities,
+    pub(crate) qm: &'static SharedQm,
+    pub(crate) registers: MmioWindow,
+    pub(crate) capabilities: zip_spec::Capabilities,
+    pub(crate) found: Found,
+    pub(crate) connection: Connection,
+    pub(crate) vectors: Vectors,
+    /// Of a virtual function: the index of its physical one, and its own number.
+    pub(crate) physical: Option<(usize, u16)>,
+    /// Of a physical function: what its virtual ones will need.
+    pub(crate) windows: Option<VirtualWindows>,
+    device: &'static QmDevice<&'static SharedQm>,
     node: AtomicU32,
 }
 
+/// No node.
+const NO_NODE: u32 = u32::MAX;
+
 static ACCELERATORS: SpinLock<Vec<&'static Accelerator>> = SpinLock::new(Vec::new());
+static MACHINE: SpinLock<Option<Machine>> = SpinLock::new(None);
+
+/// The function with an index.
+pub(crate) fn at(index: usize) -> Option<&'static Accelerator> {
+    ACCELERATORS.lock().get(index).copied()
+}
+
+/// Number of functions that have ever been in use.
+pub(crate) fn count() -> usize {
+    ACCELERATORS.lock().len()
+}
+
+/// Adds a function; returns its index.
+pub(crate) fn add(accelerator: &'static Accelerator) -> usize {
+    let mut all = ACCELERATORS.lock();
+    all.push(accelerator);
+    all.len() - 1
+}
 
 /// What was found and brought up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceleratorReport {
+    /// Its index in calls of this kernel.
+    pub index: usize,
     /// Its function.
     pub found: Found,
     /// Its StreamID.
@@ -133,134 +170,242 @@ pub enum AcceleratorError {
     NoPageRequests,
     /// No node is free.
     NoNode,
+    /// There is no such accelerator, or it has no such virtual function.
+    NoFunction,
 }
 
 /// Brings every accelerator up that the buses hold. One that fails does not hold the others up.
 pub(crate) fn init(machine: &Machine) -> Vec<Result<AcceleratorReport, (Found, AcceleratorError)>> {
+    *MACHINE.lock() = Some(machine.clone());
     let is_ours = |found: &Found| found.function.vendor == VENDOR && found.function.device == ZIP && found.function.is_endpoint;
     let found = pci::functions().into_iter().filter(is_ours);
-    found.map(|found| bring_up(machine, &found).map_err(|error| (found, error))).collect()
+    found.map(|found| bring_up(&found).map_err(|error| (found, error))).collect()
 }
 
-fn bring_up(machine: &Machine, found: &Found) -> Result<AcceleratorReport, AcceleratorError> {
-    let revision = found.function.revision;
-    let version = QmVersion::from_revision(revision).ok_or(AcceleratorError::Revision(revision))?;
-    let stream = pci::stream_of(machine, found).ok_or(AcceleratorError::NotConfined)?;
+fn bring_up(found: &Found) -> Result<AcceleratorReport, AcceleratorError> {
     let bars = pci::bring_up(found).map_err(AcceleratorError::Function)?;
     let bar = |index: u8| bars.iter().find(|bar| bar.demand.index == index);
     let registers = pci::map_bar(bar(REGISTERS).ok_or(AcceleratorError::NoRegister(REGISTERS))?, u64::MAX);
     let registers = registers.map_err(AcceleratorError::Function)?;
     let doorbells = match bar(DOORBELLS) {
-        Some(bar) => Some(pci::map_bar(bar, QUEUES as u64 * DOORBELL_PAGE_BYTES).map_err(AcceleratorError::Function)?),
+        Some(bar) => Some(Doorbells { pages: pci::map_bar(bar, DOORBELLS_BYTES).map_err(AcceleratorError::Function)?, base: bar.base }),
         None => None,
     };
+    let windows = virtual_functions::map(found)?;
+    let connection = connection(stream_of(found)?)?;
+    connect(found, &connection)?;
+    let vectors = set_up_interrupts(found, count(), connection.addresses)?;
+    let accelerator = Accelerator::new(found, Role::Physical, Resources { registers, doorbells, connection, vectors, windows })?;
+    if accelerator.qm.with_lock(|qm| qm.capabilities().shaper) {
+        accelerator.qm.with_lock(|qm| qm.set_base_rates(BASE_RATES));
+    }
+    accelerator.qm.with_lock(KernelQm::initialise).map_err(AcceleratorError::Qm)?;
+    accelerator.bring_engine_up().map_err(AcceleratorError::Engine)?;
+    let accelerator: &'static Accelerator = Box::leak(Box::new(accelerator));
+    let index = add(accelerator);
+    accelerator.qm.with_lock(KernelQm::start).map_err(AcceleratorError::Qm)?;
+    accelerator.publish(index)
+}
 
-    let service = sharing::service(machine.bootargs.as_str()).map_err(|_| AcceleratorError::BadArgument)?;
-    let (addresses, link) = join(stream, service.ok_or(AcceleratorError::NotConfined)?)?;
-    let serves_sva = link.is_some_and(|link| link.profile == Profile::Sva);
-    let page_faults = smmu::page_faults().filter(|_| serves_sva);
-    let index = ACCELERATORS.lock().len();
-    set_up_interrupts(machine, found, index, addresses)?;
-    if let Some(config) = pci::config_space(found.host) {
-        pci_core::enable_pasid(&config, found.function.rid);
-        if page_faults == Some(PageFaults::PageRequest) {
-            let requests = pci_core::page_requests(&config, found.function.rid).ok_or(AcceleratorError::NoPageRequests)?;
-            // The SMMU first: translation requests of a stream without ATS are refused.
-            smmu::enable_page_requests(stream, requests.answers_carry_pasid).map_err(AcceleratorError::Smmu)?;
-            pci_core::enable_page_requests(&config, found.function.rid, requests.capacity.min(PAGE_REQUESTS));
+/// What a function was given on its bus.
+pub(crate) struct Resources {
+    /// BAR2.
+    pub(crate) registers: MmioWindow,
+    /// BAR4, where there is one.
+    pub(crate) doorbells: Option<Doorbells>,
+    pub(crate) connection: Connection,
+    pub(crate) vectors: Vectors,
+    /// Room for its virtual functions.
+    pub(crate) windows: Option<VirtualWindows>,
+}
+
+/// Doorbell pages.
+#[derive(Clone, Copy)]
+pub(crate) struct Doorbells {
+    /// For the kernel.
+    pub(crate) pages: MmioWindow,
+    /// Where processes' mappings lead.
+    pub(crate) base: Pa,
+}
+
+impl Accelerator {
+    /// Puts a function together whose registers nobody has touched yet.
+    pub(crate) fn new(found: &Found, role: Role, resources: Resources) -> Result<Self, AcceleratorError> {
+        let Resources { registers, doorbells, connection, vectors, windows } = resources;
+        let revision = found.function.revision;
+        let version = QmVersion::from_revision(revision).ok_or(AcceleratorError::Revision(revision))?;
+        let words = if version == QmVersion::V3 { CapabilityWords::Present } else { CapabilityWords::Absent };
+        // Later parts show the revision of version 3 and say here what they are.
+        let sub_version = if version == QmVersion::V3 { SUB_VERSION_ID.get(&registers) as u8 } else { 0 };
+        let capabilities = zip_driver::read_capabilities(&registers, if sub_version == 0 { revision } else { sub_version }, words);
+        let parameters = Parameters {
+            version,
+            queues: QUEUES as u16,
+            page_bytes: 4096,
+            engine: Engine { log2_sqe_bytes: 7, alg_types: 2, algorithms: capabilities.algorithm_names() },
+            doorbell_pages: doorbells.map(|doorbells| doorbells.base),
+            timeouts: Timeouts::default(),
+        };
+        let make = if role == Role::Physical { KernelQm::new } else { KernelQm::new_virtual };
+        let qm = make(parameters, registers, doorbells.map(|doorbells| doorbells.pages), ServingClock, DomainMemory(connection.addresses));
+        let qm: &'static SharedQm = Box::leak(Box::new(SharedQm(SpinLock::new(qm))));
+        let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::with_api(qm, version.api_with(sub_version))));
+        let (found, node) = (found.clone(), AtomicU32::new(NO_NODE));
+        Ok(Self { qm, registers, capabilities, found, connection, vectors, physical: None, windows, device, node })
+    }
+
+    /// Sets the engine's own registers up.
+    pub(crate) fn bring_engine_up(&self) -> Result<(), InitError> {
+        let has_substreams = self.connection.link.is_some_and(|link| link.profile.has_substream());
+        let traffic = if has_substreams { UserTraffic::Sva } else { UserTraffic::Kernel };
+        zip_driver::bring_up(&self.registers, &GenericTimer, &self.capabilities, traffic)
+    }
+
+    /// Gives a started function its node, if processes may use it.
+    pub(crate) fn publish(&'static self, index: usize) -> Result<AcceleratorReport, AcceleratorError> {
+        let interface = Interface::new("hisi_zip").map_err(|_| AcceleratorError::NoNode)?;
+        let link = self.connection.link;
+        let node = match link {
+            Some(link) => Some(queues::register(interface, self.device, link).ok_or(AcceleratorError::NoNode)?),
+            None => None,
+        };
+        self.node.store(node.map_or(NO_NODE, |node| node.0), Ordering::Relaxed);
+        let (version, queues) = self.qm.with_lock(|qm| (qm.version(), qm.queue_count()));
+        let algorithms = self.capabilities.algorithm_names();
+        let (found, stream, free_queues) = (self.found.clone(), self.connection.stream, self.device.available_instances());
+        let profile = link.map(|link| link.profile);
+        Ok(AcceleratorReport { index, found, stream, version, queues, free_queues, algorithms, node, profile })
+    }
+
+    /// Its node, if it has one.
+    pub(crate) fn node(&self) -> Option<NodeIndex> {
+        Some(self.node.load(Ordering::Relaxed)).filter(|node| *node != NO_NODE).map(NodeIndex)
+    }
+
+    /// Takes its node away; nobody has it open.
+    pub(crate) fn unpublish(&self) {
+        if let Some(node) = self.node() {
+            self.node.store(NO_NODE, Ordering::Relaxed);
+            queues::remove(node);
         }
     }
 
-    let words = if version == QmVersion::V3 { CapabilityWords::Present } else { CapabilityWords::Absent };
-    // Later parts show the revision of version 3 and say here what they are.
-    let sub_version = if version == QmVersion::V3 { SUB_VERSION_ID.get(&registers) as u8 } else { 0 };
-    let capabilities = zip_driver::read_capabilities(&registers, if sub_version == 0 { revision } else { sub_version }, words);
-    let parameters = Parameters {
-        version,
-        queues: QUEUES as u16,
-        page_bytes: 4096,
-        engine: Engine { log2_sqe_bytes: 7, alg_types: 2, algorithms: capabilities.algorithm_names() },
-        doorbell_pages: bar(DOORBELLS).map(|bar| bar.base),
-        timeouts: Timeouts::default(),
-    };
-    let qm = Qm::new(parameters, registers, doorbells, ServingClock, DomainMemory(addresses));
-    let qm: &'static SharedQm = Box::leak(Box::new(SharedQm(SpinLock::new(qm))));
-    qm.with_lock(KernelQm::initialise).map_err(AcceleratorError::Qm)?;
-    let traffic = if link.is_some_and(|link| link.profile.has_substream()) { UserTraffic::Sva } else { UserTraffic::Kernel };
-    zip_driver::bring_up(&registers, &GenericTimer, &capabilities, traffic).map_err(AcceleratorError::Engine)?;
+    /// The open queues behind all its queues: whom a reset wakes.
+    pub(crate) fn handles(&self) -> Vec<QueueHandle> {
+        let Some(node) = self.node() else { return Vec::new() };
+        let queues: Vec<QueueId> = (0..QUEUES as u16).map(QueueId).collect();
+        queues::handles_of(node, &queues)
+    }
 
-    let accelerator = Accelerator { qm, registers, capabilities, node: AtomicU32::new(u32::MAX) };
-    let accelerator: &'static Accelerator = Box::leak(Box::new(accelerator));
-    ACCELERATORS.lock().push(accelerator);
-    qm.with_lock(KernelQm::start).map_err(AcceleratorError::Qm)?;
-    let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::with_api(qm, version.api_with(sub_version))));
-    let interface = Interface::new("hisi_zip").map_err(|_| AcceleratorError::NoNode)?;
-    let node = match link {
-        Some(link) => {
-            let node = queues::register(interface, device, link).ok_or(AcceleratorError::NoNode)?;
-            accelerator.node.store(node.0, Ordering::Relaxed);
-            Some(node)
-        }
-        None => None,
-    };
-    Ok(AcceleratorReport {
-        found: found.clone(),
-        stream,
-        version,
-        queues: qm.with_lock(|qm| qm.queue_count()),
-        free_queues: device.available_instances(),
-        algorithms: capabilities.algorithm_names(),
-        node,
-        profile: link.map(|link| link.profile),
-    })
+    /// Its configuration space.
+    pub(crate) fn config(&self) -> Option<pci::FunctionSpace> {
+        Some(pci::FunctionSpace { ecam: pci::config_space(self.found.host)?, rid: self.found.function.rid })
+    }
 }
 
-/// Puts a stream where its service belongs; returns the addresses by which the device knows the kernel's memory, and its link to processes.
-fn join(stream: StreamId, service: Service) -> Result<(DeviceAddresses, Option<Link>), AcceleratorError> {
+/// The StreamID of a function behind the kernel's SMMU.
+pub(crate) fn stream_of(found: &Found) -> Result<StreamId, AcceleratorError> {
+    MACHINE.lock().as_ref().and_then(|machine| pci::stream_of(machine, found)).ok_or(AcceleratorError::NotConfined)
+}
+
+/// How a function reaches memory, its own work's and its processes'.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    /// What its transactions carry.
+    pub(crate) stream: StreamId,
+    /// By which addresses it knows the kernel's memory.
+    pub(crate) addresses: DeviceAddresses,
+    /// How it is joined to processes, if it is.
+    pub(crate) link: Option<Link>,
+}
+
+/// Chooses where a stream's service puts it; it is not let through yet.
+pub(crate) fn connection(stream: StreamId) -> Result<Connection, AcceleratorError> {
+    let service = match MACHINE.lock().as_ref() {
+        Some(machine) => sharing::service(machine.bootargs.as_str()).map_err(|_| AcceleratorError::BadArgument)?,
+        None => None,
+    };
+    let service = service.ok_or(AcceleratorError::NotConfined)?;
     let link = |profile, domain| Some(Link { stream, profile, domain });
     let domain = match service {
         Service::Processes(Profile::NoIommu) => {
-            // Without an SMMU nothing has to be opened.
-            match smmu::with(|smmu| smmu.attach_bypass(stream)) {
-                None | Some(Ok(())) => {}
-                Some(Err(error)) => return Err(AcceleratorError::Smmu(error)),
-            }
-            return Ok((DeviceAddresses::Physical, link(Profile::NoIommu, DomainId::default())));
+            let link = link(Profile::NoIommu, DomainId::default());
+            return Ok(Connection { stream, addresses: DeviceAddresses::Physical, link });
         }
         Service::Processes(Profile::ShareDomain) => domain::make().map_err(AcceleratorError::Smmu)?,
         Service::KernelOnly | Service::Processes(_) => DomainId::default(),
     };
-    // From here on its DMA is translated: the kernel's by this domain, its processes' by theirs.
+    let link = match service {
+        Service::KernelOnly => None,
+        Service::Processes(profile) => link(profile, domain),
+    };
+    Ok(Connection { stream, addresses: DeviceAddresses::Domain(domain), link })
+}
+
+/// Lets a function's DMA through the SMMU: from here on it is translated, the kernel's by its domain, its processes' by theirs.
+pub(crate) fn connect(found: &Found, connection: &Connection) -> Result<(), AcceleratorError> {
+    let Connection { stream, addresses, link } = *connection;
+    let rid = found.function.rid;
+    let config = pci::config_space(found.host).ok_or(AcceleratorError::NotConfined)?;
+    let DeviceAddresses::Domain(domain) = addresses else {
+        // Without an SMMU nothing has to be opened.
+        return match smmu::with(|smmu| smmu.attach_bypass(stream)) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(AcceleratorError::Smmu(error)),
+        };
+    };
     let table = domain::description_of(domain).ok_or(AcceleratorError::NotConfined)?;
-    let stalls = service == Service::Processes(Profile::Sva) && smmu::page_faults() == Some(PageFaults::Stall);
-    let faults = if stalls { FaultModel::Stall } else { FaultModel::Terminate };
+    let serves_sva = link.is_some_and(|link| link.profile == Profile::Sva);
+    let page_faults = smmu::page_faults().filter(|_| serves_sva);
+    let requests = match page_faults {
+        Some(PageFaults::PageRequest) => Some(pci_core::page_requests(&config, rid).ok_or(AcceleratorError::NoPageRequests)?),
+        _ => None,
+    };
+    let faults = if page_faults == Some(PageFaults::Stall) { FaultModel::Stall } else { FaultModel::Terminate };
     match smmu::with(|smmu| smmu.attach(stream, &table, faults)) {
         Some(Ok(())) => {}
         Some(Err(error)) => return Err(AcceleratorError::Smmu(error)),
         None => return Err(AcceleratorError::NotConfined),
     }
-    let link = match service {
-        Service::KernelOnly => None,
-        Service::Processes(profile) => link(profile, domain),
-    };
-    Ok((DeviceAddresses::Domain(domain), link))
+    pci_core::enable_pasid(&config, rid);
+    if let Some(requests) = requests {
+        // The SMMU first: translation requests of a stream without ATS are refused.
+        smmu::enable_page_requests(stream, requests.answers_carry_pasid).map_err(AcceleratorError::Smmu)?;
+        pci_core::enable_page_requests(&config, rid, requests.capacity.min(PAGE_REQUESTS));
+    }
+    Ok(())
 }
 
 impl SharedQm {
+    /// Runs `f` if nobody further up the stack holds the lock.
+    pub(crate) fn try_with_lock<R>(&self, f: impl FnOnce(&mut KernelQm) -> R) -> Option<R> {
+        self.0.try_lock().map(|mut qm| f(&mut qm))
+    }
+
     /// Runs `f` with the lock held.
     pub fn with_lock<R>(&self, f: impl FnOnce(&mut KernelQm) -> R) -> R {
         f(&mut self.0.lock())
     }
 }
 
-fn set_up_interrupts(machine: &Machine, found: &Found, index: usize, addresses: DeviceAddresses) -> Result<(), AcceleratorError> {
+/// Takes vectors for the function with an index and programs them.
+pub(crate) fn set_up_interrupts(found: &Found, index: usize, addresses: DeviceAddresses) -> Result<Vectors, AcceleratorError> {
     let bridge = pci::bridge_of(found).ok_or(AcceleratorError::Msi(None))?;
-    let frame = machine.msi_frame_of(&bridge, found.function.rid).ok_or(AcceleratorError::Msi(None))?;
-    let vectors = msi::allocate(frame, VECTORS, addresses).map_err(|error| AcceleratorError::Msi(Some(error)))?;
+    let vectors = {
+        let machine = MACHINE.lock();
+        let frame = machine.as_ref().and_then(|machine| machine.msi_frame_of(&bridge, found.function.rid));
+        msi::allocate(frame.ok_or(AcceleratorError::Msi(None))?, VECTORS, addresses).map_err(|error| AcceleratorError::Msi(Some(error)))?
+    };
     for vector in 0..VECTORS {
         let interrupt = Interrupt { intid: vectors.first_intid + vector, edge: true };
         interrupts::enable(interrupt, Purpose::Accelerator { index, vector });
     }
+    program_interrupts(found, vectors)?;
+    Ok(vectors)
+}
+
+/// Writes a function's MSI capability.
+pub(crate) fn program_interrupts(found: &Found, vectors: Vectors) -> Result<(), AcceleratorError> {
     let config = pci::config_space(found.host).ok_or(AcceleratorError::Msi(None))?;
     pci_core::set_msi(&config, found.function.rid, vectors.address.0, vectors.first_intid as u16, VECTORS)
         .map_err(AcceleratorError::MsiCapability)
@@ -268,8 +413,7 @@ fn set_up_interrupts(machine: &Machine, found: &Found, index: usize, addresses: 
 
 /// Handles a vector of an accelerator; returns the open queues whose pollers should look again.
 pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
-    let Some(accelerator) = ACCELERATORS.lock().get(index).copied() else { return Vec::new() };
-    let node = NodeIndex(accelerator.node.load(Ordering::Relaxed));
+    let Some(accelerator) = at(index) else { return Vec::new() };
     let mut served: Vec<QueueId> = Vec::new();
     match vector {
         0 => {
@@ -291,28 +435,37 @@ pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
             }
         }),
         3 => {
+            if accelerator.physical.is_some() {
+                return Vec::new();
+            }
             let report = accelerator.qm.with_lock(KernelQm::handle_abnormal);
+            let mut needs_reset = report.needs_reset != 0;
             if report.errors != 0 {
                 defmt::error!("QM: errors {=u32:#x}, reset needed for {=u32:#x}", report.errors, report.needs_reset);
             }
             if let Some(report) = zip_driver::take_errors(&accelerator.registers, &accelerator.capabilities) {
                 defmt::error!("zip: errors {=u32:#x}, reset needed: {=bool}", report.errors, report.needs_reset);
+                needs_reset |= report.needs_reset;
+                if report.errors & accelerator.capabilities.shutdown_mask != 0 {
+                    accelerator.qm.with_lock(KernelQm::engine_is_frozen);
+                }
+            }
+            if needs_reset {
+                return recovery::recover(index);
             }
         }
-        // The function mailbox: this kernel enables no virtual functions.
-        _ => {}
+        _ => return virtual_functions::message(index, accelerator),
     }
-    queues::handles_of(node, &served)
+    accelerator.node().map_or_else(Vec::new, |node| queues::handles_of(node, &served))
 }
 
 /// What one core of an accelerator's engine has counted.
 pub fn engine_statistics(index: usize, core: Core) -> Option<CoreStatistics> {
-    let accelerator = ACCELERATORS.lock().get(index).copied()?;
+    let accelerator = at(index)?;
     Some(zip_driver::read_statistics(&accelerator.registers, core))
 }
 
 /// Runs `f` on an accelerator's queue manager: kernel-side requests, statistics.
 pub fn with_qm<T>(index: usize, f: impl FnOnce(&mut Qm<MmioWindow, ServingClock, DomainMemory, QUEUES>) -> T) -> Option<T> {
-    let accelerator = ACCELERATORS.lock().get(index).copied()?;
-    Some(accelerator.qm.with_lock(f))
+    Some(at(index)?.qm.with_lock(f))
 }

@@ -17,7 +17,7 @@ use crate::accelerator::{self, AcceleratorError, AcceleratorReport};
 use crate::interrupts::{self, GicError, Purpose};
 use crate::kernel_table::{self, MapDeviceError};
 use crate::pci::Found;
-use crate::{console, domain, memory, pci, smmu};
+use crate::{console, domain, memory, pci, recovery, smmu};
 
 /// What whoever entered EL1 tells the kernel; all else is found in the device tree.
 #[derive(Clone, Debug)]
@@ -155,6 +155,7 @@ pub fn init(boot: &Boot) -> Result<Report, BootError> {
 
     let smmu = bring_up_smmu(&machine);
     pci::init(&machine);
+    recovery::init(machine.device_reset.as_ref());
     let accelerators = accelerator::init(&machine);
     Ok(Report { functions: pci::functions(), smmu, accelerators, machine })
 }

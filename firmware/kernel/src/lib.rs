@@ -28,6 +28,7 @@ mod memory;
 mod msi;
 mod pci;
 mod queues;
+mod recovery;
 mod report;
 mod sharing;
 mod smmu;
@@ -35,6 +36,7 @@ mod space;
 mod syscall;
 mod task;
 mod trap;
+mod virtual_functions;
 
 pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQm, engine_statistics, with_qm};
 pub use boot::{Boot, BootError, Report, init};
@@ -44,8 +46,10 @@ pub use domain::{IOVA_WINDOW, description as domain_table, lookup as lookup_iova
 pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interrupts_unwanted};
 pub use kernel_table::{MapDeviceError, map_device};
 pub use memory::{free_frames, total_frames};
-pub use pci::{Bar, Ecam, Found, FunctionError, bring_up as bring_up_function, config_space, functions, map_bar, stream_of};
+pub use pci::{Bar, Ecam, Found, FunctionError, FunctionSpace, bring_up as bring_up_function, config_space, functions, map_bar, stream_of};
+pub use qm_driver::{QmError, Reset, ResetFailure, ResetStep};
 pub use queues::{Core, Device, Spaces, remove as remove_device, with_core};
+pub use recovery::{ErrorSource, controller_reset, function_reset, inject_errors};
 pub use report::print_report;
 pub use smmu::{
     PageFaults, PageRequestCounters, features as smmu_features, page_faults, page_request_counters, supports_sva, take_events,
@@ -53,6 +57,7 @@ pub use smmu::{
 };
 pub use space::{Identity, SpaceCounters, counters as space_counters, identity, lend, lookup as lookup_user};
 pub use task::{Exit, counters_of, living, run_until_exit, set_tick, space_of, spawn};
+pub use virtual_functions::{MOST as MOST_VIRTUAL_FUNCTIONS, disable_virtual, enable_virtual};
 pub use zip_driver::CoreStatistics;
 
 /// Writes formatted text and a line end on the console.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use firmware_kerncore::pci::{self, BarDemand, ConfigSpace, Function};
 use firmware_kerncore::ranges::RangeAllocator;
+use firmware_kerncore::sriov::{self, Sriov};
 use firmware_kerncore::tree::{Block, Bridge, Machine};
 use hal::{Pa, RegisterWindow, StreamId};
 use hal_aarch64::{MmioWindow, SpinLock};
@@ -33,6 +34,24 @@ impl ConfigSpace for Ecam {
         if let Some(at) = self.offset(function, offset) {
             self.window.write32(at, value);
         }
+    }
+}
+
+/// Configuration space of one function, as its driver sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionSpace {
+    /// The bridge's space.
+    pub ecam: Ecam,
+    /// The function.
+    pub rid: u16,
+}
+
+impl hal::ConfigSpace for FunctionSpace {
+    fn read32(&self, offset: u16) -> u32 {
+        self.ecam.read32(self.rid, offset)
+    }
+    fn write32(&self, offset: u16, value: u32) {
+        self.ecam.write32(self.rid, offset, value);
     }
 }
 
@@ -142,7 +161,8 @@ pub fn bring_up(found: &Found) -> Result<Vec<Bar>, FunctionError> {
     let rid = found.function.rid;
     let mut bars = Vec::new();
     for demand in pci::bar_demands(&host.ecam, rid) {
-        let (bus, cpu) = place(&mut host.rooms, &demand).ok_or(FunctionError::NoRoom { bar: demand.index, len_bytes: demand.len_bytes })?;
+        let no_room = FunctionError::NoRoom { bar: demand.index, len_bytes: demand.len_bytes };
+        let (bus, cpu) = place(&mut host.rooms, &demand, demand.len_bytes).ok_or(no_room)?;
         pci::set_bar(&host.ecam, rid, &demand, bus);
         bars.push(Bar { demand, base: Pa(cpu) });
     }
@@ -150,8 +170,36 @@ pub fn bring_up(found: &Found) -> Result<Vec<Bar>, FunctionError> {
     Ok(bars)
 }
 
+/// What a function offers as virtual functions, and where their registers lie: of all of them in a row, from the first one's on.
+#[derive(Clone, Debug)]
+pub struct VirtualFunctions {
+    /// The offer.
+    pub sriov: Sriov,
+    /// The first function's registers.
+    pub bars: Vec<Bar>,
+}
+
+/// Finds a function's offer of virtual functions and gives their registers addresses, those of all that there can be. `None` if it makes none.
+///
+/// # Errors
+/// As for [`bring_up`].
+pub fn place_virtual(found: &Found) -> Result<Option<VirtualFunctions>, FunctionError> {
+    let mut hosts = HOSTS.lock();
+    let host = hosts.get_mut(found.host).ok_or(FunctionError::NoHost)?;
+    let rid = found.function.rid;
+    let Some(sriov) = sriov::probe(&host.ecam, rid) else { return Ok(None) };
+    let mut bars = Vec::new();
+    for demand in &sriov.bars {
+        let len_bytes = demand.len_bytes * u64::from(sriov.total);
+        let (bus, cpu) = place(&mut host.rooms, demand, len_bytes).ok_or(FunctionError::NoRoom { bar: demand.index, len_bytes })?;
+        sriov::set_bar(&host.ecam, rid, &sriov, demand, bus);
+        bars.push(Bar { demand: *demand, base: Pa(cpu) });
+    }
+    Ok(Some(VirtualFunctions { sriov, bars }))
+}
+
 /// Finds room for a register: a wide prefetchable one prefers the window of its kind, and takes any other that is not stricter than it.
-fn place(rooms: &mut [Room], demand: &BarDemand) -> Option<(u64, u64)> {
+fn place(rooms: &mut [Room], demand: &BarDemand, len_bytes: u64) -> Option<(u64, u64)> {
     let fits = |room: &Room| (demand.is_64bit || !room.is_64bit) && (demand.prefetchable || !room.prefetchable);
     let is_kind = |room: &Room| room.is_64bit == demand.is_64bit && room.prefetchable == demand.prefetchable;
     let order: Vec<usize> = (0..rooms.len())
@@ -160,7 +208,7 @@ fn place(rooms: &mut [Room], demand: &BarDemand) -> Option<(u64, u64)> {
         .collect();
     order.into_iter().find_map(|index| {
         let room = &mut rooms[index];
-        let bus = room.free.alloc(demand.len_bytes, demand.len_bytes.max(4096))?;
+        let bus = room.free.alloc(len_bytes, demand.len_bytes.max(4096))?;
         Some((bus, bus.wrapping_add(room.cpu_minus_bus)))
     })
 }

@@ -13,7 +13,7 @@ use crate::domain::DomainId;
 use crate::{space, task};
 
 /// Devices at a time.
-const NODES: usize = 4;
+const NODES: usize = 16;
 /// Queues open at a time.
 const QUEUES: usize = 256;
 

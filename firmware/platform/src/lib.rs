@@ -66,6 +66,10 @@ pub const SMMU_CMDQ_SYNC_INTID: u32 = 45;
 /// The accelerator's requester ID on bus 0, which is its StreamID: device 1, function 0.
 pub const ACCELERATOR_RID: u32 = 0x08;
 
+/// SMC function of the device reset service, which the device tree names: silicon provider's range, 64-bit fast call. What it takes and returns is
+/// `hal::device_reset`.
+pub const DEVICE_RESET: u32 = 0xc200_0001;
+
 /// QEMU virt's GIC distributor.
 pub const GICD_BASE: u64 = 0x0800_0000;
 /// QEMU virt's GIC redistributors, 128 KiB each.

@@ -30,6 +30,9 @@ pub const PAGE_WRITE: u64 = 1 << 1;
 /// x2 of [`PAGE_REQUEST`]: it is the last of its group.
 pub const PAGE_LAST: u64 = 1 << 2;
 
+/// Decides how device resets end from now on: x1 = 0 well, 1 the service fails, 2 they never end.
+pub const SET_RESET_FAULT: u64 = 0xc600_0020;
+
 /// x2 of [`TRANSLATE`]: the transaction carries no SubstreamID.
 pub const NO_SUBSTREAM: u64 = u64::MAX;
 /// Result of [`TRANSLATE`]: an abort.

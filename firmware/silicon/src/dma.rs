@@ -97,10 +97,11 @@ pub struct LockedDma<'a> {
 }
 
 impl LockedDma<'_> {
-    /// Makes one access, unless the request's queue was stopped or its function reset meanwhile: its data must not be touched any more.
+    /// Makes one access, unless the request's queue was stopped, its function reset or the engine frozen meanwhile: its data must not be touched
+    /// any more.
     fn piece(&self, access: impl FnOnce(&mut TranslatedDma<'_>) -> Result<(), DmaError>) -> Result<(), DmaError> {
         let mut silicon = state::lock();
-        if !silicon.qm.may_transfer(self.task) {
+        if !silicon.qm.may_transfer(self.task) || silicon.zip.is_frozen() {
             return Err(DmaError::Abort);
         }
         let result = access(&mut silicon.dma());

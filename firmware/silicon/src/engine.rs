@@ -172,6 +172,13 @@ impl Silicon {
             // What the shaper shares out: a request, and a unit more for each 64 bytes that it took or gave.
             let (consumed, produced) = job.moved_bytes();
             self.qm.charge_work(&task, (u64::from(consumed) + u64::from(produced)) / WORK_UNIT_BYTES);
+            if self.zip.is_frozen() {
+                // An error has stopped the engine's bus traffic: the result cannot leave it.
+                self.qm.abandon(&task);
+                trace::note(Some(Counter::Dropped), Kind::JobDone, u64::from(task.qn), slot as u64, 1);
+                self.scheduler.slots[slot] = SlotState::Free;
+                return;
+            }
             let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
             match self.qm.complete(&task, &mut dma) {
                 Ok(Completion::Delivered | Completion::Parked) => {}

@@ -18,6 +18,7 @@ mod inject;
 mod lines;
 mod memory;
 mod options;
+mod reset;
 mod smc;
 mod start;
 mod state;

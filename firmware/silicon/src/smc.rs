@@ -1,13 +1,14 @@
-//! SMC of the payload: cores are started through EL2, everything else is QEMU's PSCI. Arm DEN 0022.
+//! SMC of the payload: cores are started through EL2, the accelerator is reset here, everything else is QEMU's PSCI. Arm DEN 0022.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use firmware_platform::DEVICE_RESET;
 use firmware_platform::trace::Kind;
 use hal_aarch64::boot::{self, MAX_CORES};
 use hal_aarch64::context::TrapFrame;
 use hal_aarch64::psci::forward_smc;
 
-use crate::{state, trace};
+use crate::{reset, state, trace};
 
 /// PSCI CPU_ON, 32-bit and 64-bit forms.
 const CPU_ON: [u64; 2] = [0x8400_0003, 0xc400_0003];
@@ -40,6 +41,10 @@ pub fn call(frame: &mut TrapFrame) {
     }
     if AFFINITY_INFO.contains(&function) && host_core(x[1]).is_none() {
         x[0] = INVALID_PARAMETERS;
+        return;
+    }
+    if function == u64::from(DEVICE_RESET) {
+        x[0] = reset::call(x[1], x[2]);
         return;
     }
     let results = forward_smc([function, x[1], x[2], x[3], x[4], x[5], x[6], x[7]]);

@@ -18,6 +18,7 @@ use crate::doorbells::Doorbells;
 use crate::engine::Scheduler;
 use crate::guest::GuestMemory;
 use crate::options::{Options, TlbPolicy};
+use crate::reset::ResetService;
 
 /// PCI device id of the zip engine's physical function.
 const ZIP_PF: u16 = 0xa250;
@@ -48,6 +49,8 @@ pub struct Silicon {
     pub memory: GuestMemory,
     /// Job slots and engine cores.
     pub scheduler: Scheduler,
+    /// The platform's reset of the accelerator.
+    pub reset: ResetService,
     /// False: requests stay in their queues.
     pub engine_is_on: bool,
 }
@@ -75,6 +78,7 @@ static SILICON: SpinLock<Silicon> = SpinLock::new(Silicon {
     zip: ZipCore::new(Capabilities::V3),
     memory: GuestMemory::new(0..0, 0..0),
     scheduler: Scheduler::new(),
+    reset: ResetService::new(),
     engine_is_on: true,
 });
 

@@ -8,6 +8,7 @@ use hal_aarch64::context::TrapFrame;
 use smmu_model::{Fault, Policy, Transaction};
 use smmu_spec::pri::PageRequest;
 
+use crate::reset::ResetFault;
 use crate::{smc, state, trace};
 
 /// Answers an HVC; ELR is past it already.
@@ -51,6 +52,15 @@ fn answer(x: &[u64; 8]) -> Result<u64, u64> {
         vendor::TRANSLATE => translate(x, 1),
         vendor::TRANSLATE_AGAIN if (1..=4096).contains(&x[5]) => translate(x, x[5]),
         vendor::TRANSLATE_AGAIN => Err(vendor::INVALID),
+        vendor::SET_RESET_FAULT => {
+            state::lock().reset.fault = match x1 {
+                0 => ResetFault::None,
+                1 => ResetFault::Fails,
+                2 => ResetFault::NeverEnds,
+                _ => return Err(vendor::INVALID),
+            };
+            Ok(0)
+        }
         vendor::PAGE_REQUEST => page_request(x),
         _ => Err(vendor::NOT_SUPPORTED),
     }

@@ -33,6 +33,16 @@ impl Conduit {
         }
     }
 
+    /// Makes a 64-bit fast call of the firmware: function identifier, x1, x2; returns x0. Arm DEN 0028.
+    pub fn call(self, function: u32, x1: u64, x2: u64) -> u64 {
+        let mut arguments = [0; 17];
+        [arguments[0], arguments[1]] = [x1, x2];
+        match self {
+            Self::Smc => smccc::smc64(function, arguments)[0],
+            Self::Hvc => smccc::hvc64(function, arguments)[0],
+        }
+    }
+
     /// Powers the machine off.
     ///
     /// # Errors

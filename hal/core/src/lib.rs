@@ -22,7 +22,7 @@ pub use clock::{Clock, Deadline, Expired, poll_until};
 pub use dma::{AllocError, Barriers, DmaBuffer, DmaMapper};
 pub use esr::{DataAbort, Esr, ExceptionClass, FaultStatus, LoadStore, StorePair};
 pub use machine::{BusError, DmaError, DmaPort, IrqLines, PhysMemory, Requester, StallTag, Verdict};
-pub use platform::{ConfigSpace, PlatformReset, ResetError};
+pub use platform::{ConfigSpace, PlatformReset, ResetError, device_reset};
 pub use queue::{QueueDevice, QueueError, QueueId, Region, RegionBacking, RegionKind};
 pub use reg::{Permission, Reg, RegInfo};
 pub use window::RegisterWindow;

@@ -108,6 +108,7 @@ fn edit(dumped: &[u8], machine: &Machine, boot: &Boot) -> Outcome<Vec<u8>> {
         hide_qemu_devices(&mut tree);
         drop_engine_cores(&mut tree, machine)?;
         add_silicon_devices(&mut tree, machine)?;
+        tree.root.add_child(device_reset_node());
         tree.root.add_child(silicon_node(machine, boot));
     }
     Ok(tree.to_dtb())
@@ -220,6 +221,14 @@ fn bridge_node(smmu: u32, msi_frame: u32) -> DeviceTreeNode {
     set(&mut node, "iommu-map", [0u32, smmu, 0, 0x1_0000]);
     set(&mut node, "msi-map", [0u32, msi_frame, 0, 0x1_0000]);
     set(&mut node, "dma-coherent", [0u8; 0]);
+    node
+}
+
+fn device_reset_node() -> DeviceTreeNode {
+    let mut node = DeviceTreeNode::new_unchecked("device-reset");
+    set(&mut node, "compatible", hal::device_reset::COMPATIBLE);
+    set(&mut node, "method", "smc");
+    set(&mut node, "function-id", platform::DEVICE_RESET);
     node
 }
 

@@ -52,7 +52,7 @@ fn cells(tree: &DeviceTree, path: &str, property: &str) -> Vec<u32> {
 fn what_is_hidden_is_gone_and_the_console_stays() {
     let tree = edited(&Machine::default(), &Boot::default());
     let names: Vec<&str> = tree.root.children().map(|node| node.name_without_address()).collect();
-    assert_eq!(names, ["memory", "pl011", "intc", "cpus", "chosen", "smmu", "pcie", "silicon"]);
+    assert_eq!(names, ["memory", "pl011", "intc", "cpus", "chosen", "smmu", "pcie", "device-reset", "silicon"]);
     assert!(tree.find_node("/intc@8000000/its@8080000").is_none());
 }
 
@@ -92,6 +92,15 @@ fn ats_is_offered_with_the_smmu_that_has_it() {
         edited(&machine, &Boot::default()).find_node("/pcie@2010000000").expect("the bridge").property("ats-supported").is_some()
     };
     assert_eq!([bridge("stall"), bridge("atspri")], [false, true]);
+}
+
+#[test]
+fn the_reset_service_is_a_call_of_the_silicon_provider() {
+    let tree = edited(&Machine::default(), &Boot::default());
+    assert_eq!(cells(&tree, "/device-reset", "function-id"), [0xc200_0001]);
+    let node = tree.find_node("/device-reset").expect("node");
+    assert_eq!(node.property("method").expect("method").value(), b"smc\0");
+    assert_eq!(node.property("compatible").expect("compatible").value(), b"soc,device-reset\0");
 }
 
 #[test]

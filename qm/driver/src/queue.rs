@@ -349,10 +349,14 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         }
     }
 
-    /// True if completions arrived since the last call: the kernel's own cursor, at most one lap ahead. Rings no doorbell.
+    /// True if completions arrived since the last call: the kernel's own cursor, at most one lap ahead. Rings no doorbell. A queue that a reset or
+    /// an error took out of service is news, too: its stop words say so.
     pub fn is_updated(&mut self, queue: QueueId) -> bool {
         let layout = self.layout;
         let Ok(qp) = self.qp_mut(queue) else { return false };
+        if qp.state != QpState::Started {
+            return true;
+        }
         let (Some(block), Some(shadow)) = (&qp.block, &mut qp.shadow) else { return false };
         let mut updated = false;
         // The process may write the ring too: a lap is all that honest entries can be ahead.

@@ -157,9 +157,18 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         Ok(())
     }
 
+    /// Notes that the engine behind the queues has frozen: nothing drains until a reset.
+    pub const fn engine_is_frozen(&mut self) {
+        self.engine_frozen = true;
+    }
+
     /// True while an error stands that froze the bus: nothing will drain.
     fn bus_is_frozen(&self) -> bool {
-        self.role == Role::Physical && pf::ABNORMAL_INT_SOURCE.get(&self.registers) & self.capabilities.ras.shutdown != 0
+        self.role == Role::Physical && (self.engine_frozen || self.queue_manager_is_frozen())
+    }
+
+    fn queue_manager_is_frozen(&self) -> bool {
+        pf::ABNORMAL_INT_SOURCE.get(&self.registers) & self.capabilities.ras.shutdown != 0
     }
 
     /// Ends service of every queue: both stop words; drained where the bus still works. A queue that did not drain stays `Stopping`.
@@ -190,6 +199,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     pub(crate) fn forget_life(&mut self) -> u32 {
         self.mailbox_owes = false;
         let layout = self.layout;
+        self.engine_frozen = false;
         let mut cancelled = 0;
         for qp in &mut self.queues {
             cancelled += u32::from(qp.used - qp.unseen(&layout));

@@ -226,10 +226,15 @@ impl RawQueue {
     /// Length of a queue's doorbell page on revision 0x30.
     pub const MMIO_BYTES: u64 = 0x1_0000;
 
-    /// Opens, maps and starts a queue.
+    /// Opens, maps and starts a queue of the first node.
     pub fn open(direction: u16) -> Self {
+        Self::open_on(NodeIndex(0), direction)
+    }
+
+    /// Opens, maps and starts a queue of a node.
+    pub fn open_on(node: NodeIndex, direction: u16) -> Self {
         let system = SvcSystem;
-        let fd = get!(system.open_node(NodeIndex(0)));
+        let fd = get!(system.open_node(node));
         let number = get!(system.set_qp_context(fd, direction));
         let info = get!(system.set_qp_info(fd));
         let layout = DusLayout::new(info.sqe_size as usize, info.sq_depth.into(), info.cq_depth.into(), PAGE_BYTES as usize);
@@ -329,6 +334,12 @@ impl RawQueue {
             fail(Location::caller().line(), completion.tag)
         }
         completion
+    }
+
+    /// The kernel's words to a queue's user: submit nothing more, wait for nothing more.
+    pub fn stop_words(&self) -> (bool, bool) {
+        let at = |offset: usize| (load(self.dus + (offset & !7) as u64) >> (8 * (offset & 7))) as u32 != 0;
+        (at(self.layout.tx_stop_offset()), at(self.layout.rx_stop_offset()))
     }
 
     /// Gives the queue back.

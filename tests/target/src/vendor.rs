@@ -38,6 +38,23 @@ pub fn set_engine(is_on: bool) {
     call(vendor::SET_ENGINE, [u64::from(is_on), 0, 0, 0]);
 }
 
+/// How device resets end from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum ResetFault {
+    /// Well.
+    None = 0,
+    /// The service fails.
+    Fails = 1,
+    /// They never end.
+    NeverEnds = 2,
+}
+
+/// Decides how device resets end.
+pub fn set_reset_fault(fault: ResetFault) {
+    call(vendor::SET_RESET_FAULT, [fault as u64, 0, 0, 0]);
+}
+
 /// What the SMMU model answers to a device's access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
