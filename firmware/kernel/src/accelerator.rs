@@ -440,14 +440,18 @@ pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
             }
             let report = accelerator.qm.with_lock(KernelQm::handle_abnormal);
             let mut needs_reset = report.needs_reset != 0;
+            let mut is_frozen = report.errors & accelerator.qm.with_lock(|qm| qm.capabilities().ras.shutdown) != 0;
             if report.errors != 0 {
                 defmt::error!("QM: errors {=u32:#x}, reset needed for {=u32:#x}", report.errors, report.needs_reset);
             }
             if let Some(report) = zip_driver::take_errors(&accelerator.registers, &accelerator.capabilities) {
                 defmt::error!("zip: errors {=u32:#x}, reset needed: {=bool}", report.errors, report.needs_reset);
                 needs_reset |= report.needs_reset;
-                if report.errors & accelerator.capabilities.shutdown_mask != 0 {
-                    accelerator.qm.with_lock(KernelQm::engine_is_frozen);
+                is_frozen |= report.errors & accelerator.capabilities.shutdown_mask != 0;
+            }
+            if is_frozen {
+                for function in core::iter::once(accelerator).chain(virtual_functions::of(index)) {
+                    function.qm.with_lock(KernelQm::note_frozen_bus);
                 }
             }
             if needs_reset {

@@ -13,7 +13,7 @@ use qm_spec::regs::pf;
 use uacce_kernel::QueueHandle;
 use zip_spec::registers::CORE_INT_SET;
 
-use crate::accelerator::{self, Accelerator, ServingClock};
+use crate::accelerator::{self, Accelerator};
 use crate::virtual_functions::{self, awaiting_peers};
 
 /// How long the platform may take for a reset.
@@ -35,7 +35,7 @@ impl PlatformReset for FirmwareReset {
         let (conduit, function) = SERVICE.lock().ok_or(ResetError::Failed)?;
         let call = |wanted: u64| conduit.call(function, u64::from(device.0), wanted) as i64;
         let mut answer = call(device_reset::BEGIN);
-        poll_until(&ServingClock, PLATFORM_WITHIN, || {
+        poll_until(&GenericTimer, PLATFORM_WITHIN, || {
             if answer == device_reset::BUSY {
                 answer = call(device_reset::ASK);
             }

@@ -157,14 +157,15 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         Ok(())
     }
 
-    /// Notes that the engine behind the queues has frozen: nothing drains until a reset.
-    pub const fn engine_is_frozen(&mut self) {
-        self.engine_frozen = true;
+    /// Notes that an error froze the bus where this driver cannot see it: in the engine, or, of a virtual function, anywhere in the device. Nothing
+    /// drains until a reset.
+    pub const fn note_frozen_bus(&mut self) {
+        self.frozen_elsewhere = true;
     }
 
     /// True while an error stands that froze the bus: nothing will drain.
     fn bus_is_frozen(&self) -> bool {
-        self.role == Role::Physical && (self.engine_frozen || self.queue_manager_is_frozen())
+        self.frozen_elsewhere || self.role == Role::Physical && self.queue_manager_is_frozen()
     }
 
     fn queue_manager_is_frozen(&self) -> bool {
@@ -199,7 +200,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     pub(crate) fn forget_life(&mut self) -> u32 {
         self.mailbox_owes = false;
         let layout = self.layout;
-        self.engine_frozen = false;
+        self.frozen_elsewhere = false;
         let mut cancelled = 0;
         for qp in &mut self.queues {
             cancelled += u32::from(qp.used - qp.unseen(&layout));

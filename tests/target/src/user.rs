@@ -339,7 +339,9 @@ impl RawQueue {
     /// The kernel's words to a queue's user: submit nothing more, wait for nothing more.
     pub fn stop_words(&self) -> (bool, bool) {
         let at = |offset: usize| (load(self.dus + (offset & !7) as u64) >> (8 * (offset & 7))) as u32 != 0;
-        (at(self.layout.tx_stop_offset()), at(self.layout.rx_stop_offset()))
+        // The second to be set is read first: who sees it sees the other one, too.
+        let wait_for_nothing = at(self.layout.rx_stop_offset());
+        (at(self.layout.tx_stop_offset()), wait_for_nothing)
     }
 
     /// Gives the queue back.
