@@ -441,8 +441,11 @@ pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
             let report = accelerator.qm.with_lock(KernelQm::handle_abnormal);
             let mut needs_reset = report.needs_reset != 0;
             let mut is_frozen = report.errors & accelerator.qm.with_lock(|qm| qm.capabilities().ras.shutdown) != 0;
-            if report.errors != 0 {
+            if report.needs_reset != 0 {
                 defmt::error!("QM: errors {=u32:#x}, reset needed for {=u32:#x}", report.errors, report.needs_reset);
+            } else if report.errors != 0 {
+                // A process can cause some of them, as often as it likes.
+                defmt::debug!("QM: errors {=u32:#x}", report.errors);
             }
             if let Some(report) = zip_driver::take_errors(&accelerator.registers, &accelerator.capabilities) {
                 defmt::error!("zip: errors {=u32:#x}, reset needed: {=bool}", report.errors, report.needs_reset);

@@ -56,7 +56,7 @@ pub use smmu::{
     with as with_smmu,
 };
 pub use space::{Identity, SpaceCounters, counters as space_counters, identity, lend, lookup as lookup_user};
-pub use task::{Exit, counters_of, living, run_until_exit, set_tick, space_of, spawn};
+pub use task::{Exit, counters_of, kill, living, run_until_exit, set_quantum, set_tick, space_of, spawn};
 pub use virtual_functions::{MOST as MOST_VIRTUAL_FUNCTIONS, disable_virtual, enable_virtual};
 pub use zip_driver::CoreStatistics;
 

@@ -21,8 +21,8 @@ use crate::files::Files;
 use crate::syscall::{self, Pending};
 use crate::{counters, enter, interrupts, queues, smmu, space};
 
-/// How long a process runs while others are ready.
-const QUANTUM: Duration = Duration::from_millis(10);
+/// How long a process runs while others are ready, in nanoseconds.
+static QUANTUM_NANOSECONDS: AtomicU64 = AtomicU64::new(10_000_000);
 
 /// Exit code of a process that its parent has killed: 128 + 9, as a shell says it.
 const KILLED: i32 = 137;
@@ -84,6 +84,11 @@ static QUANTUM_END: AtomicU64 = AtomicU64::new(0);
 /// Switches the timer tick on or off. Without it a process runs until it ends, sleeps or yields; deadlines of sleepers still interrupt.
 pub fn set_tick(is_on: bool) {
     TICK_IS_ON.store(is_on, Ordering::Relaxed);
+}
+
+/// Sets how long a process runs from its next turn on while others are ready; 10 ms to begin with.
+pub fn set_quantum(quantum: Duration) {
+    QUANTUM_NANOSECONDS.store(quantum.as_nanos() as u64, Ordering::Relaxed);
 }
 
 /// Makes a process that starts at `entry` with `x0` = `number`.
@@ -222,6 +227,16 @@ pub(crate) fn end_current(exit: Exit) {
         crate::print_line(format_args!("process {id} ({name}) killed: {} at pc {pc:#x}, address {address:#x}", syscall::class_name(class)));
     }
     end(id, exit);
+}
+
+/// Ends a process that does not run at the moment, wherever it was interrupted or what it waits for.
+///
+/// # Errors
+/// `ESRCH` if there is none, or it has ended already.
+pub fn kill(process: ProcessId) -> Result<(), Errno> {
+    space_of(process).ok_or(Errno::ESRCH)?;
+    end(process.0, Exit::Code(KILLED));
+    Ok(())
 }
 
 /// Ends a living child of `parent` that does not run now.
@@ -367,7 +382,7 @@ fn resume(frame: &mut ContextFrame) -> bool {
         task.dispatches += 1;
         *frame = task.frame;
     });
-    QUANTUM_END.store(GenericTimer.deadline_ticks(QUANTUM), Ordering::Relaxed);
+    QUANTUM_END.store(GenericTimer.deadline_ticks(Duration::from_nanos(QUANTUM_NANOSECONDS.load(Ordering::Relaxed))), Ordering::Relaxed);
     arm_timer();
     true
 }

@@ -216,7 +216,7 @@ mod help {
 
     /// The number of a process on a function's node.
     pub fn number(function: &AcceleratorReport, place: usize) -> u64 {
-        u64::from(function.node.0) | (place as u64) << 8
+        u64::from(function.node.expect("a node").0) | (place as u64) << 8
     }
 }
 
@@ -250,7 +250,7 @@ mod plain {
         // A process that works on one function cannot be reached through another.
         for (own, worker) in workers.iter().enumerate() {
             let all: Vec<_> = core::iter::once(&physical).chain(&functions).collect();
-            let substream = with_core(|core, _| core.substream(all[own].node, space(*worker))).expect("bound");
+            let substream = with_core(|core, _| core.substream(all[own].node.expect("a node"), space(*worker))).expect("bound");
             for (other, function) in all.iter().enumerate() {
                 let answer = vendor::translate(function.stream, Some(substream), Iova(0x1000), AccessKind::Read);
                 // Its own table has nothing there, and says so by a stall; the others' have no such process.

@@ -184,7 +184,7 @@ mod plain {
     }
 
     fn number(function: &AcceleratorReport, place: usize) -> u64 {
-        u64::from(function.node.0) | (place as u64) << 8
+        u64::from(function.node.expect("a node").0) | (place as u64) << 8
     }
 
     fn free_queues(functions: &[AcceleratorReport; 2]) -> [Option<u32>; 2] {
