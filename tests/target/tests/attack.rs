@@ -199,7 +199,7 @@ mod on_rev30_1p0_icount {
     use target_tests::{Board, start_kernel};
 
     #[test]
-    fn qm_d07_whatever_a_process_stores_to_its_doorbell_page_is_its_own_loss() {
+    fn qm_d05_whatever_a_process_stores_to_its_doorbell_page_is_its_own_loss() {
         start_kernel();
         set_tick(false);
         pmu::start();
@@ -242,7 +242,7 @@ mod plain {
     const NORMAL: Duration = Duration::from_millis(10);
 
     #[test]
-    fn qm_l08_a_process_that_dies_at_any_point_leaves_nothing_behind() {
+    fn ua_l6_a_process_that_dies_at_any_point_leaves_nothing_behind() {
         start_kernel();
         let board = Board::new();
         let free_queues = || with_qm(0, |qm| qm.available()).expect("it is there");
@@ -274,7 +274,10 @@ mod plain {
             );
             // Queue numbers go round, and each keeps its rings' memory: after a turn nothing may be lost.
             if death * 3 >= 2 * u64::from(queues) {
-                assert_eq!(*frames_left.get_or_insert(free_frames()), free_frames(), "death {death}");
+                // But for the tables of context descriptors, 64 KiB for each 1,024 PASIDs, which go round as well.
+                let tables = 16 * (2 * (death as usize + 1) / 1024);
+                let (was, now) = (*frames_left.get_or_insert(free_frames()), free_frames());
+                assert!(now <= was && now + tables >= was, "death {death}: {was} frames were free, {now} are");
             }
         }
         assert_eq!(vendor::counter(Counter::Jobs), vendor::counter(Counter::JobsDone));

@@ -262,7 +262,7 @@ mod plain {
     }
 
     #[test]
-    fn qm_v02_a_reset_and_a_hostile_function_disturb_no_other() {
+    fn qm_r08_a_reset_and_a_hostile_function_disturb_no_other() {
         let (_, functions) = start_with(8);
         let board = Board::new();
         board.set(p::LAST_ROUND, 40);
@@ -327,7 +327,7 @@ mod on_1p1_icount {
     use target_tests::{Board, vendor};
 
     #[test]
-    fn qm_s01_functions_with_work_share_the_engine_by_quality_of_service() {
+    fn qm_v05_functions_with_work_share_the_engine_by_quality_of_service() {
         const QUALITY: [u16; 8] = [1000, 800, 600, 400, 300, 200, 150, 100];
         let (physical, functions) = start_with(8);
         for (index, quality) in QUALITY.into_iter().enumerate() {

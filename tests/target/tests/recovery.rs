@@ -222,12 +222,12 @@ mod plain {
     }
 
     #[test]
-    fn qm_r02_every_queue_manager_error_that_demands_a_reset_is_recovered_under_load() {
+    fn qm_r03_every_queue_manager_error_that_demands_a_reset_is_recovered_under_load() {
         each_resets(ErrorSource::QueueManager, RasMasks::of(QmVersion::V3).reset);
     }
 
     #[test]
-    fn qm_r02_every_engine_error_that_demands_a_reset_is_recovered_under_load() {
+    fn qm_r03_every_engine_error_that_demands_a_reset_is_recovered_under_load() {
         each_resets(ErrorSource::Engine, 0x7fe);
     }
 
@@ -279,7 +279,7 @@ mod plain {
     }
 
     #[test]
-    fn qm_r04_a_reset_wakes_who_sleeps_in_poll() {
+    fn a_reset_wakes_who_sleeps_in_poll() {
         let functions = two_functions();
         let board = Board::new();
         board.start("sleeper", p::sleeper, number(&functions[1], 0));

@@ -74,7 +74,7 @@ fn set_engine(is_on: bool) {
 }
 
 /// Trapped accesses of emulated registers since reset.
-fn traps() -> u64 {
+pub fn traps() -> u64 {
     let counters = [Counter::SmmuAccesses, Counter::ConfigAccesses, Counter::BarAccesses, Counter::OtherAccesses];
     counters.into_iter().map(|counter| ask(vendor::COUNTER, counter as u64)).sum()
 }
@@ -90,7 +90,7 @@ fn median(samples: &[Instructions]) -> Instructions {
 }
 
 /// Samples an operation of EL1, in EL1 and EL2 instructions, the cost of sampling taken off.
-fn sample(mut operation: impl FnMut(usize)) -> Instructions {
+pub fn sample(mut operation: impl FnMut(usize)) -> Instructions {
     let take = |run: &mut dyn FnMut(usize)| {
         let samples: Vec<Instructions> = (0..SAMPLES_AT_EL1)
             .map(|index| {

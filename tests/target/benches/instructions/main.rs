@@ -15,6 +15,8 @@ fn main() {}
 target_tests::suite!();
 
 #[cfg(target_os = "none")]
+mod driver;
+#[cfg(target_os = "none")]
 mod image;
 #[cfg(target_os = "none")]
 mod kernel;
@@ -26,6 +28,7 @@ mod row;
 #[cfg(target_os = "none")]
 #[embedded_test::tests(default_timeout = 120)]
 mod on_1p0_icount {
+    use super::driver::Driver;
     use super::image;
     use super::kernel::{self, Bench};
     use super::process::Series;
@@ -72,6 +75,10 @@ mod on_1p0_icount {
         let receive = bench.process(Series::Receive, 500);
         let receive = Row { traps_hundredths: receive.traps_hundredths - traps_hundredths, ..receive };
         row::print("receive, completion there", &receive, "");
+        let slept = bench.process(Series::ReceiveByInterrupt, 200);
+        let slept = Row { traps_hundredths: slept.traps_hundredths - traps_hundredths, ..slept };
+        row::print("receive by interrupt and poll()", &slept, "");
+        row::print("send + receive, 16 in flight, each", &bench.process(Series::Batch, 60).each_of(16), "");
         let empty = bench.process(Series::ReceiveNothing, 500);
         row::print("receive, nothing there", &empty, "");
         let both = bench.process(Series::SendReceive, 1000);
@@ -105,6 +112,12 @@ mod on_1p0_icount {
         row::print("close, last queue", &close, "64 EL0, 42,664 EL1, 18 traps: uacce, Linux 6.1");
         let next = bench.process(Series::KeepOpen, 16);
         row::print("open + map + start, further queue", &next, "195 EL0, 34,653 EL1, 12 traps: the same");
+
+        let driver = Driver::new();
+        row::print("QM driver: submit, run in the trap", &driver.submit(), "");
+        row::print("QM driver: completion by polling", &driver.poll(), "");
+        row::print("QM driver: completion by interrupt", &driver.interrupt(), "");
+        row::print("QM driver: batch of 16, each", &driver.batch(), "");
 
         let hit = bench.hit(kernel::Who::Kernel);
         row::print("SMMU translation, TLB hit", &hit, "976 x86: crate smmu 1.8.0");

@@ -6,7 +6,7 @@ use firmware_apps::SvcSystem;
 use hal::{Iova, Region};
 use hal_aarch64::pmu::{self, Instructions};
 use uacce_abi::{Attribute, Call, Command, Fd, Kernel, NodeIndex, PAGE_BYTES, Protection, VALUE_MAX_BYTES};
-use uacce_user::{Direction, Wanted, WdError, WdQueue, wd_recv, wd_request_queue, wd_send};
+use uacce_user::{CompletionWait, Direction, Wanted, WdError, WdQueue, wd_recv, wd_recv_sync, wd_request_queue, wd_send};
 use zip_spec::{BufferType, Container, Mode, Request, Sqe, Window};
 
 /// Where the samples lie in a process.
@@ -17,6 +17,8 @@ pub const SAMPLES_MAX: usize = 2048;
 pub const SAMPLES_BYTES: u64 = (SAMPLES_MAX as u64 * 24).next_multiple_of(4096);
 /// Bytes of a request's input.
 const INPUT_BYTES: u32 = 64;
+/// Requests of a batch.
+pub const BATCH: usize = 16;
 /// Requests before the first sample.
 const WARM_UP: usize = 8;
 
@@ -32,6 +34,10 @@ pub enum Series {
     Send,
     /// The receive of a request that is complete.
     Receive,
+    /// The same without a look: the queue is armed, the interrupt comes, poll() says so.
+    ReceiveByInterrupt,
+    /// Sixteen sends, then sixteen receives.
+    Batch,
     /// A receive on an idle queue.
     ReceiveNothing,
     /// A loop of sends and receives: one sample, of all of it.
@@ -63,11 +69,13 @@ pub enum Series {
 }
 
 impl Series {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::Nothing,
         Self::SendOnly,
         Self::Send,
         Self::Receive,
+        Self::ReceiveByInterrupt,
+        Self::Batch,
         Self::ReceiveNothing,
         Self::SendReceive,
         Self::Warm,
@@ -280,6 +288,16 @@ fn requests(system: &SvcSystem, series: Series, count: usize, samples: &mut Samp
             assert!(nothing == Err(WdError::Again));
             continue;
         }
+        if series == Series::Batch {
+            for _ in 0..BATCH {
+                wd_send(&mut queue, black_box(&sqe))?;
+            }
+            for _ in 0..BATCH {
+                receive(&mut queue, black_box(&mut into))?;
+            }
+            samples.add(before, pmu::instructions());
+            continue;
+        }
         wd_send(&mut queue, black_box(&sqe))?;
         let between = pmu::instructions();
         match series {
@@ -287,6 +305,10 @@ fn requests(system: &SvcSystem, series: Series, count: usize, samples: &mut Samp
             Series::Send => {
                 samples.add(before, between);
                 receive(&mut queue, &mut into)?;
+            }
+            Series::ReceiveByInterrupt => {
+                wd_recv_sync(&mut queue, black_box(&mut into), CompletionWait { spins: 0, timeout_nanoseconds: u64::MAX })?;
+                samples.add(between, pmu::instructions());
             }
             Series::Receive => {
                 receive(&mut queue, black_box(&mut into))?;

@@ -28,6 +28,18 @@ impl Row {
     }
 }
 
+impl Row {
+    /// One of `count` that were measured together.
+    pub fn each_of(&self, count: u64) -> Self {
+        Self {
+            el0: self.el0.map(|el0| el0.div_ceil(count)),
+            el1: self.el1.div_ceil(count),
+            el2: self.el2.div_ceil(count),
+            traps_hundredths: self.traps_hundredths.div_ceil(count),
+        }
+    }
+}
+
 /// Prints what the columns mean.
 pub fn head() {
     print_line(format_args!("guest instructions per operation, median unless said; 1 core, model inline, -icount"));
