@@ -246,8 +246,10 @@ pub fn kill(process: ProcessId) -> Result<(), Errno> {
 pub(crate) fn kill_child(parent: u32, child: ProcessId) -> Result<(), Errno> {
     {
         let tasks = TASKS.lock();
-        let is_child = |task: &&Box<Task>| task.parent == Some(parent) && task.ended.is_none();
-        tasks.tasks.get(&child.0).filter(is_child).ok_or(Errno::ESRCH)?;
+        let is_child = tasks.tasks.get(&child.0).is_some_and(|task| task.parent == Some(parent) && task.ended.is_none());
+        if !is_child {
+            return Err(Errno::ESRCH);
+        }
     }
     end(child.0, Exit::Code(KILLED));
     Ok(())

@@ -136,6 +136,12 @@ pub fn page() -> Buffer {
     table()
 }
 
+impl Default for Rig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Rig {
     /// Takes the SMMU over from the kernel, with a two-level stream table, and attaches edu to a table that maps nothing yet.
     pub fn new() -> Self {
