@@ -1,6 +1,6 @@
 //! Life of a queue: taken, configured, started, stopped, given back.
 
-use hal::{Clock, DmaBuffer, DmaMapper, QueueId, Region, RegionBacking, RegionKind, RegisterWindow, SubstreamId, poll_until};
+use hal::{Barriers, Clock, DmaBuffer, DmaMapper, QueueId, Region, RegionBacking, RegionKind, RegisterWindow, SubstreamId, poll_until};
 use qm_spec::regs::{DOORBELL_OFFSET, DOORBELL_PAGE_BYTES};
 use qm_spec::{
     Arm, CqcFields, Doorbell, DoorbellCommand, DoorbellLayout, DusLayout, Mailbox, MailboxCommand, MailboxOp, ORDER_CLOSE, PhaseRing,
@@ -65,10 +65,14 @@ impl<B> Qp<B> {
         if self.tail >= self.used { self.tail - self.used } else { depth - self.used + self.tail }
     }
 
-    /// The device has let go of the queue.
+    /// The device has let go of the queue. One that was given back already is free, and nobody waits for its requests.
     pub(crate) const fn is_released(&mut self) {
-        self.state = if self.is_orphan { QpState::Free } else { QpState::Init };
-        self.is_orphan = false;
+        self.state = QpState::Init;
+        if self.is_orphan {
+            self.state = QpState::Free;
+            self.is_orphan = false;
+            self.used = 0;
+        }
     }
 
     /// Takes the memory of a queue that the device cannot reach any more.
@@ -79,7 +83,7 @@ impl<B> Qp<B> {
 
 impl<B: DmaBuffer> Qp<B> {
     /// Completions in memory that the kernel has not taken, at most as many as are outstanding.
-    pub(crate) fn unseen(&self, layout: &DusLayout) -> u16 {
+    pub(crate) fn unseen(&self, layout: &DusLayout, memory: &impl Barriers) -> u16 {
         let (Some(block), Some(mut cq)) = (&self.block, self.cq) else { return 0 };
         let mut unseen = 0;
         while unseen < self.used {
@@ -87,6 +91,8 @@ impl<B: DmaBuffer> Qp<B> {
             if !cq.is_new(qm_spec::Cqe::phase_of(block.read32(at + 12))) {
                 break;
             }
+            // The next entry may not be older than this one.
+            memory.dma_rmb();
             cq.advance();
             unseen += 1;
         }
@@ -195,6 +201,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
                         block.zero(0, len_bytes);
                         qp.is_wiped = true;
                     }
+                    qp.used = 0;
                     qp.state = QpState::Free;
                     self.last_freed = queue.0;
                 }

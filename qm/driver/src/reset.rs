@@ -5,10 +5,11 @@
 
 use core::time::Duration;
 
-use hal::{Clock, ConfigSpace, DmaBuffer, DmaMapper, PlatformReset, RegisterWindow, ResetError, StreamId, poll_until};
+use hal::{Clock, ConfigSpace, DmaBuffer, DmaMapper, PlatformReset, Reg, RegisterWindow, ResetError, StreamId, poll_until};
 use qm_spec::pci::{self, sriov};
 use qm_spec::regs::{am, function, pf};
-use qm_spec::{ALL_VFS, PeerCommand, PeerMessage, QmVersion, RAS_ALL};
+use qm_spec::{ALL_VFS, PeerCommand, PeerMessage, QmVersion, RAS, RAS_ALL};
+use tock_registers::RegisterLongName;
 
 use crate::sriov::find_sriov;
 use crate::{Qm, QmError, QmState, QpState, Role, Snapshot};
@@ -126,6 +127,10 @@ fn switch(config: &dyn ConfigSpace, at: u16, bits: u32, on: bool) -> bool {
     seen != u32::MAX && (seen & bits == bits) == on && (on || seen & bits == 0)
 }
 
+/// What the vendor id register is made to read before it reads its own again.
+const VENDOR_SCRATCH: u32 = 0x5a5a;
+/// Multi-bit error of the reorder buffer.
+const ROB_ECC_MBIT: u32 = 1 << 1;
 const MSE: u32 = 1 << 1;
 const VF_MSE: u32 = 1 << 3;
 const MSI_ENABLE: u32 = 1 << 16;
@@ -203,7 +208,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         self.frozen_elsewhere = false;
         let mut cancelled = 0;
         for qp in &mut self.queues {
-            cancelled += u32::from(qp.used - qp.unseen(&layout));
+            cancelled += u32::from(qp.used - qp.unseen(&layout, &self.mapper));
             if matches!(qp.state, QpState::Started | QpState::Stopping) {
                 qp.is_released();
             }
@@ -247,14 +252,47 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
                 return Err(UNCONFIRMED);
             }
         } else {
+            // Doorbells and mailboxes that are still on their way arrive before the value reads back.
+            for value in [VENDOR_SCRATCH, pf::PEH_VENDOR_ID.info.reset as u32] {
+                self.await_value(pf::PEH_VENDOR_ID, value)?;
+            }
             config.write32(at + 0x10, u32::MAX);
+            if self.has_memory_error() {
+                // The bus is frozen: what is pending stays so.
+                return Ok(());
+            }
         }
+        let is_v3 = self.parameters.version == QmVersion::V3;
         let mut seen = 0;
         poll_until(&self.clock, self.parameters.timeouts.register, || {
-            seen = pf::PEH_DFX_INFO0.get(&self.registers) & 0b101 | pf::PEH_DFX_INFO1.get(&self.registers) & 0xf_0000;
+            let pending = pf::PEH_DFX_INFO0.get(&self.registers);
+            seen = if is_v3 { pending & 0b101 | pf::PEH_DFX_INFO1.get(&self.registers) & 0xf_0000 } else { pending };
             (seen == 0).then_some(())
         })
         .map_err(|_| QmError::RegisterTimeout { offset: pf::PEH_DFX_INFO0.offset(), wanted: 0, seen })
+    }
+
+    /// Version 2: a multi-bit memory error stands, the one that freezes its bus.
+    fn has_memory_error(&self) -> bool {
+        self.parameters.version != QmVersion::V3 && pf::ABNORMAL_INT_SOURCE.get(&self.registers) & RAS::ECC_MBIT::SET.value != 0
+    }
+
+    /// Writes a register and waits until it reads so.
+    fn await_value<R: RegisterLongName>(&self, register: Reg<u32, R>, value: u32) -> Result<(), QmError> {
+        register.set(&self.registers, value);
+        let mut seen = 0;
+        poll_until(&self.clock, self.parameters.timeouts.register, || {
+            seen = register.get(&self.registers);
+            (seen == value).then_some(())
+        })
+        .map_err(|_| QmError::RegisterTimeout { offset: register.offset(), wanted: value, seen })
+    }
+
+    /// Lets messages of the engine's port out, or holds them back while the device comes up after a memory error.
+    fn open_message_port(&self, open: bool) {
+        let port = am::PORTS::MSI::SET.value;
+        let now = am::CFG_PORT_WR_EN.get(&self.registers);
+        am::CFG_PORT_WR_EN.set(&self.registers, if open { now | port } else { now & !port });
     }
 
     fn messages_on(&self, config: &dyn ConfigSpace) -> bool {
@@ -307,6 +345,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         let vf_control = find_sriov(config).map(|at| at + sriov::CONTROL).filter(|_| self.vfs != 0);
         // The registers are needed until the bus is closed; after a reset that failed they may be switched off.
         check(S::MemoryOn, self.state != QmState::Resetting || switch(config, pci::COMMAND_STATUS, MSE, true))?;
+        let memory_error = self.has_memory_error();
         self.state = QmState::Resetting;
         self.quiet_messages(config).map_err(fail(S::QuietMessages))?;
         if let Some(at) = vf_control {
@@ -329,7 +368,16 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         // Only now is it certain that the device has let go of everything.
         let cancelled = self.forget_life();
         self.state = QmState::Down;
-        self.restart(around)?;
+        if memory_error {
+            self.open_message_port(false);
+            pf::ABNORMAL_INT_SOURCE.set(&self.registers, RAS::ECC_MBIT::SET.value);
+            am::ROB_ECC_INT_STS.set(&self.registers, ROB_ECC_MBIT);
+        }
+        let result = self.restart(around);
+        if memory_error {
+            self.open_message_port(true);
+        }
+        result?;
         Ok(cancelled)
     }
 

@@ -30,6 +30,8 @@ pub struct Silicon {
     pub port: DirectPort,
     /// What the platform's reset answers next.
     pub refuse: Option<ResetError>,
+    /// 32-bit stores to the physical function's BAR2, in order.
+    pub stores: Vec<(u64, u32)>,
     /// Mailbox stores of this function are lost.
     pub deaf_mailbox: Option<u8>,
     /// A 32-bit register of a function that reads as this, whatever it holds.
@@ -66,6 +68,9 @@ impl Silicon {
         self.store(function, Bar::Bar2, offset, 4, value.into());
     }
     pub fn store(&mut self, function: u8, bar: Bar, offset: u64, bytes: u8, value: u64) {
+        if function == 0 && bar == Bar::Bar2 && bytes == 4 {
+            self.stores.push((offset, value as u32));
+        }
         if function == 0 && bar == Bar::Bar2 && ENGINE.contains(&offset) {
             let was = self.zip.has_abnormal_interrupt();
             self.zip.mmio_write(offset, bytes, value);
@@ -202,19 +207,24 @@ pub struct Device {
 
 impl Device {
     pub fn new(total_vfs: u16) -> Self {
+        Self::of(QmVersion::V3, total_vfs)
+    }
+
+    pub fn of(version: QmVersion, total_vfs: u16) -> Self {
         let memory = HostMemory::with_ram(&[(RAM, 0x10_0000)]);
         memory.set_msi_frame(Pa(MSI_FRAME), 0x1000);
         let port = DirectPort::new(&memory);
         let dma = HostDma::new(&memory, Pa(DMA_BASE), 0x1000_0000);
-        let mut part = config(QmVersion::V3, 8, 16, 8);
+        let mut part = config(version, 8, 16, 8);
         part.total_vfs = total_vfs;
         let silicon = Rc::new(RefCell::new(Silicon {
             model: QmModel::new(part),
-            zip: ZipCore::new(Capabilities::V3),
+            zip: ZipCore::new(if version == QmVersion::V3 { Capabilities::V3 } else { Capabilities::V2 }),
             port: port.clone(),
             refuse: None,
             stuck: None,
             deaf_mailbox: None,
+            stores: Vec::new(),
             resets: 0,
         }));
         let on = Rc::new(Cell::new(true));
@@ -246,7 +256,7 @@ impl Device {
 
     pub fn parameters(&self, queues: u16) -> Parameters {
         Parameters {
-            version: QmVersion::V3,
+            version: self.silicon().model.config().version,
             queues,
             page_bytes: 4096,
             engine: Engine { log2_sqe_bytes: 7, alg_types: 2, algorithms: "null" },

@@ -19,4 +19,5 @@ mod reset;
 mod rings;
 mod shaper;
 mod stalls;
+mod states;
 mod strict;

@@ -3,6 +3,7 @@
 use hal::{ConfigSpace, QueueId, ResetError};
 use qm_driver::{QmError, QmState, QpState, ResetStep};
 use qm_model::Completion;
+use qm_spec::QmVersion;
 
 use super::many::*;
 use crate::support::PageRule;
@@ -270,5 +271,75 @@ fn qm_r02_every_reset_bit_freezes_and_recovers_and_no_other_bit_does() {
             restart(&mut pf, queue);
             good_jobs(&device, &mut pf, queue, 100);
         }
+    }
+}
+
+/// Version 2 has neither messages between functions nor STOP_QP: posted stores are flushed by a read-back, messages are masked, and after a memory
+/// error the port of the engine's messages stays shut until everything is up.
+#[test]
+fn qm_r01_version_2_resets_in_its_own_way() {
+    for bit in [2, 6] {
+        let device = Device::of(QmVersion::V2, 0);
+        let mut pf = device.physical();
+        let own = queue(&mut pf);
+        load(&device, &mut pf, own, 5, 2);
+        device.silicon().write(0, 0x10_000c, 1 << bit);
+        assert_eq!(pf.handle_abnormal().needs_reset, 1 << bit);
+        // Only the memory error freezes the bus of this version; with the others the queue drains.
+        if bit == 2 {
+            assert_eq!(device.silicon().run().len(), 0);
+        }
+        let silicon = device.silicon.clone();
+        device.clock.on_relax(move || {
+            silicon.borrow_mut().run();
+        });
+        device.silicon().stores.clear();
+        let reset = device.reset(&mut pf, true, true).unwrap();
+        assert_eq!(reset.cancelled, if bit == 2 { 3 } else { 0 });
+        let stores = core::mem::take(&mut device.silicon().stores);
+        let of = |offset: u64| stores.iter().filter(|(at, _)| *at == offset).map(|(_, value)| *value).collect::<Vec<_>>();
+        assert_eq!(of(0x10_00d8), [0x5a5a, 0x19e5]);
+        let ports: &[u32] = if bit == 2 { &[0xffff_f7ff, 0xffff_ffff] } else { &[] };
+        assert_eq!(of(0x30_001c), ports);
+        assert_eq!(of(0x30_0104), if bit == 2 { vec![2] } else { vec![] });
+        assert_eq!(device.config.read32(0x90), 0, "messages are out again");
+        let mut done = 0;
+        while matches!(pf.poll_completion(own, &mut [0; 32]), Ok(Some(_))) {
+            done += 1;
+        }
+        assert_eq!(done + cancel(&mut pf, own).len(), 5);
+        pf.start_queue(own).unwrap();
+        good_jobs(&device, &mut pf, own, 100);
+        assert_eq!(device.silicon().model.take_violation(), None);
+        // Stores that never arrive: the reset is refused there, and the next one works.
+        device.silicon().stuck = Some((0, 0x10_00d8, 0x19e5));
+        let failure = device.reset(&mut pf, true, true).unwrap_err();
+        let expected = QmError::RegisterTimeout { offset: 0x10_00d8, wanted: 0x5a5a, seen: 0x19e5 };
+        assert_eq!((failure.step, failure.error), (ResetStep::QuietMessages, expected));
+        device.silicon().stuck = None;
+        device.reset(&mut pf, true, true).unwrap();
+        restart(&mut pf, own);
+        good_jobs(&device, &mut pf, own, 10);
+    }
+}
+
+/// The class that a driver chooses decides whether an error is told; which class it is does not change the bit.
+#[test]
+fn qm_r11_every_class_tells_and_none_means_silence() {
+    let device = Device::new(0);
+    let mut pf = device.physical();
+    for (class, offset) in [("correctable", 0x10_00ec), ("fatal", 0x10_00f0), ("non-fatal", 0x10_00f4)] {
+        let mut s = device.silicon();
+        s.write(0, 0x10_0004, 0);
+        for other in [0x10_00ec, 0x10_00f0, 0x10_00f4] {
+            s.write(0, other, if other == offset { 1 << 12 } else { 0 });
+        }
+        s.write(0, 0x10_000c, 1 << 12 | 1 << 3);
+        drop(s);
+        assert_eq!(device.vectors(), [3], "{class}");
+        assert_eq!(pf.handle_abnormal().errors, 1 << 12 | 1 << 3);
+        device.silicon().write(0, 0x10_000c, 1 << 3);
+        assert_eq!(device.vectors(), [], "{class}: in no class");
+        device.silicon().write(0, 0x10_0000, 0x7fff);
     }
 }
