@@ -363,8 +363,9 @@ fn sm_i09_a_guest_gives_no_command_that_reaches_beyond_it_or_stops_the_queue() {
     on_every(|run| {
         let mut n = Nested::new(run);
         let other = StreamId(0x30);
-        let second = Guest::new(&n.machine, &mut n.driver);
-        n.driver.attach_stage2(other, &second.table(), FaultModel::Terminate).unwrap();
+        let mut second = Guest::new(&n.machine, &mut n.driver);
+        let seconds = Contexts::new(&n.machine, &mut second);
+        n.driver.attach_nested(other, &second.table(), &seconds.describe(), FaultModel::Terminate).unwrap();
         let range = TlbiRange::single(0x7000, Leaf::Only);
         let odd = |tg, num, scale, ttl, address| TlbiRange { address, leaf: Leaf::Only, tg, num, scale, ttl };
         for command in [

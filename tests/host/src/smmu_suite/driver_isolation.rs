@@ -77,7 +77,7 @@ fn sm_p02_sixteen_pasids_by_sixteen_streams_each_see_their_own_data_and_no_other
         assert_eq!(check(&mut driver, &|stream, p| stream != p), SIDE);
         // Half of them leave, as on a chess board. Those who stay notice nothing.
         for (p, (substream, _)) in processes.iter().enumerate() {
-            for stream in (0..SIDE).filter(|s| *s != p as u64 && (s + p as u64) % 2 == 0) {
+            for stream in (0..SIDE).filter(|s| *s != p as u64 && (s + p as u64).is_multiple_of(2)) {
                 driver.unbind(of(stream, None).stream, *substream).unwrap();
             }
         }
@@ -142,6 +142,9 @@ fn sm_p09_a_hundred_thousand_changes_of_hands_show_no_owner_the_data_of_another(
     });
 }
 
+/// A process that lives, with its table.
+type Life = Option<(SubstreamId, Tables)>;
+
 #[test]
 fn sm_p11_thirty_two_processes_bind_and_leave_in_any_order_and_leave_nothing_behind() {
     on_every(|run| {
@@ -149,7 +152,7 @@ fn sm_p11_thirty_two_processes_bind_and_leave_in_any_order_and_leave_nothing_beh
         let before = bench.machine.dma.live_buffers();
         let mut random = run.rng();
         // Thirty-two workers with thirty-two rounds each, a step of a random one at a time.
-        let mut workers: Vec<(u32, u32, Option<(SubstreamId, Tables)>)> = (0..32).map(|_| (0, 0, None)).collect();
+        let mut workers: Vec<(u32, u32, Life)> = (0..32).map(|_| (0, 0, None)).collect();
         while workers.iter().any(|(rounds, ..)| *rounds < 32) {
             let index = random.below(32);
             let (rounds, step, life) = &mut workers[index as usize];

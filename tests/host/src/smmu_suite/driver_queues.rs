@@ -163,7 +163,7 @@ fn sm_i18_commands_are_visible_before_the_index_that_announces_them() {
     on_every_order(|machine| {
         // With it, the order in which single stores leave the CPU does not matter.
         let mut driver = machine.start(Config::default()).unwrap();
-        let mut tables = Tables::new(&machine, &mut driver);
+        let mut tables = Tables::new(machine, &mut driver);
         driver.attach(STREAM, &tables.description(), FaultModel::Stall).unwrap();
         tables.map(0x7000, machine.page(0, 1), Right::ReadWrite);
         assert_eq!(machine.read(kernel(), 0x7000), Ok(1));
@@ -176,7 +176,7 @@ fn sm_i18_commands_are_visible_before_the_index_that_announces_them() {
 fn sm_i18_no_structure_is_reachable_before_its_contents() {
     on_every_order(|machine| {
         let mut driver = machine.start(Config::default()).unwrap();
-        let mut tables = Tables::new(&machine, &mut driver);
+        let mut tables = Tables::new(machine, &mut driver);
         tables.map(0x7000, machine.page(0, 1), Right::ReadWrite);
         // The device reads whenever a store has left the CPU early, through the streams and contexts that are being made.
         let model = machine.model.clone();
@@ -194,7 +194,7 @@ fn sm_i18_no_structure_is_reachable_before_its_contents() {
             }
         });
         driver.attach(STREAM, &tables.description(), FaultModel::Stall).unwrap();
-        let (process, mut process_tables) = (driver.allocate_substream().unwrap(), Tables::new(&machine, &mut driver));
+        let (process, mut process_tables) = (driver.allocate_substream().unwrap(), Tables::new(machine, &mut driver));
         process_tables.map(0x7000, machine.page(1, 2), Right::ReadWrite);
         driver.bind(STREAM, process, &process_tables.description()).unwrap();
         driver.attach_bypass(hal::StreamId(0x208)).unwrap();

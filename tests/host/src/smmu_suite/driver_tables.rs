@@ -153,3 +153,55 @@ fn sm_t07_tables_beyond_the_output_size_are_refused_by_name() {
         assert_eq!(machine.violations(), []);
     });
 }
+
+#[test]
+fn sm_t08_addresses_beyond_the_range_fault_before_any_table_is_read() {
+    on_every(|run| {
+        let machine = run.machine(Profile::STALL_S1);
+        let mut driver = machine.start(Config::default()).unwrap();
+        let asid = driver.allocate_asid().unwrap();
+        // The start table lies in a hole: whoever read it would end in F_WALK_EABT.
+        let table = TableDescription { ttb0: Pa(0x9000_0000), t0sz: 32, granule: Granule::Kib4, ips: 5, mair: 0xff, asid };
+        driver.attach(STREAM, &table, FaultModel::Terminate).unwrap();
+        for beyond in [1 << 32, 1 << 47, 1 << 55, 0xffff_ffff_0000_0000, !7] {
+            assert_eq!(machine.read(kernel(), beyond), Err(Fault::Abort));
+            let events = machine.events(&mut driver);
+            let [Event::Fault(fault)] = events[..] else { panic!("{beyond:#x}: {events:?}") };
+            assert_eq!((fault.kind, fault.address.0), (FaultKind::Translation, beyond));
+        }
+        assert_eq!(machine.read(kernel(), 0xffff_f000), Err(Fault::Abort));
+        let records = machine.records(&mut driver);
+        assert!(matches!(records[..], [r] if r.id() == smmu_spec::event::EventId::F_WALK_EABT), "{records:?}");
+        assert_eq!(machine.violations(), []);
+    });
+}
+
+#[test]
+fn sm_t10_whatever_description_the_driver_accepts_is_legal_to_the_smmu() {
+    on_every(|run| {
+        for profile in [Profile::STALL_S1, Profile::STALL_S1.with_oas(6), Profile::QEMU72] {
+            let machine = run.machine(profile);
+            let mut driver = machine.start(Config::default()).unwrap();
+            let asid = driver.allocate_asid().unwrap();
+            let mut accepted = 0;
+            for granule in [Granule::Kib4, Granule::Kib16, Granule::Kib64] {
+                for t0sz in 0..=u8::MAX {
+                    for ips in [0, 5, 6, 7, 255] {
+                        let table = TableDescription { ttb0: Pa(0x4100_0000), t0sz, granule, ips, mair: 0xff, asid };
+                        match driver.attach(STREAM, &table, FaultModel::Terminate) {
+                            Err(SmmuError::BadTable(_)) => continue,
+                            Err(other) => panic!("{table:?}: {other:?}"),
+                            Ok(()) => accepted += 1,
+                        }
+                        assert_eq!(machine.read(kernel(), 0x7000), Err(Fault::Abort));
+                        let events = machine.events(&mut driver);
+                        assert!(matches!(events[..], [Event::Fault(f)] if f.kind == FaultKind::Translation), "{table:?}: {events:?}");
+                        driver.detach(STREAM).unwrap();
+                    }
+                }
+            }
+            assert!(accepted >= 24 * 3, "{accepted} of {}", profile.name);
+            assert_eq!(machine.violations(), []);
+        }
+    });
+}
