@@ -21,7 +21,7 @@ pub struct Driver {
 impl Driver {
     /// Takes a queue and memory.
     pub fn new() -> Self {
-        let memory = DomainMemory.alloc(0x2000, 0x1000).expect("memory");
+        let memory = DomainMemory::default().alloc(0x2000, 0x1000).expect("memory");
         let source = memory.device_address();
         let request = Request {
             sqe_type: SqeType::TYPE3,
