@@ -29,6 +29,10 @@ pub struct QmConfig {
     /// Capability words of the engine, `(offset, word)` with offsets 0x3130 to 0x3178. Offsets not named read 0. Without any, the capability
     /// table shows version 0 and software takes the constants of the QM version for everything (B.2).
     pub engine_capabilities: &'static [(u16, u32)],
+    /// A completion queue has at most one event queue entry that software has not consumed; another event follows when it has. Without it every
+    /// arming can bring an entry, the harsher part. Which one the real part is, no source says; Linux collects into as many places as there are
+    /// queues and needs the bound.
+    pub one_event_outstanding: bool,
     /// Reads of a "done" or "busy" bit that must pass before a register operation shows its end. 0 is at once.
     pub latency_reads: u8,
 }
@@ -53,6 +57,7 @@ impl QmConfig {
             ats: false,
             capability,
             engine_capabilities: &[],
+            one_event_outstanding: false,
             latency_reads: 2,
         }
     }

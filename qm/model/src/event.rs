@@ -17,17 +17,20 @@ pub struct EventRing {
     masked: bool,
     overflowed: bool,
     waits: Option<StallTag>,
+    /// Entries written and entries consumed in this life, modulo 2^32.
+    written: u32,
+    consumed: u32,
 }
 
 impl EventRing {
     pub const fn new() -> Self {
-        Self { fields: None, armed: false, source: false, masked: true, overflowed: false, waits: None }
+        Self { fields: None, armed: false, source: false, masked: true, overflowed: false, waits: None, written: 0, consumed: 0 }
     }
 
     /// Begins a life with this context; false, and nothing changed, if the context contradicts itself.
     pub fn load(&mut self, fields: EqcFields) -> bool {
         let Some(ring) = RingCursors::at(fields.depth_entries, fields.head, fields.tail, false, false) else { return false };
-        *self = Self { fields: Some((fields, ring)), armed: false, source: false, masked: self.masked, overflowed: false, waits: None };
+        *self = Self { fields: Some((fields, ring)), masked: self.masked, ..Self::new() };
         true
     }
 
@@ -58,7 +61,8 @@ impl EventRing {
     /// Software consumed up to `head`: clears the source and arms, or asks for another message (true) if entries are left.
     fn doorbell(&mut self, head: u16) -> Result<bool, Option<BadIndex>> {
         let Some((_, ring)) = self.fields.as_mut() else { return Err(None) };
-        ring.move_head(head).map_err(Some)?;
+        let freed = ring.move_head(head).map_err(Some)?;
+        self.consumed = self.consumed.wrapping_add(freed);
         self.source = !ring.is_empty();
         self.armed = !self.source;
         Ok(self.source && !self.masked)
@@ -71,11 +75,17 @@ impl EventRing {
         (!ring.is_full()).then_some((at, fields.phase ^ ring.tail_wrap()))
     }
 
+    /// True if software has not consumed entry number `written` yet.
+    const fn is_outstanding(&self, written: u32) -> bool {
+        self.consumed.wrapping_sub(written) as i32 <= 0
+    }
+
     /// An entry was written; true if a message is due.
-    fn written(&mut self) -> bool {
+    fn note_written(&mut self) -> bool {
         if let Some((_, ring)) = self.fields.as_mut() {
             ring.push();
         }
+        self.written = self.written.wrapping_add(1);
         let due = self.armed;
         if due {
             self.armed = false;
@@ -110,6 +120,13 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
     /// Notes that completion queue `cqn` has something new, and writes what can be written.
     pub(crate) fn raise_event(&mut self, f: usize, cqn: u16, dma: &mut impl DmaPort) {
         let at = self.device_queue(f, cqn);
+        if self.config.one_event_outstanding && self.cq[at].last_event.is_some_and(|entry| self.functions[f].eq.is_outstanding(entry)) {
+            if !self.cq[at].event_again {
+                self.cq[at].event_again = true;
+                self.functions[f].events_again += 1;
+            }
+            return;
+        }
         if !self.cq[at].event_waits && self.functions[f].events.0.push_back(cqn).is_ok() {
             self.cq[at].event_waits = true;
         }
@@ -158,8 +175,9 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
                     self.functions[f].events.0.pop_front();
                     let at = self.device_queue(f, cqn);
                     self.cq[at].event_waits = false;
+                    self.cq[at].last_event = Some(self.functions[f].eq.written);
                     bump(&mut self.hardware.eqes);
-                    if self.functions[f].eq.written() {
+                    if self.functions[f].eq.note_written() {
                         self.send_message(f, vector::EQ, dma);
                     }
                 }
@@ -215,7 +233,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             match result {
                 Ok(()) => {
                     bump(&mut self.hardware.aeqes);
-                    if self.functions[f].aeq.written() {
+                    if self.functions[f].aeq.note_written() {
                         self.send_message(f, vector::AEQ, dma);
                     }
                 }
@@ -232,8 +250,27 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         if self.functions[f].eq.doorbell(head)? {
             self.send_message(f, vector::EQ, dma);
         }
+        self.release_events(f);
         self.pump_events(f, None, dma);
         Ok(())
+    }
+
+    /// Lets the events go that waited until software had consumed their queue's last one.
+    fn release_events(&mut self, f: usize) {
+        if self.functions[f].events_again == 0 {
+            return;
+        }
+        for at in self.functions[f].queues() {
+            let cq = &mut self.cq[at];
+            if cq.event_again && !cq.last_event.is_some_and(|entry| self.functions[f].eq.is_outstanding(entry)) {
+                cq.event_again = false;
+                self.functions[f].events_again -= 1;
+                let cqn = at as u16 - self.functions[f].first;
+                if !cq.event_waits && self.functions[f].events.0.push_back(cqn).is_ok() {
+                    cq.event_waits = true;
+                }
+            }
+        }
     }
 
     /// AEQ doorbell.
@@ -253,9 +290,10 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         if !self.functions[f].eq.load(fields) {
             return false;
         }
-        while let Some(cqn) = self.functions[f].events.0.pop_front() {
-            let at = self.device_queue(f, cqn);
-            self.cq[at].event_waits = false;
+        self.functions[f].events = EventFifo::new();
+        self.functions[f].events_again = 0;
+        for cq in &mut self.cq[self.functions[f].queues()] {
+            (cq.event_waits, cq.event_again, cq.last_event) = (false, false, None);
         }
         self.functions[f].async_events.eq_overflow = false;
         true

@@ -31,6 +31,8 @@ pub struct Function<const QUEUES: usize> {
     pub eq: EventRing,
     pub aeq: EventRing,
     pub events: EventFifo<QUEUES>,
+    /// Queues whose next event waits until software has consumed their last one.
+    pub events_again: u16,
     pub async_events: AsyncFifo<QUEUES>,
     pub mailboxes: u32,
     pub doorbells: u32,
@@ -63,6 +65,7 @@ impl<const QUEUES: usize> Function<QUEUES> {
             eq: EventRing::new(),
             aeq: EventRing::new(),
             events: EventFifo::new(),
+            events_again: 0,
             async_events: AsyncFifo::new(),
             mailboxes: 0,
             doorbells: 0,
@@ -92,6 +95,7 @@ impl<const QUEUES: usize> Function<QUEUES> {
         self.eq = EventRing::new();
         self.aeq = EventRing::new();
         self.events = EventFifo::new();
+        self.events_again = 0;
         self.async_events = AsyncFifo::new();
     }
 }
@@ -126,6 +130,7 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
             self.cq[at] = CompletionQueue::new();
         }
         self.functions[f].events = EventFifo::new();
+        self.functions[f].events_again = 0;
         self.functions[f].async_events = AsyncFifo::new();
     }
 

@@ -203,12 +203,16 @@ pub struct CompletionQueue {
     pub armed: bool,
     /// An event waits to be written.
     pub event_waits: bool,
+    /// Which entry of the event queue was this queue's last one.
+    pub last_event: Option<u32>,
+    /// Another event became due before software had consumed the last one: it follows then.
+    pub event_again: bool,
     pub written_count: u32,
 }
 
 impl CompletionQueue {
     pub const fn new() -> Self {
-        Self { fields: None, armed: false, event_waits: false, written_count: 0 }
+        Self { fields: None, armed: false, event_waits: false, last_event: None, event_again: false, written_count: 0 }
     }
 
     pub fn fields(&self) -> Option<&CqcFields> {
@@ -238,7 +242,7 @@ impl CompletionQueue {
         let Some(ring) = RingCursors::at(fields.depth_entries, fields.head, fields.tail, fields.head_wrap, fields.tail_wrap) else {
             return false;
         };
-        *self = Self { fields: Some((fields, ring)), armed: fields.c_flag, event_waits: self.event_waits, written_count: 0 };
+        *self = Self { fields: Some((fields, ring)), armed: fields.c_flag, written_count: 0, ..*self };
         true
     }
 

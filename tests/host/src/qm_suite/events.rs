@@ -2,6 +2,7 @@
 
 use hal::{Pa, PhysMemory, QueueId};
 use qm_driver::{AsyncEvent, EventReport, QpState};
+use qm_model::QmConfig;
 use qm_spec::QmVersion;
 
 use super::machine::*;
@@ -96,6 +97,28 @@ fn qm_p08_a_completion_between_the_last_poll_and_the_arming_is_delivered() {
         }
     }
     assert_eq!(next, 27);
+}
+
+/// Linux sizes what one pass collects by the number of queues; a process that arms at every completion must not get more out of such a part.
+#[test]
+fn qm_p05_a_queue_has_one_event_outstanding_however_often_it_is_armed() {
+    let machine = Machine::new(QmConfig { one_event_outstanding: true, ..config(QmVersion::V3, 4, 8, 4) });
+    let mut driver = machine.started();
+    let (busy, other) = (machine.queue(&mut driver), machine.queue(&mut driver));
+    for _ in 0..20 {
+        driver.submit(busy, &SQE).unwrap();
+        machine.silicon().run();
+        assert_eq!(consume(&mut driver, busy), 1);
+        driver.arm(busy).unwrap();
+    }
+    driver.submit(other, &SQE).unwrap();
+    machine.silicon().run();
+    assert_eq!(machine.vectors(), [0]);
+    assert_eq!(serve(&machine, &mut driver).0, [busy.0, other.0], "one entry each, and no overflow of a ring of 8");
+    // What came since is told once more, as soon as software has consumed the entry, and not again after that.
+    assert_eq!(machine.vectors(), [0]);
+    assert_eq!(serve(&machine, &mut driver).0, [busy.0]);
+    assert_eq!(machine.vectors(), []);
 }
 
 #[test]
