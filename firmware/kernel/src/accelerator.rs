@@ -8,7 +8,7 @@ use firmware_kerncore::pci::{self as pci_core, MsiError};
 use firmware_kerncore::tree::{Interrupt, Machine};
 use hal::{AllocError, Clock, Pa, QueueDevice, QueueId, StreamId};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock};
-use qm_driver::{AsyncEvent, Engine, Lock, Parameters, Qm, QmDevice, QmError, Role, Timeouts};
+use qm_driver::{AsyncEvent, Engine, Lock, Parameters, Qm, QmDevice, QmError, Role, Snapshot, Timeouts};
 use qm_spec::QmVersion;
 use qm_spec::regs::function::SUB_VERSION_ID;
 use smmu_driver::{FaultModel, SmmuError};
@@ -93,6 +93,8 @@ pub struct Accelerator {
     pub(crate) physical: Option<(usize, u16)>,
     /// Of a physical function: what its virtual ones will need.
     pub(crate) windows: Option<VirtualWindows>,
+    /// Its registers after bring-up.
+    pub(crate) first_words: SpinLock<Option<Snapshot>>,
     device: &'static QmDevice<&'static SharedQm>,
     node: AtomicU32,
 }
@@ -250,8 +252,8 @@ impl Accelerator {
         let qm = make(parameters, registers, doorbells.map(|doorbells| doorbells.pages), ServingClock, DomainMemory(connection.addresses));
         let qm: &'static SharedQm = Box::leak(Box::new(SharedQm(SpinLock::new(qm))));
         let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::with_api(qm, version.api_with(sub_version))));
-        let (found, node) = (found.clone(), AtomicU32::new(NO_NODE));
-        Ok(Self { qm, registers, capabilities, found, connection, vectors, physical: None, windows, device, node })
+        let (found, node, first_words) = (found.clone(), AtomicU32::new(NO_NODE), SpinLock::new(None));
+        Ok(Self { qm, registers, capabilities, found, connection, vectors, physical: None, windows, first_words, device, node })
     }
 
     /// Sets the engine's own registers up.
@@ -263,6 +265,7 @@ impl Accelerator {
 
     /// Gives a started function its node, if processes may use it.
     pub(crate) fn publish(&'static self, index: usize) -> Result<AcceleratorReport, AcceleratorError> {
+        *self.first_words.lock() = Some(self.qm.with_lock(|qm| qm.snapshot()));
         let interface = Interface::new("hisi_zip").map_err(|_| AcceleratorError::NoNode)?;
         let link = self.connection.link;
         let node = match link {

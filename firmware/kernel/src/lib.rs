@@ -25,6 +25,7 @@ mod files;
 mod interrupts;
 mod kernel_table;
 mod memory;
+mod monitor;
 mod msi;
 mod pci;
 mod queues;
@@ -46,6 +47,7 @@ pub use domain::{IOVA_WINDOW, description as domain_table, lookup as lookup_iova
 pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interrupts_unwanted};
 pub use kernel_table::{MapDeviceError, map_device};
 pub use memory::{free_frames, total_frames};
+pub use monitor::dump;
 pub use pci::{Bar, Ecam, Found, FunctionError, FunctionSpace, bring_up as bring_up_function, config_space, functions, map_bar, stream_of};
 pub use qm_driver::{QmError, Reset, ResetFailure, ResetStep};
 pub use queues::{Core, Device, Spaces, remove as remove_device, with_core};
@@ -68,7 +70,8 @@ pub fn print_line(text: core::fmt::Arguments<'_>) {
 use firmware_kerncore::bootargs;
 use hal_aarch64::semihost;
 
-/// Runs the program that the command line names (`app=`, else `tour`), and ends the machine with its exit status.
+/// Runs the program that the command line names (`app=`, else `tour`), and ends the machine with its exit status. `app=dump` is the monitor: it runs
+/// a few requests of the kernel's own and prints all that there is to see of the first accelerator.
 ///
 /// On a machine without an accelerator the tour ends with what was found and status 0; any other program is refused.
 pub fn start(boot: &Boot) -> ! {
@@ -91,6 +94,11 @@ pub fn start(boot: &Boot) -> ! {
         }
         print_line(format_args!("kernel: no accelerator"));
         semihost::exit(1)
+    }
+    if name == "dump" {
+        let has_run = monitor::exercise();
+        let is_shown = dump(0);
+        semihost::exit(i32::from(!(has_run && is_shown)));
     }
     let Some(program) = boot::program(name) else {
         print_line(format_args!("kernel: no program is called {name}"));

@@ -73,6 +73,8 @@ pub enum Command {
     Zip(Zip),
     /// Boot Linux on the modelled silicon
     Linux(Linux),
+    /// Show what the kernel's monitor sees of the accelerator: registers, contexts, counters
+    Dump,
 }
 
 /// The sample program.
@@ -229,6 +231,12 @@ mod tests {
         let Some(Command::Zip(zip)) = cli.command else { panic!("not zip") };
         assert_eq!(zip.format.letter(), 'g');
         assert!(zip.decompress && zip.output.is_none());
+    }
+
+    #[test]
+    fn the_dump_takes_no_words_of_its_own() {
+        assert!(matches!(words("dump --revision 0x21").expect("a valid line").command, Some(Command::Dump)));
+        assert_eq!(words("dump all").expect_err("a word").code, 2);
     }
 
     #[test]

@@ -45,7 +45,8 @@ fn run(mut words: impl Iterator<Item = OsString>) -> Outcome<u8> {
     }
     let Cli { command, options, seed } = cli::parse(words)?;
     let ending = match command {
-        None => program::run(&image, &options, seed)?,
+        None => program::run(&image, &options, "tour", seed)?,
+        Some(Command::Dump) => program::run(&image, &options, "dump", None)?,
         Some(Command::Zip(zip)) => zip::run(&image, &options, &zip)?,
         Some(Command::Linux(linux)) => linux::run(&image, &options, &linux)?,
     };

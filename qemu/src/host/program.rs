@@ -1,4 +1,4 @@
-//! `cargo run` without a command: the image's tour.
+//! `cargo run` without a command: the image's tour; and what else needs no file of the host.
 
 use super::cli::Options;
 use super::complaint::Outcome;
@@ -13,12 +13,12 @@ use std::io::{IsTerminal, Write};
 /// Time limit of a tour in seconds, on a slow and busy host.
 const LIMIT_SECONDS: u64 = 300;
 
-/// Boots the image and shows what it says. Where instructions are counted, every run is the same: then their counts are shown too, and the hash
+/// Boots the image with an app and shows what it says. Where instructions are counted, every run is the same: then their counts are shown too, and the hash
 /// of what the silicon saw.
-pub fn run(image: &Image, options: &Options, seed: Option<u64>) -> Outcome<Ending> {
+pub fn run(image: &Image, options: &Options, app: &str, seed: Option<u64>) -> Outcome<Ending> {
     let machine = options.machine();
     let counts = machine.icount_shift.is_some();
-    let mut bootargs = "app=tour".to_owned();
+    let mut bootargs = format!("app={app}");
     if let Some(seed) = seed {
         bootargs += &format!(" seed={seed}");
     }

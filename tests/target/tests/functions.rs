@@ -257,6 +257,8 @@ mod plain {
                 assert_eq!(matches!(answer, vendor::Answer::Stalled(_)), own == other, "process {own}, function {other}: {answer:?}");
             }
         }
+        // The monitor sees functions of both kinds while they work.
+        assert_eq!([physical.index, functions[3].index, 99].map(firmware_kernel::dump), [true, true, false]);
         let unknown = vendor::translate(StreamId(functions[7].stream.0 + 1), Some(SubstreamId(1)), Iova(0x1000), AccessKind::Read);
         assert_eq!(unknown, vendor::Answer::Abort, "a function that is not enabled");
     }
