@@ -105,7 +105,8 @@ mod tests {
     /// Every quality of service has an entry whose exact rate is within 5/1000, and the divisor and bucket columns of B.5.
     #[test]
     fn every_quality_of_service_is_met() {
-        for qos in 1..=1000u16 {
+        // Miri sees every ninetieth.
+        for qos in (1..=1000u16).step_by(if cfg!(miri) { 90 } else { 1 }) {
             let fields = ShaperFields::for_qos(qos).unwrap();
             let exact = f64::from(fields.cir_b) * f64::from(1u32 << fields.cir_u) * 8000.0 / (768.0 * f64::from(1u32 << fields.cir_s));
             let wanted = f64::from(qos) * 100.0;
