@@ -2,17 +2,21 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+mod abuse;
 mod args;
 mod console;
 mod figures;
+mod forker;
 #[cfg(target_os = "none")]
 mod svc;
 mod text;
 mod tour;
 mod zip;
 
+pub use abuse::run_abuse;
 pub use args::{ArgumentError, Arguments, BadArgument};
 pub use console::Console;
+pub use forker::run_forker;
 pub use tour::run_tour;
 pub use zip::run_zip;
 
@@ -66,6 +70,8 @@ mod programs {
     pub const PROGRAMS: &[Program] = &[
         Program { name: "tour", entry: tour_main, stack_bytes: STACK_BYTES },
         Program { name: "zip", entry: zip_main, stack_bytes: STACK_BYTES },
+        Program { name: "forker", entry: forker_main, stack_bytes: STACK_BYTES },
+        Program { name: "abuse", entry: abuse_main, stack_bytes: STACK_BYTES },
     ];
 
     const STACK_BYTES: usize = 32 << 10;
@@ -78,6 +84,16 @@ mod programs {
     extern "C" fn tour_main(_: u64) -> ! {
         let system = SvcSystem;
         system.exit(crate::run_tour(&system))
+    }
+
+    extern "C" fn forker_main(_: u64) -> ! {
+        let system = SvcSystem;
+        system.exit(crate::run_forker(&system))
+    }
+
+    extern "C" fn abuse_main(_: u64) -> ! {
+        let system = SvcSystem;
+        system.exit(crate::run_abuse(&system))
     }
 
     extern "C" fn zip_main(_: u64) -> ! {

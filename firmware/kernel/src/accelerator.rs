@@ -15,7 +15,7 @@ use smmu_driver::{FaultModel, SmmuError};
 use uacce_abi::NodeIndex;
 use uacce_kernel::{Interface, Profile, QueueHandle};
 use zip_driver::{CapabilityWords, CoreStatistics, InitError, UserTraffic};
-use zip_spec::Core;
+use zip_spec::{Core, SqeType};
 
 use crate::dma::{DeviceAddresses, DomainMemory};
 use crate::domain::DomainId;
@@ -473,6 +473,15 @@ pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
 pub fn engine_statistics(index: usize, core: Core) -> Option<CoreStatistics> {
     let accelerator = at(index)?;
     Some(zip_driver::read_statistics(&accelerator.registers, core))
+}
+
+/// What the kernel's own requests to an accelerator need: memory that it reaches, how it shares memory with processes, and its entries' layout.
+pub(crate) fn kernel_side(index: usize) -> Option<(DomainMemory, Option<Profile>, SqeType)> {
+    let accelerator = ACCELERATORS.lock().get(index).copied()?;
+    let version = accelerator.qm.with_lock(|qm| qm.version());
+    let sqe_type = if version == QmVersion::V2 { SqeType::TYPE0 } else { SqeType::TYPE3 };
+    let Connection { addresses, link, .. } = accelerator.connection;
+    Some((DomainMemory(addresses), link.map(|link| link.profile), sqe_type))
 }
 
 /// Runs `f` on an accelerator's queue manager: kernel-side requests, statistics.

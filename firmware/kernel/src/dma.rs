@@ -28,6 +28,22 @@ impl Buffer {
         Pa(self.base.0 + offset as u64)
     }
 
+    /// Copies into its beginning.
+    ///
+    /// # Panics
+    /// If it is shorter.
+    pub(crate) fn copy_in(&self, data: &[u8]) {
+        memory::copy_to(self.at(0, data.len()), data);
+    }
+
+    /// Copies its beginning out.
+    ///
+    /// # Panics
+    /// If it is shorter.
+    pub(crate) fn copy_out(&self, into: &mut [u8]) {
+        memory::copy_from(self.at(0, into.len()), into);
+    }
+
     fn alloc_frames(len_bytes: usize, align: usize) -> Result<(Pa, usize), AllocError> {
         if len_bytes == 0 || !align.is_power_of_two() {
             return Err(AllocError::BadShape);

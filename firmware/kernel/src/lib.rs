@@ -15,6 +15,7 @@ extern crate alloc;
 
 mod accelerator;
 mod boot;
+mod compress;
 #[macro_use]
 mod console;
 mod counters;
@@ -41,6 +42,7 @@ mod virtual_functions;
 
 pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQm, engine_statistics, with_qm};
 pub use boot::{Boot, BootError, Report, init};
+pub use compress::{CompressError, Compressor, Direction as CompressDirection, MAX_INPUT_BYTES};
 pub use counters::{exceptions, total_exceptions, vector};
 pub use dma::{Buffer, DomainMemory, PhysicalMemory};
 pub use domain::{IOVA_WINDOW, description as domain_table, lookup as lookup_iova, map_memory as map_iova, unmap as unmap_iova};

@@ -252,6 +252,8 @@ pub(crate) fn kill_child(parent: u32, child: ProcessId) -> Result<(), Errno> {
         }
     }
     end(child.0, Exit::Code(KILLED));
+    // Taking a space apart leaves the kernel's own table active.
+    space::activate(with_current(|_, task| task.space));
     Ok(())
 }
 

@@ -56,6 +56,8 @@ pub struct Machine {
     pub tlb_policy: String,
     /// `/silicon smmu-profile`.
     pub smmu_profile: String,
+    /// More words for `/chosen bootargs`, each behind a space.
+    pub bootargs: String,
 }
 
 impl Default for Machine {
@@ -72,6 +74,7 @@ impl Default for Machine {
             trace_level: 0,
             tlb_policy: "sticky".to_owned(),
             smmu_profile: "stall".to_owned(),
+            bootargs: String::new(),
         }
     }
 }

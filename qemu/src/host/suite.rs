@@ -81,7 +81,8 @@ fn base_machine(is_bench: bool) -> Outcome<Machine> {
 /// Reads the machine that a test wants out of its module's name; what the name does not say is the base machine's.
 ///
 /// Words, joined by `_`: `bare` (no EL2), `edu` (QEMU's DMA engine), `icount`, `rev21`, `rev30`, `rev51`, `NpM` (N host and M engine cores), and
-/// for the SMMU's TLB `miss`, `random`, `prefetch`, and `atspri` for one with ATS and page requests instead of stalls.
+/// for the SMMU's TLB `miss`, `random`, `prefetch`, and `atspri` for one with ATS and page requests instead of stalls. How the kernel shares
+/// memory with processes: `pasid`, `domain`, `noiommu`, or `kernelonly`.
 fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
     let mut machine = base.clone();
     let modules = test.rsplit_once("::").map_or("", |(modules, _)| modules);
@@ -96,6 +97,9 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
                 "rev30" => machine.revision = Revision::V3,
                 "atspri" => machine.smmu_profile = word.to_owned(),
                 "rev51" => machine.revision = Revision::V5,
+                "pasid" | "domain" => machine.bootargs += &format!(" uacce_share={word}"),
+                "noiommu" => machine.bootargs += " uacce_mode=2",
+                "kernelonly" => machine.bootargs += " uacce_mode=0",
                 "miss" | "random" | "prefetch" => machine.tlb_policy = word.to_owned(),
                 _ => {
                     let cores = word.split_once('p').and_then(|(host, engine)| Some((host.parse().ok()?, engine.parse().ok()?)));
@@ -114,7 +118,7 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
 /// Runs one test. Its words are shown when it fails, or as they come with `--nocapture`.
 fn run_one(image: &Image, test: &TestCase, machine: &Machine, limit: Duration, live: bool) -> Result<(), Failed> {
     let arguments = ["run_addr".to_owned(), test.entry.to_string()];
-    let boot = Boot { bootargs: "app=test".to_owned(), ..Boot::default() };
+    let boot = Boot { bootargs: format!("app=test{}", machine.bootargs), ..Boot::default() };
     let launch =
         Launch { machine, image: image.path(), boot: &boot, blobs: &[], semihosting: Some(&arguments), limit: Some(limit), trace: None };
     let style = Style { detail: Detail::Verbose, colour: false, hold_console: machine.icount_shift.is_some() };

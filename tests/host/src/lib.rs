@@ -8,6 +8,8 @@ mod deflate_suite;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod qm_suite;
 #[cfg(test)]
 mod smmu_suite;

@@ -15,6 +15,7 @@ pub mod edu;
 pub mod pattern;
 pub mod probe;
 pub mod rig;
+pub mod session;
 pub mod user;
 pub mod vendor;
 

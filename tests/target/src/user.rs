@@ -233,8 +233,12 @@ impl RawQueue {
 
     /// Opens, maps and starts a queue of a node.
     pub fn open_on(node: NodeIndex, direction: u16) -> Self {
+        Self::of(get!(SvcSystem.open_node(node)), direction)
+    }
+
+    /// Maps and starts an open queue.
+    pub fn of(fd: Fd, direction: u16) -> Self {
         let system = SvcSystem;
-        let fd = get!(system.open_node(node));
         let number = get!(system.set_qp_context(fd, direction));
         let info = get!(system.set_qp_info(fd));
         let layout = DusLayout::new(info.sqe_size as usize, info.sq_depth.into(), info.cq_depth.into(), PAGE_BYTES as usize);
@@ -280,8 +284,21 @@ impl RawQueue {
         store(self.mmio + DOORBELL, Doorbell::cq(self.number, self.head, Arm::NextEvent).encode(DoorbellLayout::V2));
     }
 
-    /// Takes the next completion, if there is one.
+    /// True for each of the stop words, of submissions and of completions, that is set.
+    pub fn stop_words(&self) -> (bool, bool) {
+        let is_set = |offset: usize| load(self.dus + offset as u64 & !7) >> (offset as u64 % 8 * 8) as u32 & 0xffff_ffff != 0;
+        (is_set(self.layout.tx_stop_offset()), is_set(self.layout.rx_stop_offset()))
+    }
+
+    /// Takes the next completion, if there is one, and tells the device so.
     pub fn take(&mut self) -> Option<Completion> {
+        let completion = self.take_quietly()?;
+        store(self.mmio + DOORBELL, Doorbell::cq(self.number, self.head, Arm::No).encode(DoorbellLayout::V2));
+        Some(completion)
+    }
+
+    /// Takes the next completion, if there is one; the device is not told.
+    pub fn take_quietly(&mut self) -> Option<Completion> {
         let cqe = self.dus + self.layout.cq_offset() as u64 + u64::from(self.head) * CQE_BYTES as u64;
         let high = load(cqe + 8);
         if Cqe::phase_of((high >> 32) as u32) != self.phase {
@@ -302,7 +319,6 @@ impl RawQueue {
         if self.head == self.cq_depth {
             (self.head, self.phase) = (0, !self.phase);
         }
-        store(self.mmio + DOORBELL, Doorbell::cq(self.number, self.head, Arm::No).encode(DoorbellLayout::V2));
         Some(Completion::from(&sqe))
     }
 

@@ -475,7 +475,7 @@ mod plain {
     }
 
     #[test]
-    fn ua_v4_kernel_and_process_use_one_device_each_in_its_own_space() {
+    fn ua_v4_p4_m2_r2_kernel_and_process_use_one_device_each_in_its_own_space() {
         steps::kernel_beside_process();
     }
 
@@ -502,7 +502,7 @@ mod on_atspri {
     }
 
     #[test]
-    fn ua_v4_kernel_and_process_use_one_device_each_in_its_own_space() {
+    fn ua_v4_p4_m2_r2_kernel_and_process_use_one_device_each_in_its_own_space() {
         steps::kernel_beside_process();
     }
 

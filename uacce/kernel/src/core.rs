@@ -210,12 +210,12 @@ impl<D: QueueDevice, const NODES: usize, const QUEUES: usize> Uacce<D, NODES, QU
     /// # Errors
     /// `EBADF`, `EACCES`, `ENXIO`; `EINVAL` if the profile of either has no reserved memory, or none was mapped.
     pub fn share(&mut self, handle: QueueHandle, target: QueueHandle, caller: SpaceId) -> Result<(), Errno> {
-        let (queue, _) = self.owned(target, caller)?;
-        queue.check_alive()?;
-        let target_shares = queue.profile.has_static_share();
         let (queue, _) = self.owned(handle, caller)?;
         queue.check_alive()?;
         let is_mapped = queue.regions[FileRegion::Ss as usize].is_some();
+        let (queue, _) = self.owned(target, caller)?;
+        queue.check_alive()?;
+        let target_shares = queue.profile.has_static_share();
         if target_shares && is_mapped { Ok(()) } else { Err(Errno::EINVAL) }
     }
 

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_checked() {
+    fn ua_r4_names_are_checked() {
         assert_eq!(Interface::new(""), Err(NameError::Empty));
         assert_eq!(Interface::new("a b"), Err(NameError::BadCharacter));
         assert_eq!(Interface::new("../x"), Err(NameError::BadCharacter));

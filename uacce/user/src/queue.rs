@@ -89,6 +89,22 @@ pub fn wd_send<S: System>(queue: &mut WdQueue<'_, S>, sqe: &Sqe) -> Result<(), W
     queue.send(sqe)
 }
 
+/// Submits several requests with one doorbell; returns how many found room, from the front.
+///
+/// # Errors
+/// `Busy` if not even one did, `Stopped`.
+pub fn wd_send_batch<S: System>(queue: &mut WdQueue<'_, S>, entries: &[Sqe]) -> Result<usize, WdError> {
+    queue.send_batch(entries)
+}
+
+/// Receives the completions that are there, the oldest first, as many as `into` has room for, with one doorbell; returns their number.
+///
+/// # Errors
+/// `Again` if nothing is there, `Stopped`, `BadCompletion`. Behind good completions an error is kept for the next call.
+pub fn wd_recv_batch<S: System>(queue: &mut WdQueue<'_, S>, into: &mut [Sqe]) -> Result<usize, WdError> {
+    queue.receive_batch(into)
+}
+
 /// Receives the oldest completion, if there is one: copies the finished entry and returns its ring slot.
 ///
 /// # Errors
@@ -191,6 +207,11 @@ impl<S: System> WdQueue<'_, S> {
         &self.format
     }
 
+    /// The queue's handle.
+    pub const fn fd(&self) -> Fd {
+        self.fd
+    }
+
     /// The queue's number in its function.
     pub const fn number(&self) -> u16 {
         self.number
@@ -229,12 +250,69 @@ impl<S: System> WdQueue<'_, S> {
         Ok(())
     }
 
+    /// See [`wd_send_batch`].
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`.
+    #[inline]
+    pub fn send_batch(&mut self, entries: &[Sqe]) -> Result<usize, WdError> {
+        let room = self.capacity().wrapping_sub(self.in_flight) as usize;
+        let entries = entries.get(..room).unwrap_or(entries);
+        if entries.is_empty() {
+            return Err(WdError::Busy);
+        }
+        let mut tail = self.sq_tail;
+        for sqe in entries {
+            self.memory.write_entry(tail, sqe);
+            let next = tail.wrapping_add(1);
+            tail = if next == self.sq_depth { 0 } else { next };
+        }
+        if self.memory.is_tx_stopped() {
+            return Err(WdError::Stopped);
+        }
+        self.sq_tail = tail;
+        self.in_flight = self.in_flight.wrapping_add(entries.len() as u32);
+        // All entries, and the data they point to, before the doorbell.
+        self.system.dma_wmb();
+        self.memory.ring_doorbell(self.sq_doorbell | u64::from(self.sq_tail) << INDEX_SHIFT);
+        Ok(entries.len())
+    }
+
+    /// See [`wd_recv_batch`].
+    ///
+    /// # Errors
+    /// `Again`, `Stopped`, `BadCompletion`.
+    #[inline]
+    pub fn receive_batch(&mut self, into: &mut [Sqe]) -> Result<usize, WdError> {
+        let mut count = 0;
+        for sqe in into {
+            match self.take(sqe) {
+                Ok(()) => count += 1,
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        if count == 0 {
+            return Err(WdError::Again);
+        }
+        self.memory.ring_doorbell(self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
+        Ok(count)
+    }
+
     /// See [`wd_recv`].
     ///
     /// # Errors
     /// `Again`, `Stopped`, `BadCompletion`.
     #[inline]
     pub fn receive(&mut self, into: &mut Sqe) -> Result<(), WdError> {
+        self.take(into)?;
+        self.memory.ring_doorbell(self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
+        Ok(())
+    }
+
+    /// Takes the oldest completion; the device is not told yet.
+    #[inline(always)]
+    fn take(&mut self, into: &mut Sqe) -> Result<(), WdError> {
         if self.memory.is_rx_stopped() {
             return Err(WdError::Stopped);
         }
@@ -261,7 +339,6 @@ impl<S: System> WdQueue<'_, S> {
             self.cq_head = next;
         }
         self.in_flight = self.in_flight.wrapping_sub(1);
-        self.memory.ring_doorbell(self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
         Ok(())
     }
 

@@ -7,3 +7,5 @@ mod knowledge;
 mod texts;
 mod units;
 mod unsafety;
+
+pub use crates::root;

@@ -78,7 +78,7 @@ impl Fixture {
 }
 
 #[test]
-fn ua_l01_whole_life_in_order() {
+fn ua_l3_q9_l01_whole_life_in_order() {
     let mut f = Fixture::new(4);
     let queue = f.open(OWNER);
     let mut context = [0xff, 0xff, 1, 0];
@@ -168,7 +168,7 @@ fn ua_p04_every_call_of_a_stranger_is_refused_in_every_state() {
 }
 
 #[test]
-fn ua_l03_regions_are_mapped_once_and_whole() {
+fn ua_q8_l03_regions_are_mapped_once_and_whole() {
     let mut f = Fixture::new(4);
     let queue = f.open(OWNER);
     for len in [0, 1, 4096, DUS_BYTES - 4096, DUS_BYTES + 4096, !0xfff] {
@@ -222,7 +222,7 @@ fn ua_l04_start_twice_is_refused_put_twice_is_not() {
 }
 
 #[test]
-fn ua_l05_commands_are_checked_by_number_and_length() {
+fn ua_i4_l05_commands_are_checked_by_number_and_length() {
     let mut f = Fixture::new(4);
     let queue = f.open(OWNER);
     let mut ioctl = |command, argument: &mut [u8]| f.uacce.ioctl(queue, OWNER, command, argument);
@@ -255,7 +255,7 @@ fn ua_r8_one_bond_per_space_dropped_by_its_last_queue() {
 }
 
 #[test]
-fn ua_l6_exit_takes_back_eight_queues_in_the_safe_order() {
+fn ua_l6_r7_exit_takes_back_eight_queues_in_the_safe_order() {
     let mut f = Fixture::new(8);
     for _ in 0..8 {
         let queue = f.open(OWNER);
@@ -308,7 +308,7 @@ fn a_queue_that_does_not_stop_is_never_put_and_its_pasid_is_cut_off() {
 }
 
 #[test]
-fn ua_a01_the_last_instance_is_followed_by_ebusy_and_comes_back() {
+fn ua_l13_a01_the_last_instance_is_followed_by_ebusy_and_comes_back() {
     let mut f = Fixture::new(2);
     let (a, _b) = (f.open(OWNER), f.open(OWNER));
     assert_eq!(f.uacce.open(NODE, STRANGER, &mut f.spaces), Err(Errno::EBUSY));
@@ -329,7 +329,7 @@ fn pasids_run_out_with_ebusy_and_take_no_queue() {
 }
 
 #[test]
-fn ua_l06_removal_ends_queues_at_once_and_frees_the_node_at_the_last_close() {
+fn ua_l1_l10_l06_removal_ends_queues_at_once_and_frees_the_node_at_the_last_close() {
     let mut f = Fixture::new(2);
     let queue = f.open(OWNER);
     f.map(queue, OWNER, Region::Mmio, MMIO_BYTES).expect("map");
@@ -355,7 +355,7 @@ fn ua_l06_removal_ends_queues_at_once_and_frees_the_node_at_the_last_close() {
 }
 
 #[test]
-fn ua_l07_poll_tells_each_completion_once_and_names_the_waiter() {
+fn ua_l5_i3_l07_poll_tells_each_completion_once_and_names_the_waiter() {
     let mut f = Fixture::new(4);
     let (a, b) = (f.open(OWNER), f.open(OWNER));
     f.start(a, OWNER).expect("start");
@@ -369,7 +369,7 @@ fn ua_l07_poll_tells_each_completion_once_and_names_the_waiter() {
 }
 
 #[test]
-fn ua_l08_attributes_tell_what_the_device_is() {
+fn ua_s1_s2_s3_l08_attributes_tell_what_the_device_is() {
     let f = Fixture::new(4);
     let expected = [
         (Attribute::Name, "hisi_zip-0"),
@@ -410,4 +410,40 @@ fn handles_and_nodes_run_out_cleanly() {
     log.take();
     assert_eq!(uacce.open(NODE, OWNER, &mut spaces), Err(Errno::EMFILE));
     assert_eq!(log.take(), [], "refused before anything was taken");
+}
+
+#[test]
+fn ua_l11_r9_l12_nothing_is_open_or_taken_before_registration() {
+    let log = Log::default();
+    let mut spaces = FakeSpaces::new(&log);
+    let device = FakeDevice::new(&log, 4);
+    let mut uacce = Uacce::<_, 1, 4>::new();
+    let waiting = allocated("hisi_zip", &device);
+    assert_eq!(uacce.open(NODE, OWNER, &mut spaces), Err(Errno::ENODEV), "allocated is not registered");
+    assert_eq!(uacce.attribute(NODE, Attribute::Name, &mut [0; 64]), Err(Errno::ENODEV));
+    let registered = uacce.register(waiting, &spaces).expect("a node");
+    assert!(log.take().is_empty() && device.free.borrow().len() == 4, "registration takes no queue");
+    for attribute in Attribute::ALL {
+        assert!(uacce.attribute(NODE, attribute, &mut [0; 64]).is_ok(), "{attribute:?} is there at once");
+    }
+    uacce.open(NODE, OWNER, &mut spaces).expect("open");
+    assert_eq!(device.free.borrow().len(), 3, "an open takes one");
+    // `registered` moves: a second removal cannot be written.
+    uacce.remove(registered, &mut spaces).expect("removed");
+    assert_eq!(uacce.open(NODE, OWNER, &mut spaces), Err(Errno::ENODEV));
+}
+
+#[test]
+fn ua_l2_every_open_is_another_queue() {
+    let mut f = Fixture::new(4);
+    let queues = [f.open(OWNER), f.open(OWNER), f.open(STRANGER)];
+    let mut numbers = Vec::new();
+    for (queue, owner) in queues.into_iter().zip([OWNER, OWNER, STRANGER]) {
+        let mut context = [0; 4];
+        f.uacce.ioctl(queue, owner, Command::SET_QP_CTX, &mut context).expect("context");
+        numbers.push(u16::from_le_bytes([context[0], context[1]]));
+    }
+    assert_eq!(numbers, [0, 1, 2]);
+    f.start(queues[0], OWNER).expect("start");
+    assert_eq!(f.uacce.state(queues[1], OWNER), Ok(QueueState::Init), "each has a state of its own");
 }

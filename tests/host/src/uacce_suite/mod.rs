@@ -1,5 +1,7 @@
 //! The uacce core on fake devices and fake address spaces.
 
 mod core_calls;
+mod exhaustive;
 mod fakes;
 mod profiles;
+mod reference;

@@ -2,16 +2,18 @@
 
 extern crate alloc;
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::arch::asm;
 
 use firmware_kerncore::vma::Rights;
-use firmware_kernel::{Buffer, PhysicalMemory};
+use firmware_kernel::{Buffer, CompressDirection, Compressor, PhysicalMemory};
 use firmware_platform::ACCELERATOR_RID;
 use firmware_platform::trace::Counter;
 use firmware_platform::vendor;
 use hal::{DmaBuffer, DmaMapper, Pa, StreamId};
 use hal_aarch64::pmu::{self, Instructions};
+use zip_spec::Container;
 
 use smmu_driver::SmmuError;
 
@@ -149,7 +151,7 @@ impl Bench {
         let (spent, traps) = self.run(series, count);
         let (_, traps_of_twice) = self.run(series, 2 * count);
         let mut spent = spent.since(self.sampling);
-        if series == Series::SendReceive {
+        if matches!(series, Series::SendReceive | Series::Batches) {
             let mean = |all: u64| all.div_ceil(count as u64);
             spent = Instructions { el0: mean(spent.el0), el1: mean(spent.el1), el2: mean(spent.el2) };
         }
@@ -223,6 +225,20 @@ impl Bench {
         round();
         let traps = traps() - before;
         let spent = sample(|_| round());
+        Row { el0: None, el1: spent.el1, el2: spent.el2, traps_hundredths: 100 * traps }
+    }
+
+    /// Measures a compression of the kernel's own, from the call to the copied result.
+    pub fn kernel_compresses(&self, len_bytes: usize) -> Row {
+        let mut compressor = Compressor::new(0, Container::Raw, CompressDirection::Compress).expect("a queue");
+        let (input, mut output) = (vec![0x55; len_bytes], vec![0; 2 * len_bytes + 64]);
+        let mut run = || assert!(compressor.run(&input, &mut output).is_ok());
+        run();
+        let before = traps();
+        run();
+        let traps = traps() - before;
+        let spent = sample(|_| run());
+        compressor.close();
         Row { el0: None, el1: spent.el1, el2: spent.el2, traps_hundredths: 100 * traps }
     }
 }

@@ -31,7 +31,7 @@ mod on_1p0_icount {
     use super::driver::Driver;
     use super::image;
     use super::kernel::{self, Bench};
-    use super::process::Series;
+    use super::process::{DEEP_BATCH, Series};
     use super::row::{self, Row};
 
     /// Most instructions of EL2 from a doorbell store to the return.
@@ -48,6 +48,12 @@ mod on_1p0_icount {
     const MAP_UNMAP_TRAPS: u64 = 2;
     /// Most instructions of EL1 from the open to the started queue, and again for its close.
     const OPEN_CLOSE_MAX: u64 = 12_000;
+    /// Most instructions of EL0 per request in batches of 64.
+    const BATCH_MAX: u64 = 80;
+    /// Most instructions of EL1 that a queue adds to a fork.
+    const FORK_MAX: u64 = 2_000;
+    /// Most instructions of EL1 for a short compression of the kernel's own.
+    const KERNEL_COMPRESS_MAX: u64 = 3_000;
     /// Traps of one request sent and received: its two doorbells.
     const SEND_RECEIVE_TRAPS: u64 = 2;
 
@@ -85,6 +91,9 @@ mod on_1p0_icount {
         row::print("send + receive, mean of a loop", &both, "201 EL0, 2 traps: minimal C client, uacce, Linux 6.1");
         row::note("1,177 EL0, 2 traps: UADK wd_do_comp_sync");
 
+        let batches = bench.process(Series::Batches, 16 * DEEP_BATCH);
+        row::print("the same in batches of 64, per request", &batches, "83 EL0, 0.03 traps: minimal C client, Linux 6.1");
+
         let warm = bench.process(Series::Warm, 64);
         let write = bench.process(Series::FirstWrite, 64).beyond(&warm);
         row::print("device's first write to a page", &write, "8,851 EL1, 4 traps: SVA and iopf, Linux 6.1");
@@ -118,6 +127,13 @@ mod on_1p0_icount {
         row::print("QM driver: completion by polling", &driver.poll(), "");
         row::print("QM driver: completion by interrupt", &driver.interrupt(), "");
         row::print("QM driver: batch of 16, each", &driver.batch(), "");
+        let fork = bench.process(Series::Fork, 16);
+        row::print("fork, no queue", &fork, "59,117 EL1: Linux 6.1");
+        let fork_with = bench.process(Series::ForkWithQueue, 16);
+        row::print("fork, one queue started", &fork_with, "103,430 EL1, 16 traps: Linux 6.1");
+        let kernel_side = bench.kernel_compresses(64);
+        row::print("kernel-side compress, 64 bytes", &kernel_side, "11,395 EL1, 9 traps: hisi-deflate-acomp, Linux 6.1");
+        row::print("kernel-side compress, 4 KiB", &bench.kernel_compresses(4096), "11,421 EL1");
 
         let hit = bench.hit(kernel::Who::Kernel);
         row::print("SMMU translation, TLB hit", &hit, "976 x86: crate smmu 1.8.0");
@@ -145,6 +161,10 @@ mod on_1p0_icount {
         floor("map + unmap + invalidate at EL1", map_unmap.el1, MAP_UNMAP_MAX);
         floor("map + unmap + invalidate, traps in hundredths", map_unmap.traps_hundredths, 100 * MAP_UNMAP_TRAPS);
         floor("open + map + start at EL1", open.el1, OPEN_CLOSE_MAX);
+        floor("batches of 64 at EL0, per request", batches.el0.unwrap_or(u64::MAX), BATCH_MAX);
+        floor("batches of 64, traps in hundredths", batches.traps_hundredths, 5);
+        floor("what a queue adds to a fork at EL1", fork_with.el1.saturating_sub(fork.el1), FORK_MAX);
+        floor("kernel-side compress at EL1", kernel_side.el1, KERNEL_COMPRESS_MAX);
         floor("close at EL1", close.el1, OPEN_CLOSE_MAX);
         assert_eq!(missed, 0, "floors were missed");
     }

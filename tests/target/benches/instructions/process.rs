@@ -6,7 +6,9 @@ use firmware_apps::SvcSystem;
 use hal::{Iova, Region};
 use hal_aarch64::pmu::{self, Instructions};
 use uacce_abi::{Attribute, Call, Command, Fd, Kernel, NodeIndex, PAGE_BYTES, Protection, VALUE_MAX_BYTES};
-use uacce_user::{CompletionWait, Direction, Wanted, WdError, WdQueue, wd_recv, wd_recv_sync, wd_request_queue, wd_send};
+use uacce_user::{
+    CompletionWait, Direction, Wanted, WdError, WdQueue, wd_recv, wd_recv_batch, wd_recv_sync, wd_request_queue, wd_send, wd_send_batch,
+};
 use zip_spec::{BufferType, Container, Mode, Request, Sqe, Window};
 
 /// Where the samples lie in a process.
@@ -21,6 +23,8 @@ const INPUT_BYTES: u32 = 64;
 pub const BATCH: usize = 16;
 /// Requests before the first sample.
 const WARM_UP: usize = 8;
+/// Requests of a batch that goes with one doorbell.
+pub const DEEP_BATCH: usize = 64;
 
 /// What is sampled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +46,12 @@ pub enum Series {
     ReceiveNothing,
     /// A loop of sends and receives: one sample, of all of it.
     SendReceive,
+    /// Batches of [`DEEP_BATCH`] requests, sent and received with a doorbell each: one sample, of all of them.
+    Batches,
+    /// The fork of a process without queues.
+    Fork,
+    /// The fork of a process with a started queue.
+    ForkWithQueue,
     /// Send and receive, both pages known to the device.
     Warm,
     /// The same, the destination never touched before.
@@ -69,7 +79,7 @@ pub enum Series {
 }
 
 impl Series {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 23] = [
         Self::Nothing,
         Self::SendOnly,
         Self::Send,
@@ -78,6 +88,9 @@ impl Series {
         Self::Batch,
         Self::ReceiveNothing,
         Self::SendReceive,
+        Self::Batches,
+        Self::Fork,
+        Self::ForkWithQueue,
         Self::Warm,
         Self::FirstWrite,
         Self::FirstRead,
@@ -94,7 +107,7 @@ impl Series {
 
     /// Samples that `count` operations give.
     pub fn samples(self, count: usize) -> usize {
-        if self == Self::SendReceive { 1 } else { count }
+        if matches!(self, Self::SendReceive | Self::Batches) { 1 } else { count }
     }
 
     /// True if the process sleeps before it gives its queues back.
@@ -148,6 +161,12 @@ fn run(system: &SvcSystem, series: Series, count: usize) -> Result<(), WdError> 
             }
             Ok(())
         }
+        Series::Fork => forks(system, count, &mut samples),
+        Series::ForkWithQueue => {
+            let wanted = Wanted { algorithm: Container::Zlib.algorithm_name(), direction: Direction::Compress };
+            let _queue = wd_request_queue(system, &wanted)?;
+            forks(system, count, &mut samples)
+        }
         Series::CpuFirstWrite => {
             let pages = system.map_memory(count as u64 * PAGE_BYTES, Protection::ReadWrite)?;
             for index in 0..count {
@@ -169,6 +188,19 @@ fn run(system: &SvcSystem, series: Series, count: usize) -> Result<(), WdError> 
         | Series::Close => open_and_close(system, series, count, &mut samples),
         _ => requests(system, series, count, &mut samples),
     }
+}
+
+/// Forks; the copies end at once.
+fn forks(system: &SvcSystem, count: usize, samples: &mut Samples) -> Result<(), WdError> {
+    for _ in 0..count {
+        let before = pmu::instructions();
+        let forked = system.fork()?;
+        let after = pmu::instructions();
+        let Some(copy) = forked else { system.exit(0) };
+        samples.add(before, after);
+        system.wait(copy)?;
+    }
+    Ok(())
 }
 
 fn number(system: &SvcSystem, attribute: Attribute) -> Result<u64, WdError> {
@@ -271,6 +303,24 @@ fn requests(system: &SvcSystem, series: Series, count: usize, samples: &mut Samp
         for _ in 0..count {
             wd_send(&mut queue, black_box(&warm))?;
             receive(&mut queue, black_box(&mut into))?;
+        }
+        samples.add(before, pmu::instructions());
+        return Ok(());
+    }
+    if series == Series::Batches {
+        let entries = [warm; DEEP_BATCH];
+        let mut received = [Sqe::ZERO; DEEP_BATCH];
+        let before = pmu::instructions();
+        for _ in 0..count / DEEP_BATCH {
+            let sent = wd_send_batch(&mut queue, black_box(&entries))?;
+            let mut got = 0;
+            while got < sent {
+                match wd_recv_batch(&mut queue, black_box(&mut received[got..])) {
+                    Ok(more) => got += more,
+                    Err(WdError::Again) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
         samples.add(before, pmu::instructions());
         return Ok(());
