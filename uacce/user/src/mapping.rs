@@ -1,7 +1,8 @@
 //! The one place where the library touches mapped memory.
 //!
 //! Invariant: a [`UserQueueMemory`] points into two mappings that stay mapped, readable and writable, for as long as the value lives, and
-//! that no Rust reference points to: the device writes them behind the compiler's back, so every access is volatile and of a fixed width.
+//! that no Rust reference points to: the device writes them behind the compiler's back, so every access to them is volatile and of a fixed width: 128 bits
+//! for entries, which nobody reads before the doorbell or the phase bit says so, 64 and 32 for what orders them.
 //! The pointers are aligned and, with an index below the depth that is kept beside them, in bounds: both are checked once, at the start.
 #![allow(unsafe_code)]
 
@@ -10,8 +11,8 @@ use zip_spec::{SQE_BYTES, Sqe};
 
 use crate::{QueueMemory, QueueRegions};
 
-/// Words of 64 bits of a submission entry.
-const SQE_WORDS64: usize = SQE_BYTES / 8;
+/// Words of 128 bits of a submission entry.
+const SQE_WORDS128: usize = SQE_BYTES / 16;
 /// Words of 32 bits of a completion entry.
 const CQE_WORDS32: usize = CQE_BYTES / 4;
 
@@ -20,7 +21,7 @@ const _: () = assert!(size_of::<Sqe>() == SQE_BYTES && align_of::<Sqe>() == 8);
 /// A queue's regions as the kernel has mapped them into this process.
 #[derive(Debug)]
 pub struct UserQueueMemory {
-    submissions: *mut u64,
+    submissions: *mut u128,
     completions: *mut u32,
     rx_stop: *mut u32,
     tx_stop: *mut u32,
@@ -38,12 +39,15 @@ impl UserQueueMemory {
     /// 2. No reference to any byte of them exists meanwhile.
     ///
     /// # Panics
-    /// If the rings do not have the depths' lengths, the doorbell lies outside its region, or an address is not a multiple of 8.
+    /// If the rings do not have the depths' lengths, the doorbell lies outside its region, or an address is not a multiple of 8, of the shared
+    /// region of 16.
     pub unsafe fn new(regions: &QueueRegions) -> Self {
         let QueueRegions { dus, layout, sq_depth, cq_depth, mmio, mmio_bytes, doorbell_offset } = *regions;
         assert!(layout.sq_bytes() == usize::from(sq_depth) * SQE_BYTES && layout.cq_bytes() == usize::from(cq_depth) * CQE_BYTES);
         assert!(mmio_bytes >= 8 && doorbell_offset as u64 <= mmio_bytes - 8);
-        assert!(dus.is_multiple_of(8) && mmio.is_multiple_of(8) && doorbell_offset.is_multiple_of(8));
+        assert!(
+            dus.is_multiple_of(16) && layout.sq_offset().is_multiple_of(16) && mmio.is_multiple_of(8) && doorbell_offset.is_multiple_of(8)
+        );
         let shared = core::ptr::with_exposed_provenance_mut::<u8>(dus as usize);
         let registers = core::ptr::with_exposed_provenance_mut::<u8>(mmio as usize);
         Self {
@@ -58,9 +62,9 @@ impl UserQueueMemory {
     }
 
     #[inline(always)]
-    fn submission(&self, index: u32) -> *mut u64 {
+    fn submission(&self, index: u32) -> *mut u128 {
         assert!(index < self.sq_depth);
-        self.submissions.wrapping_add(index as usize * SQE_WORDS64)
+        self.submissions.wrapping_add(index as usize * SQE_WORDS128)
     }
 
     #[inline(always)]
@@ -101,23 +105,23 @@ impl QueueMemory for UserQueueMemory {
 
     #[inline(always)]
     fn write_entry(&self, index: u32, sqe: &Sqe) {
-        let (from, to) = (core::ptr::from_ref(sqe).cast::<u64>(), self.submission(index));
-        for i in 0..SQE_WORDS64 {
-            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 16 words; it is borrowed.
-            let word = unsafe { from.wrapping_add(i).read() };
-            // SAFETY: one of the 16 words of an entry of the ring (index checked), aligned and live (invariant).
-            unsafe { to.wrapping_add(i).write_volatile(word) }
+        let (from, to) = (core::ptr::from_ref(sqe).cast::<[u64; 2]>(), self.submission(index));
+        for i in 0..SQE_WORDS128 {
+            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 8 pairs of words; it is borrowed.
+            let [low, high] = unsafe { from.wrapping_add(i).read() };
+            // SAFETY: one of the 8 words of an entry of the ring (index checked), aligned and live (invariant).
+            unsafe { to.wrapping_add(i).write_volatile(u128::from(low) | u128::from(high) << 64) }
         }
     }
 
     #[inline(always)]
     fn read_entry(&self, index: u32, into: &mut Sqe) {
-        let (from, to) = (self.submission(index), core::ptr::from_mut(into).cast::<u64>());
-        for i in 0..SQE_WORDS64 {
-            // SAFETY: one of the 16 words of an entry of the ring (index checked), aligned and live (invariant).
+        let (from, to) = (self.submission(index), core::ptr::from_mut(into).cast::<[u64; 2]>());
+        for i in 0..SQE_WORDS128 {
+            // SAFETY: one of the 8 words of an entry of the ring (index checked), aligned and live (invariant).
             let word = unsafe { from.wrapping_add(i).read_volatile() };
-            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 16 words; it is borrowed mutably.
-            unsafe { to.wrapping_add(i).write(word) }
+            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 8 pairs of words; it is borrowed mutably.
+            unsafe { to.wrapping_add(i).write([word as u64, (word >> 64) as u64]) }
         }
     }
 
@@ -146,11 +150,15 @@ mod tests {
     use std::boxed::Box;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    /// The shared memory, aligned as a mapping is.
+    #[repr(align(16))]
+    struct Shared([u64; 1024]);
+
     /// Two entries of each kind, and a doorbell at 8: the shared memory, the doorbell page and both as regions.
     fn regions() -> (&'static [u64; 1024], &'static [u64; 4], QueueRegions) {
         let layout = DusLayout::new(SQE_BYTES, 2, 2, 4096);
         assert_eq!(layout.len_bytes(), 8192);
-        let (dus, mmio) = (Box::leak(Box::new([0u64; 1024])), Box::leak(Box::new([0u64; 4])));
+        let (Shared(dus), mmio) = (Box::leak(Box::new(Shared([0; 1024]))), Box::leak(Box::new([0u64; 4])));
         let at = |bytes: *const u64| bytes.expose_provenance() as u64;
         let regions = QueueRegions {
             dus: at(dus.as_ptr()),
@@ -200,6 +208,7 @@ mod tests {
             QueueRegions { cq_depth: 1, ..regions },
             QueueRegions { doorbell_offset: 32, ..regions },
             QueueRegions { mmio: regions.mmio + 4, ..regions },
+            QueueRegions { dus: regions.dus + 8, ..regions },
         ] {
             // SAFETY: the constructor panics before it keeps anything.
             assert!(refuses(&|| drop(unsafe { UserQueueMemory::new(&bad) })), "{bad:?}");

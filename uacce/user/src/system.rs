@@ -24,7 +24,7 @@ pub struct QueueRegions {
     pub doorbell_offset: usize,
 }
 
-/// The mapped memory of one queue. Each access is one load or store, of an entry 16 of 64 bits; none orders anything.
+/// The mapped memory of one queue. Each access is one load or store, of an entry 8 of 128 bits; none orders anything.
 ///
 /// An index outside its ring panics.
 pub trait QueueMemory {
