@@ -284,12 +284,6 @@ impl RawQueue {
         store(self.mmio + DOORBELL, Doorbell::cq(self.number, self.head, Arm::NextEvent).encode(DoorbellLayout::V2));
     }
 
-    /// True for each of the stop words, of submissions and of completions, that is set.
-    pub fn stop_words(&self) -> (bool, bool) {
-        let is_set = |offset: usize| load(self.dus + offset as u64 & !7) >> (offset as u64 % 8 * 8) as u32 & 0xffff_ffff != 0;
-        (is_set(self.layout.tx_stop_offset()), is_set(self.layout.rx_stop_offset()))
-    }
-
     /// Takes the next completion, if there is one, and tells the device so.
     pub fn take(&mut self) -> Option<Completion> {
         let completion = self.take_quietly()?;
