@@ -135,6 +135,7 @@ mod programs {
                 check!(user::holds(output, BIG, 100 + round));
                 // Inputs are shared, and may be written too.
                 user::fill(packed, packed_bytes & !7, 200 + round);
+                set_word(COPIES, word(COPIES) + counters().page_copies);
             });
             let completion = back.wait();
             check!(completion.status.is_good() && completion.tag == round, completion.status.0);
@@ -143,7 +144,7 @@ mod programs {
             check!(user::holds(output, BIG, 9), round);
             get!(SvcSystem.call(Call::Unmap { at: output, len_bytes: BIG }));
         }
-        set_word(COPIES, counters().page_copies);
+        set_word(COPIES, word(COPIES) + counters().page_copies);
         leave()
     }
 
