@@ -8,7 +8,7 @@ use firmware_kerncore::pci::{self as pci_core, MsiError};
 use firmware_kerncore::tree::{Interrupt, Machine};
 use hal::{AllocError, Clock, Pa, QueueDevice, QueueId, StreamId};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock};
-use qm_driver::{AsyncEvent, Engine, Lock, Parameters, Qm, QmDevice, QmError, Role, Snapshot, Timeouts};
+use qm_driver::{AsyncEvent, Clear, Engine, Lock, Parameters, Qm, QmDevice, QmError, Role, Snapshot, Timeouts};
 use qm_spec::QmVersion;
 use qm_spec::regs::function::SUB_VERSION_ID;
 use smmu_driver::{FaultModel, SmmuError};
@@ -467,6 +467,12 @@ pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
         _ => return virtual_functions::message(index, accelerator),
     }
     accelerator.node().map_or_else(Vec::new, |node| queues::handles_of(node, &served))
+}
+
+/// How many entries an accelerator's queue manager has given to the engine, and how many the engine has finished.
+pub fn engine_traffic(index: usize) -> Option<(u32, u32)> {
+    let counters = with_qm(index, |qm| qm.device_counters(0, Clear::No))?.ok()?;
+    Some((counters.sent, counters.finished))
 }
 
 /// What one core of an accelerator's engine has counted.

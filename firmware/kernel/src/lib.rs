@@ -40,7 +40,7 @@ mod task;
 mod trap;
 mod virtual_functions;
 
-pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQm, engine_statistics, with_qm};
+pub use accelerator::{AcceleratorError, AcceleratorReport, ServingClock, SharedQm, engine_statistics, engine_traffic, with_qm};
 pub use boot::{Boot, BootError, Report, init};
 pub use compress::{CompressError, Compressor, Direction as CompressDirection, MAX_INPUT_BYTES};
 pub use counters::{exceptions, total_exceptions, vector};

@@ -11,7 +11,8 @@ target_tests::suite!();
 #[cfg(target_os = "none")]
 mod programs {
     use firmware_apps::SvcSystem;
-    use hal::Iova;
+    use hal::{Clock, Iova};
+    use hal_aarch64::GenericTimer;
     use target_tests::user::{RawQueue, leave, memory, set_word, store, word};
     use target_tests::{check, get};
     use uacce_user::{CompletionWait, Lz77Format, Lz77Level, Parsed, ZipQueue, lz4_block, lz77_one_shot};
@@ -27,6 +28,8 @@ mod programs {
     pub const PRODUCED: usize = 6;
     pub const STOPS: usize = 8;
     pub const DONE: usize = 9;
+    /// Instructions per input byte, in hundredths.
+    pub const WORK: usize = 10;
 
     const DATA_BYTES: u64 = 60_000;
     const ROOM_BYTES: u64 = 96 << 10;
@@ -427,6 +430,126 @@ mod programs {
         }
     }
 
+    /// Begins streams on two queues and goes away in their middle: `number` says whether the queues are closed first.
+    pub extern "C" fn abandon(number: u64) -> ! {
+        let (data, packed) = (memory(ROOM_BYTES), memory(ROOM_BYTES));
+        write_data(data, DATA_BYTES, number);
+        let mut queues = [RawQueue::compressing(), RawQueue::decompressing()];
+        let mut stream = Stream::new();
+        let step = request(
+            RequestType::GZIP,
+            BufferType::FLAT,
+            Side { at: data, len: DATA_BYTES },
+            Side { at: packed, len: ROOM_BYTES },
+            stream.mode(Flush::Sync),
+        );
+        let made = run(&mut queues[0], 0, &step);
+        check!(made.status == Status::SUCCESS && u64::from(made.consumed) == DATA_BYTES, made.status.0);
+        let mut stream = Stream::new();
+        let len = u64::from(made.produced) / 2;
+        let step = request(
+            RequestType::GZIP,
+            BufferType::FLAT,
+            Side { at: packed, len },
+            Side { at: data, len: DATA_BYTES },
+            stream.mode(Flush::Sync),
+        );
+        let got = run(&mut queues[1], 1, &step);
+        check!(got.status == Status::SUCCESS && u64::from(got.consumed) == len, got.status.0);
+        if number % 2 == 0 {
+            for queue in queues {
+                get!(queue.close());
+            }
+        }
+        set_word(DONE, word(DONE) + 1);
+        leave()
+    }
+
+    /// Puts bits as DEFLATE has them.
+    struct Bits {
+        out: &'static mut [u8],
+        at: usize,
+        held: u64,
+        count: u32,
+    }
+
+    impl Bits {
+        fn put(&mut self, value: u64, bits: u32) {
+            self.held |= value << self.count;
+            self.count += bits;
+            while self.count >= 8 {
+                self.out[self.at] = self.held as u8;
+                self.at += 1;
+                self.held >>= 8;
+                self.count -= 8;
+            }
+        }
+    }
+
+    /// Streams that make a decoder work: dynamic blocks with one literal each, and blocks of nothing.
+    fn hostile(out: &'static mut [u8], kind: u64, blocks: usize) -> usize {
+        let mut bits = Bits { out, at: 0, held: 0, count: 0 };
+        for number in 0..blocks {
+            bits.put(u64::from(number + 1 == blocks), 1);
+            match kind {
+                0 => {
+                    // HLIT 257, HDIST 1, HCLEN 18; one bit for 18, two for 0 and 1; 65 zeros, a 1, 190 zeros, a 1, and a 0 for distances.
+                    for (value, width) in [(0b10, 2), (0, 5), (0, 5), (14, 4)] {
+                        bits.put(value, width);
+                    }
+                    for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1] {
+                        bits.put(
+                            if symbol == 18 {
+                                1
+                            } else if symbol < 2 {
+                                2
+                            } else {
+                                0
+                            },
+                            3,
+                        );
+                    }
+                    for (value, width) in [(0, 1), (54, 7), (0b11, 2), (0, 1), (127, 7), (0, 1), (41, 7), (0b11, 2), (0b01, 2), (0b10, 2)] {
+                        bits.put(value, width);
+                    }
+                }
+                1 => {
+                    bits.put(0b00, 2);
+                    let pad = (8 - bits.count) % 8;
+                    bits.put(0, pad);
+                    bits.put(0xffff_0000, 32);
+                }
+                _ => bits.put(0b01, 2 + 7),
+            }
+        }
+        bits.put(0, 7);
+        bits.at
+    }
+
+    /// Virtual nanoseconds, which are instructions here, of one decompression per hostile stream; by input byte, in hundredths.
+    pub extern "C" fn work(_: u64) -> ! {
+        let (packed, back) = (memory(ROOM_BYTES), memory(ROOM_BYTES));
+        let mut queue = RawQueue::decompressing();
+        for kind in 0..3 {
+            let len = hostile(bytes(packed, ROOM_BYTES), kind, [3000, 10_000, 30_000][kind as usize]) as u64;
+            let step = request(
+                RequestType::DEFLATE,
+                BufferType::FLAT,
+                Side { at: packed, len },
+                Side { at: back, len: ROOM_BYTES },
+                Mode::ONE_SHOT,
+            );
+            // Once to have the memory there.
+            check!(queue.run(&step.encode()).status == Status::SUCCESS, kind);
+            let before = GenericTimer.now_ticks();
+            check!(queue.run(&step.encode()).status == Status::SUCCESS, kind);
+            let ticks = GenericTimer.now_ticks() - before;
+            set_word(WORK + kind as usize, ticks * (100_000_000_000 / GenericTimer.ticks_per_second()) / len);
+        }
+        set_word(DONE, 1);
+        leave()
+    }
+
     /// On a part without them, the queue says so and the engine refuses the entry.
     pub extern "C" fn not_offered(_: u64) -> ! {
         let system = SvcSystem;
@@ -448,7 +571,7 @@ mod programs {
 #[cfg(target_os = "none")]
 mod checks {
     use super::programs as p;
-    use firmware_kernel::engine_statistics;
+    use firmware_kernel::{engine_statistics, engine_traffic};
     use target_tests::Board;
     use zip_spec::{Core, MAX_COMPRESS_CORES};
 
@@ -464,6 +587,10 @@ mod checks {
             assert_eq!(sum(|core| core.consumed), board.word(p::CONSUMED + direction), "direction {direction}");
             assert_eq!(sum(|core| core.produced), board.word(p::PRODUCED + direction), "direction {direction}");
         }
+        // The queue manager has handed over as many as the cores have got, and has them all back.
+        let (handed, back) = engine_traffic(0).expect("a queue manager");
+        let received: u32 = statistics.iter().map(|core| core.received).sum();
+        assert_eq!((handed, back), (received, received));
     }
 
     /// Requests went to the cores in turn, and to those only that the part has.
@@ -482,7 +609,8 @@ mod checks {
 #[embedded_test::tests(default_timeout = 60)]
 mod plain {
     use super::{checks, programs as p};
-    use target_tests::{Board, start_kernel};
+    use firmware_kernel::with_qm;
+    use target_tests::{Board, accelerator, start_kernel};
 
     #[test]
     fn zp_c07_every_format_one_shot_flat_and_in_lists() {
@@ -512,6 +640,22 @@ mod plain {
         let board = Board::new();
         board.run(board.start("lz77_zstd", p::lz77_zstd, 0));
         assert_eq!(board.word(p::DONE), 1);
+    }
+
+    #[test]
+    fn zp_s07_abandoned_streams_give_everything_back() {
+        let report = start_kernel();
+        let board = Board::new();
+        let free = with_qm(0, |qm| qm.available());
+        assert_eq!(free, Some(accelerator(&report).free_queues));
+        for number in 0..6 {
+            board.run(board.start("abandon", p::abandon, number));
+            assert_eq!(with_qm(0, |qm| qm.available()), free, "round {number}");
+        }
+        assert_eq!(board.word(p::DONE), 6);
+        // And the next stream works.
+        board.run(board.start("streams", p::streams, 0));
+        checks::statistics_match(&board);
     }
 
     #[test]
@@ -564,5 +708,27 @@ mod on_1p2 {
         board.run(board.start("streams", p::streams, 0));
         assert_eq!(board.word(p::DONE), 1);
         checks::statistics_match(&board);
+    }
+}
+
+/// The engine inline in the trap, instructions counted: exact, and every run alike.
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 60)]
+mod on_1p0_icount {
+    use super::programs as p;
+    use target_tests::{Board, start_kernel};
+
+    /// Hundredths of an instruction per input byte, everything from the doorbell to the completion included, for the dearest inputs known: dynamic
+    /// blocks of 13 bytes whose tables serve one literal, empty stored blocks of 5, empty fixed blocks of 10 bits.
+    const BOUNDS: [u64; 3] = [60_000, 20_000, 20_000];
+
+    #[test]
+    fn zp_b07_work_per_input_byte_has_a_bound() {
+        start_kernel();
+        let board = Board::new();
+        board.run(board.start("work", p::work, 0));
+        assert_eq!(board.word(p::DONE), 1);
+        let work = [0, 1, 2].map(|kind| board.word(p::WORK + kind));
+        assert!(work.iter().zip(BOUNDS).all(|(work, bound)| *work > 0 && *work <= bound), "{work:?} hundredths of an instruction per byte");
     }
 }

@@ -3,9 +3,9 @@
 use hal::Requester;
 use zip_spec::registers::{
     ARCACHE_0, ARCACHE_1, ATTRIBUTE, AWCACHE_0, AWCACHE_1, BD_RUSER, BD_WUSER, CLOCK_GATE, CLOCK_GATE_CTRL, CONTROL_REACTION, CORE_BYTES,
-    CORE_INT_MASK, CORE_INT_SET, CORE_INT_SOURCE, CORE_INT_STATUS, COUNTER_CLEAR, Core, DATA_RUSER, DATA_WUSER, FSM_MAX_CNT, HIGH_PERF,
-    LIT_LEN_EN, LITERAL_LENGTH, OOO_SHUTDOWN_SEL, PEH_CFG_AUTO_GATE, PREFETCH_CFG, RAS_CE_ENABLE, RAS_FE_ENABLE, RAS_NFE_ENABLE, SGL_RUSER,
-    SOFT_CTRL_CNT_CLR_CE, UNCOM_ERR_RAS_CTRL, WINDOW_BASE, WINDOW_BYTES, ZIP_CONTROL,
+    CORE_INT_MASK, CORE_INT_SET, CORE_INT_SOURCE, CORE_INT_STATUS, CORE_SRAM_ECC_ERR_INFO, COUNTER_CLEAR, Core, DATA_RUSER, DATA_WUSER,
+    ECC_INFO, FSM_MAX_CNT, HIGH_PERF, LIT_LEN_EN, LITERAL_LENGTH, OOO_SHUTDOWN_SEL, PEH_CFG_AUTO_GATE, PREFETCH_CFG, RAS_CE_ENABLE,
+    RAS_FE_ENABLE, RAS_NFE_ENABLE, SGL_RUSER, SOFT_CTRL_CNT_CLR_CE, UNCOM_ERR_RAS_CTRL, WINDOW_BASE, WINDOW_BYTES, ZIP_CONTROL,
 };
 use zip_spec::{Capabilities, MAX_COMPRESS_CORES, RequestType, Sqe, Status, error_mask};
 
@@ -50,6 +50,7 @@ pub struct ZipCore {
     int_source: u32,
     int_mask: u32,
     is_frozen: bool,
+    ecc_info: u32,
     cores: [Counters; Core::ALL.len()],
     last_routed: [u8; 2],
 }
@@ -73,6 +74,7 @@ impl ZipCore {
             int_source: 0,
             int_mask: CORE_INT_MASK.info.reset as u32,
             is_frozen: false,
+            ecc_info: 0,
             cores: [Counters::ZERO; Core::ALL.len()],
             last_routed: [0; 2],
         }
@@ -111,6 +113,12 @@ impl ZipCore {
         if errors & selected != 0 && self.control & CONTROL_REACTION::SHUTDOWN_ENABLE::SET.value != 0 {
             self.is_frozen = true;
         }
+    }
+
+    /// Raises an ECC error of a RAM at an address: `CORE_SRAM_ECC_ERR_INFO` keeps where the last one was.
+    pub fn raise_ecc(&mut self, errors: u32, ram: u8, address: u8) {
+        self.ecc_info = (ECC_INFO::RAM.val(u32::from(ram)) + ECC_INFO::ADDRESS.val(u32::from(address))).value;
+        self.raise(errors & (error_mask::ECC_1BIT | error_mask::ECC_2BIT));
     }
 
     /// Reads `bytes` (1, 2, 4 or 8) at `offset` of BAR2. Registers are 32 bits wide; unknown ones read 0.
@@ -156,7 +164,8 @@ impl ZipCore {
             _ if offset == CORE_INT_SOURCE.offset() => self.int_source,
             _ if offset == CORE_INT_MASK.offset() => self.int_mask,
             _ if offset == CORE_INT_STATUS.offset() => self.int_source & !self.int_mask,
-            // SVA_TRANS, ECC information and unknown words read 0: nothing is outstanding between two register accesses.
+            _ if offset == CORE_SRAM_ECC_ERR_INFO.offset() => self.ecc_info,
+            // SVA_TRANS and unknown words read 0: nothing is outstanding between two register accesses.
             _ => self.stored_at(offset),
         }
     }

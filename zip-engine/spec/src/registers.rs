@@ -100,6 +100,13 @@ mod fields {
             /// [26] DISABLE: set to stop prefetch; reads back as the confirmation.
             DISABLE OFFSET(26) NUMBITS(1) [],
         ],
+        /// CORE_SRAM_ECC_ERR_INFO — where an ECC error was.
+        pub ECC_INFO [
+            /// [23:16] RAM: its number.
+            RAM OFFSET(16) NUMBITS(8) [],
+            /// [31:24] ADDRESS in it.
+            ADDRESS OFFSET(24) NUMBITS(8) [],
+        ],
         /// LIT_LEN_EN — literal length handling of lz77.
         pub LITERAL_LENGTH [
             /// [4] OFF: clear to have literal lengths of more than 16 bits reported.
@@ -169,8 +176,8 @@ registers! { REGISTERS, 28:
     DATA_WUSER<ATTRIBUTE::Register> "DATA_WUSER_32_63" @ 0x30_1134 ReadWrite = 0;
     /// Bus attribute of descriptor writes.
     BD_WUSER<ATTRIBUTE::Register> "BD_WUSER_32_63" @ 0x30_1140 ReadWrite = 0;
-    /// Where an ECC error was: SRAM number 23:16, address 31:24.
-    CORE_SRAM_ECC_ERR_INFO "CORE_SRAM_ECC_ERR_INFO" @ 0x30_1148 ReadOnly = 0;
+    /// Where an ECC error was.
+    CORE_SRAM_ECC_ERR_INFO<ECC_INFO::Register> "CORE_SRAM_ECC_ERR_INFO" @ 0x30_1148 ReadOnly = 0;
     /// Corrected errors that are reported.
     RAS_CE_ENABLE<ERROR::Register> "RAS_CE_ENABLE" @ 0x30_1160 ReadWrite = 0;
     /// Non-fatal errors that are reported.

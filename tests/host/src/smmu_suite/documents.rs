@@ -204,7 +204,7 @@ fn every_rule_names_the_tests_that_show_it() {
 }
 
 /// The layouts of a spec file: every `pub NAME [ fields ]` of its `register_bitfields!`.
-fn layouts(out: &mut String, path: &str) {
+pub(crate) fn layouts(out: &mut String, path: &str) {
     let (mut notes, mut inside) = (String::new(), false);
     for line in read(path).lines().map(str::trim) {
         if let Some(note) = line.strip_prefix("/// ") {

@@ -1,6 +1,6 @@
 //! SMMUv3: the driver against the model, and the model against the architecture.
 
-mod documents;
+pub(crate) mod documents;
 mod driver_ats;
 mod driver_bring_up;
 mod driver_completion;

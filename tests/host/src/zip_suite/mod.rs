@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod correctness;
+mod documents;
 mod output;
 mod registers;
 mod rig;

@@ -258,3 +258,47 @@ fn zp_o06_source_and_destination_may_be_one_buffer() {
     let body = rig.peek(at, completion.produced as usize);
     assert!(judge_decode(Container::Zlib, &body, 20_000) == Some(data));
 }
+
+/// Whatever goes wrong, dw1 bytes are in memory and right, dw0 bytes have been taken, and nothing lies behind.
+#[test]
+fn zp_o03_consumed_and_produced_are_true_on_every_failure() {
+    let data = text(100_000, 7);
+    let mut rig = Rig::new(4);
+    for container in FORMATS {
+        let body = judge_encode(container, &data, 6);
+        let mut check = |what: &str, body: &[u8], room: usize, statuses: &[Status]| {
+            let (completion, produced) = rig.one_shot(container, Direction::Decompress, body, room);
+            assert!(statuses.contains(&completion.status), "{what}: {:?}", completion.status);
+            assert!(completion.consumed as usize <= body.len() && data.starts_with(&produced), "{what}");
+            (completion.consumed as usize, produced.len())
+        };
+        for room in [1, 100, 65_536, 99_999] {
+            let (consumed, produced) = check("too small", &body, room, &[Status::DESTINATION_TOO_SMALL]);
+            assert!(produced == room && consumed <= body.len());
+        }
+        for len in [1, 50, body.len() / 2, body.len() - 1] {
+            let (consumed, produced) = check("truncated", &body[..len], 100_000, &[Status::TRUNCATED]);
+            assert_eq!(consumed, len);
+            assert!(len < 200 || produced > 0);
+        }
+        // A block type that does not exist, behind what was stored: the fault is where it stands, and what was in front is there.
+        let front = [&[0, 100, 0, !100, 0xff][..], &data[..100]].concat();
+        let (consumed, produced) = check("bad block type", &[&front[..], &[6, 0, 0]].concat(), 1000, &[Status::BAD_BLOCK_TYPE]);
+        assert_eq!((consumed, produced), (105, 100));
+        // One stream, and then a wrong check: all data is there, the fault in the trailer.
+        if container != Container::Raw {
+            let mut wrong = body.clone();
+            let at = body.len() - container.trailer_bytes();
+            wrong[at] ^= 1;
+            let (consumed, produced) = check("wrong check", &wrong, 100_000, &[Status::CHECKSUM_MISMATCH]);
+            assert!((at..body.len()).contains(&consumed) && produced == data.len());
+        }
+    }
+    // On compression: the output is a prefix of the whole one.
+    let (whole, packed) = rig.one_shot(Container::Gzip, Direction::Compress, &data, 200_000);
+    for room in [1, 1000, packed.len() - 1] {
+        let (completion, produced) = rig.one_shot(Container::Gzip, Direction::Compress, &data, room);
+        assert_eq!((completion.status, completion.produced as usize), (Status::DESTINATION_TOO_SMALL, room));
+        assert!(completion.consumed <= whole.consumed && packed.starts_with(&produced));
+    }
+}

@@ -7,7 +7,9 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use zip_driver::{CapabilityWords, InitError, UserTraffic, bring_up, read_capabilities, read_statistics, take_errors};
 use zip_model::{Direction, Job, Step, ZipCore};
-use zip_spec::registers::{CORE_INT_MASK, CORE_INT_SET, CORE_INT_SOURCE, Core, PREFETCH_CFG, REGISTERS, ZIP_CONTROL};
+use zip_spec::registers::{
+    CORE_INT_MASK, CORE_INT_SET, CORE_INT_SOURCE, CORE_SRAM_ECC_ERR_INFO, Core, PREFETCH_CFG, REGISTERS, ZIP_CONTROL,
+};
 use zip_spec::{Capabilities, Container, Sqe, SqeType, Status, error_mask};
 
 /// The engine behind a window, with capability words as the queue manager shows them.
@@ -190,6 +192,48 @@ fn errors_are_reported_masked_and_cleared_by_one() {
     assert!(!v2.core.borrow().is_frozen());
     CORE_INT_SET.set(&v2, error_mask::ECC_2BIT);
     assert!(v2.core.borrow().is_frozen());
+}
+
+/// Class and reaction of each error bit, by the tables of E.2: corrected, non-fatal, with a reset, with a frozen bus.
+#[test]
+fn zip_b0_to_b12_each_error_bit_has_its_class() {
+    for (capabilities, bits, freezing) in [(Capabilities::V2, 11, 0x2), (Capabilities::V3, 13, 0x7fe)] {
+        for bit in 0..13 {
+            let error = 1u32 << bit;
+            let window = up(capabilities, UserTraffic::Sva);
+            window.core.borrow_mut().raise(error);
+            if bit >= bits {
+                assert_eq!((CORE_INT_SOURCE.get(&window), take_errors(&window, &capabilities)), (0, None), "bit {bit} is not this part's");
+                continue;
+            }
+            assert!(window.core.borrow().has_abnormal_interrupt(), "bit {bit}");
+            assert_eq!(window.core.borrow().is_frozen(), error & freezing != 0, "bit {bit}");
+            let report = take_errors(&window, &capabilities).unwrap();
+            assert_eq!((report.errors, report.needs_reset), (error, (1..=10).contains(&bit)), "bit {bit}");
+            assert_eq!(report.ecc_info.is_some(), bit < 2, "bit {bit}");
+            // What needs a reset stays for it; what does not is cleared and can come again.
+            assert_eq!(CORE_INT_SOURCE.get(&window), if report.needs_reset { error } else { 0 }, "bit {bit}");
+            assert!(!window.core.borrow().has_abnormal_interrupt(), "bit {bit}");
+            window.core.borrow_mut().raise(error);
+            assert_eq!(take_errors(&window, &capabilities).is_some(), !report.needs_reset, "bit {bit}");
+            // A reset ends it all.
+            window.core.borrow_mut().reset();
+            bring_up(&window, &FakeClock::new(), &capabilities, UserTraffic::Sva).unwrap();
+            assert_eq!((CORE_INT_SOURCE.get(&window), window.core.borrow().is_frozen()), (0, false), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn zip_b0_an_ecc_error_names_its_place() {
+    let window = up(Capabilities::V3, UserTraffic::Sva);
+    for (errors, ram, address, word) in [(error_mask::ECC_1BIT, 0x12, 0x34, 0x3412_0000), (error_mask::ECC_2BIT, 0xff, 0x01, 0x01ff_0000)] {
+        window.core.borrow_mut().raise_ecc(errors, ram, address);
+        assert_eq!(CORE_SRAM_ECC_ERR_INFO.get(&window), word);
+        assert_eq!(take_errors(&window, &Capabilities::V3).and_then(|report| report.ecc_info), Some(word));
+    }
+    window.core.borrow_mut().raise_ecc(error_mask::AXI_READ, 1, 1);
+    assert_eq!(CORE_INT_SOURCE.get(&window), error_mask::ECC_2BIT, "only ECC errors have a place");
 }
 
 /// Runs a job of the engine to its end.
