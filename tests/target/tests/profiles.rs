@@ -331,7 +331,7 @@ mod steps {
     fn kernel_compresses() {
         let open = |direction| Compressor::new(0, Container::Raw, direction).expect("a queue");
         let (mut there, mut back) = (open(CompressDirection::Compress), open(CompressDirection::Decompress));
-        let data: Vec<u8> = (0..10_000_u32).map(|index| (index * index >> 7) as u8).collect();
+        let data: Vec<u8> = (0..10_000_u32).map(|index| ((index * index) >> 7) as u8).collect();
         let (mut packed, mut again) = (vec![0; 20_000], vec![0; 20_000]);
         let len = there.run(&data, &mut packed).expect("compressed");
         assert!(len > 0 && len < data.len(), "{len}");
