@@ -7,8 +7,8 @@ use crate::read_sysreg;
 /// DCZID_EL0.DZP: `dc zva` is prohibited.
 const PROHIBITED: u64 = 1 << 4;
 
-/// Blocks that are zeroed between two looks at the end: with the usual 64 bytes half a page.
-const TURN_BLOCKS: usize = 32;
+/// Blocks that are zeroed between two looks at the end: with the usual 64 bytes a page.
+const TURN_BLOCKS: usize = 64;
 
 /// Zeroes `len_bytes` bytes from `at`: by `dc zva` where both are whole blocks of it, else by stores.
 ///
