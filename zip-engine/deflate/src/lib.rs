@@ -15,6 +15,9 @@ pub mod lz77;
 mod status;
 pub mod zlib;
 
-pub use deflate::{DEFLATE_STATE_BYTES_MAX, Deflate, DeflateError, FinalBlock, Flush, Level, Params, deflate_bound};
+pub use deflate::{
+    Compressor, DEFLATE_STATE_BYTES_MAX, Deflate, DeflateBalanced, DeflateBest, DeflateError, DeflateHigh, FinalBlock, Flush, Level,
+    Params, deflate_bound,
+};
 pub use inflate::{INFLATE_STATE_BYTES, Inflate, InflateError};
 pub use status::{Framing, Progress, STATE_BYTES_MAX, StateError, Status, WINDOW_BYTES};

@@ -1,6 +1,6 @@
 //! The codecs, each behind the same small face: raw DEFLATE, one request at a time, contexts reused.
 
-use deflate::{Deflate, Flush, Framing, Inflate, Params, Status};
+use deflate::{Deflate, DeflateBalanced, DeflateBest, DeflateHigh, Flush, Framing, Inflate, Params, Status};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
 /// Decodes one raw stream into `output` and returns the bytes produced.
@@ -96,14 +96,17 @@ fn ours_decode() -> Decode {
     })
 }
 
-fn ours_encode() -> Encode {
-    let mut deflate = Box::new(Deflate::new());
-    Box::new(move |input, output| {
-        deflate.reset(Params::new(Framing::Raw));
-        let progress = deflate.step(input, output, Flush::Finish);
-        assert_eq!(progress.status, Status::Done);
-        progress.produced
-    })
+macro_rules! ours_encode {
+    ($context:ty) => {{
+        let mut deflate = Box::new(<$context>::new());
+        let encode: Encode = Box::new(move |input, output| {
+            deflate.reset(Params::new(Framing::Raw));
+            let progress = deflate.step(input, output, Flush::Finish);
+            assert_eq!(progress.status, Status::Done);
+            progress.produced
+        });
+        encode
+    }};
 }
 
 fn libdeflate_decode() -> Decode {
@@ -152,15 +155,18 @@ pub fn decoders() -> Vec<Peer<Decode>> {
 pub fn encoders() -> Vec<Peer<Encode>> {
     vec![
         Peer { name: "libdeflate:1", run: libdeflate_encode(1) },
-        Peer { name: "ours:fastest", run: ours_encode() },
+        Peer { name: "ours:fastest", run: ours_encode!(Deflate) },
+        Peer { name: "ours:balanced", run: ours_encode!(DeflateBalanced) },
         Peer { name: "zlib:1", run: libz_sys::encode(1) },
         Peer { name: "zlib-ng:1", run: libz_ng_sys::encode(1) },
         Peer { name: "zlib-rs:1", run: libz_rs_sys::encode(1) },
         Peer { name: "miniz:1", run: miniz_encode(1) },
         Peer { name: "libdeflate:6", run: libdeflate_encode(6) },
+        Peer { name: "ours:high", run: ours_encode!(DeflateHigh) },
         Peer { name: "zlib-ng:6", run: libz_ng_sys::encode(6) },
         Peer { name: "zlib-rs:6", run: libz_rs_sys::encode(6) },
         Peer { name: "libdeflate:12", run: libdeflate_encode(12) },
+        Peer { name: "ours:best", run: ours_encode!(DeflateBest) },
     ]
 }
 

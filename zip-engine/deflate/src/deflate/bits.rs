@@ -1,6 +1,6 @@
 //! The bit writer.
 
-use crate::fast::deflate::Codeword;
+use crate::fast::put::Codeword;
 
 /// Puts bits, lowest first (RFC 1951 §3.1.1), into a slice that has slack.
 pub(super) struct BitWriter<'a> {

@@ -2,9 +2,9 @@
 
 use super::bits::BitWriter;
 use super::huffman::{assign_codewords, build_lengths};
-use super::matcher::Matcher;
 use crate::constants::*;
-use crate::fast::deflate::{Codes, Counts, LENGTH_SLOTS, LENGTH_SYMBOL, SEQUENCE_BYTES, put};
+use crate::fast::put::{Codes, SEQUENCE_BYTES, put};
+use crate::fast::sequence::{Counts, LENGTH_SLOTS, Sequence};
 
 /// Bytes of room that a unit of output may need: a sequence. A dynamic header needs at most 17 + 19·3 + 316·14 bits = 563 bytes.
 pub(super) const UNIT_BYTES: usize = 1024;
@@ -62,9 +62,9 @@ impl BlockEncoder {
         }
     }
 
-    /// Chooses the cheapest kind for the closed block of `matcher` by its exact cost, and puts the header unless it is to be stored.
-    pub(super) fn begin(&mut self, matcher: &Matcher, last: bool, writer: &mut BitWriter<'_>) -> Kind {
-        let Counts { mut litlen, distance } = *matcher.counts();
+    /// Chooses the cheapest kind for a closed block of `bytes` bytes by its exact cost, and puts the header unless it is to be stored.
+    pub(super) fn begin(&mut self, counts: &Counts, bytes: usize, last: bool, writer: &mut BitWriter<'_>) -> Kind {
+        let Counts { mut litlen, distance } = *counts;
         litlen[END_OF_BLOCK] += 1;
         let extra = cost(&litlen[257..], &LENGTH_EXTRA) + cost(&distance, &DISTANCE_EXTRA);
 
@@ -88,7 +88,7 @@ impl BlockEncoder {
             + cost(&litlen, &self.litlen_lengths)
             + cost(&distance, &self.distance_lengths);
         let to_boundary = (writer.count + 3).next_multiple_of(8) - writer.count;
-        let stored_cost = to_boundary + 32 + 8 * matcher.block_bytes().len() as u32;
+        let stored_cost = to_boundary + 32 + 8 * bytes as u32;
 
         self.next = 0;
         self.encoded = 0;
@@ -122,19 +122,24 @@ impl BlockEncoder {
         let codes = &mut self.codes;
         assign_codewords(&self.litlen_lengths, &mut codes.litlen);
         assign_codewords(&self.distance_lengths, &mut codes.distance);
-        for (index, codeword) in codes.lengths.iter_mut().enumerate() {
-            let symbol = usize::from(LENGTH_SYMBOL[index]) % LENGTH_SLOTS;
-            let (base, extra) = LENGTHS[symbol];
+        // Length 258 is of the symbol before its own too, and wins.
+        for (symbol, &(base, extra)) in LENGTHS[..LENGTH_BASE.len()].iter().enumerate() {
             let plain = codes.litlen[257 + symbol];
-            let extra_bits = (index + MATCH_BYTES_MIN) as u32 - u32::from(base);
-            *codeword = plain + u32::from(extra) + (extra_bits << (plain & 0xff) << 8);
+            let of_symbol = &mut codes.lengths[usize::from(base) - MATCH_BYTES_MIN..];
+            let extra = u32::from(extra);
+            if plain == 0 {
+                continue;
+            }
+            for (bits, codeword) in of_symbol.iter_mut().take(1 << extra).enumerate() {
+                *codeword = plain + extra + ((bits as u32) << (plain & 0xff) << 8);
+            }
         }
     }
 
-    /// Puts sequences while there is room for one. Returns whether the block, its end included, is complete.
-    pub(super) fn put_body(&mut self, matcher: &Matcher, writer: &mut BitWriter<'_>) -> bool {
-        let sequences = &matcher.sequences()[self.next..];
-        let literals = &matcher.unencoded()[self.encoded..];
+    /// Puts sequences while there is room for one; `data` begins with the block. Returns whether the block, its end included, is complete.
+    pub(super) fn put_body(&mut self, sequences: &[Sequence], data: &[u8], writer: &mut BitWriter<'_>) -> bool {
+        let sequences = &sequences[self.next..];
+        let literals = &data[self.encoded..];
         let done = writer.with_free(|out, bits, count| {
             let done = put(&self.codes, sequences, literals, out, bits, count);
             (done.written, done.bits, done.count, done)
@@ -183,16 +188,23 @@ impl HeaderCode {
 
     /// Run-length codes both codes' lengths as one list; runs cross the border between them (§3.2.7).
     fn add_lengths(&mut self, litlen: &[u8], distance: &[u8]) {
-        let length_at = |i: usize| if i < litlen.len() { litlen[i] } else { distance[i - litlen.len()] };
         let all = litlen.len() + distance.len();
+        let mut lengths = [0xff; LITLEN_USED + DISTANCE_USED + 1];
+        lengths[..litlen.len()].copy_from_slice(litlen);
+        lengths[litlen.len()..all].copy_from_slice(distance);
         let mut i = 0;
         while i < all {
-            let length = length_at(i);
+            let length = lengths[i];
             let mut run = 1;
-            while i + run < all && length_at(i + run) == length {
+            // What is behind the last one equals no length.
+            while lengths[i + run] == length {
                 run += 1;
             }
             i += run;
+            if run == 1 {
+                self.add(usize::from(length), 0);
+                continue;
+            }
             if length == 0 {
                 while run >= 11 {
                     let part = run.min(138);
@@ -237,7 +249,7 @@ impl HeaderCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fast::deflate::distance_symbol;
+    use crate::fast::sequence::{LENGTH_SYMBOL, distance_symbol};
 
     #[test]
     fn length_and_distance_symbols_invert_the_tables() {

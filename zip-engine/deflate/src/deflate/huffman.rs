@@ -1,7 +1,7 @@
 //! Length-limited prefix codes from frequencies.
 
 use crate::constants::*;
-use crate::fast::deflate::Codeword;
+use crate::fast::put::Codeword;
 
 /// Computes code lengths of at most `limit` bits for the symbols with a frequency above 0; the others get 0.
 ///
@@ -10,13 +10,12 @@ use crate::fast::deflate::Codeword;
 pub(super) fn build_lengths(frequencies: &[u32], limit: usize, lengths: &mut [u8]) {
     lengths.fill(0);
     // (frequency, symbol) in one word, so that one integer sort orders both.
-    let mut keys = [0u32; LITLEN_SYMBOLS];
+    let mut keys = [0u32; LITLEN_SYMBOLS + 1];
     let mut used = 0;
-    for (symbol, &frequency) in frequencies.iter().enumerate() {
-        if frequency != 0 {
-            keys[used] = frequency << 9 | symbol as u32;
-            used += 1;
-        }
+    // Whether a symbol is used is hard to guess, so every one is entered and the unused ones written over.
+    for (symbol, &frequency) in frequencies[..frequencies.len().min(LITLEN_SYMBOLS)].iter().enumerate() {
+        keys[used] = frequency << 9 | symbol as u32;
+        used += usize::from(frequency != 0);
     }
     match used {
         0 => return,
@@ -56,11 +55,12 @@ pub(super) fn build_lengths(frequencies: &[u32], limit: usize, lengths: &mut [u8
         taken -= 1;
     }
 
-    let mut keys = keys.iter();
+    let mut next = 0;
     for len in (1..=limit).rev() {
-        for &key in keys.by_ref().take(count[len]) {
+        for &key in &keys[next..next + count[len]] {
             lengths[key as usize & 0x1ff] = len as u8;
         }
+        next += count[len];
     }
 }
 
@@ -147,21 +147,19 @@ pub(super) fn assign_codewords(lengths: &[u8], codewords: &mut [Codeword]) {
     let mut code = 0u32;
     let mut count = [0u32; CODEWORD_BITS_MAX + 1];
     for &length in lengths {
-        count[usize::from(length)] += 1;
+        count[usize::from(length) & 0xf] += 1;
     }
     count[0] = 0;
     for len in 1..=CODEWORD_BITS_MAX {
         code = (code + count[len - 1]) << 1;
         codes[len] = code as u16;
     }
+    // Length 0 counts up a code of its own, of which no bit is used.
     for (&length, codeword) in lengths.iter().zip(codewords.iter_mut()) {
-        let len = u32::from(length);
-        *codeword = 0;
-        if len != 0 {
-            let code = &mut codes[usize::from(length)];
-            *codeword = u32::from(code.reverse_bits() >> (16 - len)) << 8 | len;
-            *code += 1;
-        }
+        let len = u32::from(length) & 0xf;
+        let code = &mut codes[len as usize];
+        *codeword = u32::from(*code).reverse_bits().wrapping_shr(32 - len) * u32::from(len != 0) << 8 | len;
+        *code = code.wrapping_add(1);
     }
 }
 

@@ -4,14 +4,15 @@
 //! bits (1, then 1 of 0), history length, pending length (2 each), check, isize (4 each), total in, total out (8 each), then the
 //! pending output.
 
-use super::{Deflate, FinalBlock, Level, Params, Phase, STAGE_BYTES};
+use super::finder::Finder;
+use super::{Compressor, FinalBlock, Level, Params, Phase, STAGE_BYTES};
 use crate::image::{ImageReader, ImageWriter};
 use crate::status::{Framing, STATE_BYTES_MAX, StateError, WINDOW_BYTES};
 
 /// Bytes of the image before the pending output.
 const FIXED_BYTES: usize = 4 + 8 + 4 + 2 + 4 + 8 + 16;
 
-/// Most bytes of the state image of [`Deflate`].
+/// Most bytes of the state image of [`crate::Deflate`].
 pub const DEFLATE_STATE_BYTES_MAX: usize = FIXED_BYTES + STAGE_BYTES;
 
 const _: () = assert!(DEFLATE_STATE_BYTES_MAX <= STATE_BYTES_MAX);
@@ -21,11 +22,21 @@ const TAG: u32 = u32::from_le_bytes(*b"DEF1");
 
 const PHASES: [Phase; 2] = [Phase::Collect, Phase::Done];
 
-impl Deflate {
+/// Levels in the image.
+const fn level_code(level: Level) -> u8 {
+    match level {
+        Level::Fastest => 0,
+        Level::Balanced => 1,
+        Level::High => 2,
+        Level::Best => 3,
+    }
+}
+
+impl<F: Finder> Compressor<F> {
     /// Writes the state image to the front of `image` and returns its length, at most [`DEFLATE_STATE_BYTES_MAX`].
     ///
     /// # Errors
-    /// `NotSuspended` if input was accepted that [`Deflate::suspend`] would give back; `NothingToResume` after an error; `BufferTooShort`.
+    /// `NotSuspended` if input was accepted that [`Compressor::suspend`] would give back; `NothingToResume` after an error; `BufferTooShort`.
     pub fn export_state(&self, image: &mut [u8]) -> Result<usize, StateError> {
         let stream = &self.stream;
         if matches!(stream.phase, Phase::Body | Phase::Stored) || !stream.matcher.unencoded().is_empty() {
@@ -39,9 +50,7 @@ impl Deflate {
             FinalBlock::Data => 0,
             FinalBlock::Empty => 1,
         };
-        let level = match stream.params.level {
-            Level::Fastest => 0,
-        };
+        let level = level_code(F::LEVEL);
         out.bytes(&[stream.params.framing.code(), level, final_block, phase as u8]);
         out.bytes(&[u8::from(stream.final_put), u8::from(stream.synced), stream.count as u8, 0]);
         out.u32(stream.params.window_bytes);
@@ -95,7 +104,7 @@ impl Deflate {
         let framing = Framing::from_code(from.u8()?);
         let framing = from.check(framing, framing.is_some())?.unwrap_or(Framing::Raw);
         let level = from.u8()?;
-        from.check((), level == 0)?;
+        from.check((), level == level_code(F::LEVEL))?;
         let final_block = from.u8()?;
         let final_block = if from.check(final_block, final_block <= 1)? == 0 { FinalBlock::Data } else { FinalBlock::Empty };
         let phase = PHASES.get(usize::from(from.u8()?)).copied();
@@ -126,7 +135,7 @@ impl Deflate {
         let total_out = from.u64()?;
         let pending = from.slice(pending)?;
 
-        self.reset(Params { framing, level: Level::Fastest, window_bytes, final_block });
+        self.reset(Params { framing, window_bytes, final_block });
         self.stream.matcher.load_history(window);
         self.stream.phase = phase;
         self.stream.final_put = final_put;

@@ -4,10 +4,15 @@
 //! at least as many bytes left as the round may touch, which each loop states and proves in its comments, and which debug builds assert. Where
 //! there is less, the safe code does the work; it is also what the fast loops are compared with.
 
+pub(crate) mod buckets;
+pub(crate) mod chains;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod checksum;
-pub(crate) mod deflate;
+pub(crate) mod find;
 pub(crate) mod inflate;
+pub(crate) mod put;
+pub(crate) mod sequence;
+pub(crate) mod split;
 
 /// Loads eight bytes, the first one lowest.
 ///
@@ -117,7 +122,9 @@ fn has_avx2() -> bool {
 /// Small enough for Miri, which then sees every path of the loops: `cargo miri test -p deflate --lib fast`.
 #[cfg(test)]
 mod tests {
-    use crate::{Deflate, Flush, Framing, Inflate, Params, Status};
+    extern crate std;
+
+    use crate::{Deflate, DeflateBalanced, DeflateBest, DeflateHigh, Flush, Framing, Inflate, Params, Status};
 
     const PLAIN: usize = 5000;
 
@@ -140,16 +147,31 @@ mod tests {
         bytes
     }
 
-    #[test]
-    fn there_and_back_with_matches_into_the_window() {
+    /// Compresses the sample at one level and takes it back in pieces.
+    fn there_and_back<F: crate::deflate::Finder>(deflate: &mut crate::Compressor<F>) {
         let plain = sample();
         let mut packed = [0; PLAIN + 100];
-        let mut deflate = Deflate::new();
         for framing in [Framing::Raw, Framing::GzipBody] {
             deflate.reset(Params::new(framing));
             let put = deflate.step(&plain, &mut packed, Flush::Finish);
             assert_eq!((put.consumed, put.status), (PLAIN, Status::Done));
             assert!(put.produced < PLAIN, "it has matches");
+            // The same in pieces, through the buffer.
+            deflate.reset(Params::new(framing));
+            let (mut from, mut at) = (0, 0);
+            let mut pieces = [0; PLAIN + 100];
+            loop {
+                let to = (from + 777).min(PLAIN);
+                let flush = if to == PLAIN { Flush::Finish } else { Flush::None };
+                let room = (at + 300).min(pieces.len());
+                let part = deflate.step(&plain[from..to], &mut pieces[at..room], flush);
+                from += part.consumed;
+                at += part.produced;
+                if part.status == Status::Done {
+                    break;
+                }
+            }
+            assert!(pieces[..at] == packed[..put.produced], "cut or whole, the stream is the same");
             for cut in [PLAIN, 3000, 700, 290] {
                 let mut inflate = Inflate::new();
                 inflate.reset(framing);
@@ -169,5 +191,27 @@ mod tests {
                 assert!(out == plain, "pieces of {cut}");
             }
         }
+    }
+
+    #[test]
+    fn there_and_back_with_matches_into_the_window() {
+        there_and_back(&mut Deflate::new());
+    }
+
+    #[test]
+    fn there_and_back_at_the_balanced_level() {
+        there_and_back(&mut DeflateBalanced::new());
+    }
+
+    #[test]
+    fn there_and_back_at_the_high_level() {
+        there_and_back(&mut DeflateHigh::new());
+    }
+
+    #[test]
+    fn there_and_back_at_the_best_level() {
+        // More than the stack of a test.
+        static DEFLATE: std::sync::Mutex<DeflateBest> = std::sync::Mutex::new(DeflateBest::new());
+        there_and_back(&mut DEFLATE.lock().unwrap());
     }
 }

@@ -1,0 +1,113 @@
+//! What matching hands to putting: sequences, and how often each symbol occurs in them.
+
+use crate::constants::*;
+
+/// Symbols rounded up, so that a mask keeps an index in range.
+pub(crate) const LENGTH_SLOTS: usize = 32;
+
+/// Symbol - 257 of each length - 3.
+pub(crate) static LENGTH_SYMBOL: [u8; 256] = {
+    let mut symbols = [0; 256];
+    let mut symbol = 0;
+    while symbol < 29 {
+        let mut length = LENGTH_BASE[symbol] as usize;
+        while length <= MATCH_BYTES_MAX {
+            symbols[length - MATCH_BYTES_MIN] = symbol as u8;
+            length += 1;
+        }
+        symbol += 1;
+    }
+    symbols
+};
+
+/// Returns symbol and number of extra bits of a distance, given minus one.
+#[inline(always)]
+pub(crate) fn distance_symbol(index: u32) -> (usize, u32) {
+    // Below 4 the symbol is the index. The highest bit and the one below it are the symbol, the rest are extra bits.
+    let extra = 30 - (index | 2).leading_zeros();
+    ((2 * extra + (index >> extra)) as usize, extra)
+}
+
+/// A run of literals and the match behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequence(u32);
+
+impl Sequence {
+    /// No literals and no match.
+    pub(crate) const EMPTY: Self = Sequence(0);
+    /// Most literals of one sequence.
+    pub(crate) const RUN_MAX: usize = 255;
+
+    /// Packs run (31:24), a match (23), its length - 3 (22:15) and distance - 1 (14:0).
+    #[inline(always)]
+    pub(crate) fn new(run: usize, len: usize, distance: usize) -> Self {
+        Sequence((run << 24 | 1 << 23 | (len - MATCH_BYTES_MIN) << 15 | (distance - 1)) as u32)
+    }
+
+    pub(crate) fn literals(run: usize) -> Self {
+        Sequence((run << 24) as u32)
+    }
+
+    /// Literals before the match.
+    #[inline(always)]
+    pub(crate) fn run(self) -> usize {
+        (self.0 >> 24) as usize
+    }
+
+    /// Whether there is a match behind them.
+    #[inline(always)]
+    pub(crate) fn is_match(self) -> bool {
+        self.0 & 1 << 23 != 0
+    }
+
+    /// Match length - 3.
+    #[inline(always)]
+    pub(crate) fn length_index(self) -> usize {
+        (self.0 >> 15 & 0xff) as usize
+    }
+
+    /// Distance - 1.
+    #[inline(always)]
+    pub(crate) fn distance_index(self) -> u32 {
+        self.0 & 0x7fff
+    }
+}
+
+/// How often each symbol occurs in the block being collected.
+pub struct Counts {
+    /// Literals, end of block, lengths.
+    pub(crate) litlen: [u32; 257 + LENGTH_SLOTS],
+    /// Distances.
+    pub(crate) distance: [u32; DISTANCE_SYMBOLS],
+}
+
+impl Counts {
+    pub(crate) const fn new() -> Self {
+        Counts { litlen: [0; 257 + LENGTH_SLOTS], distance: [0; DISTANCE_SYMBOLS] }
+    }
+
+    /// Counts a literal.
+    #[inline(always)]
+    pub(crate) fn literal(&mut self, byte: u8) {
+        self.litlen[usize::from(byte)] += 1;
+    }
+
+    /// Counts a match.
+    #[inline(always)]
+    pub(crate) fn a_match(&mut self, len: usize, distance: usize) {
+        let symbol = usize::from(LENGTH_SYMBOL[(len - MATCH_BYTES_MIN) & 0xff]) % LENGTH_SLOTS;
+        self.litlen[257 + symbol] += 1;
+        self.distance[distance_symbol(distance as u32 - 1).0 % DISTANCE_SYMBOLS] += 1;
+    }
+}
+
+/// Where the matcher stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    /// First byte that is not yet matched.
+    pub(crate) pos: usize,
+    /// First literal of the sequence being collected.
+    pub(crate) run_start: usize,
+    /// Sequences collected.
+    pub(crate) count: usize,
+}
