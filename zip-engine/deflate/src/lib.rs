@@ -16,8 +16,8 @@ mod status;
 pub mod zlib;
 
 pub use deflate::{
-    Compressor, DEFLATE_STATE_BYTES_MAX, Deflate, DeflateBalanced, DeflateBest, DeflateError, DeflateHigh, FinalBlock, Flush, Level,
-    Params, deflate_bound,
+    Compressor, DEFLATE_STATE_BYTES_MAX, Deflate, DeflateBalanced, DeflateBest, DeflateError, DeflateHigh, FinalBlock, Finder, Flush,
+    Level, Params, deflate_bound,
 };
 pub use inflate::{INFLATE_STATE_BYTES, Inflate, InflateError};
 pub use status::{Framing, Progress, STATE_BYTES_MAX, StateError, Status, WINDOW_BYTES};

@@ -5,6 +5,7 @@
 mod bad_input;
 mod correctness;
 mod headers;
+mod levels;
 mod oracle;
 pub(crate) mod own_streams;
 mod round_trips;

@@ -158,7 +158,8 @@ pub(super) fn assign_codewords(lengths: &[u8], codewords: &mut [Codeword]) {
     for (&length, codeword) in lengths.iter().zip(codewords.iter_mut()) {
         let len = u32::from(length) & 0xf;
         let code = &mut codes[len as usize];
-        *codeword = u32::from(*code).reverse_bits().wrapping_shr(32 - len) * u32::from(len != 0) << 8 | len;
+        let reversed = u32::from(*code).reverse_bits().wrapping_shr(32 - len) * u32::from(len != 0);
+        *codeword = reversed << 8 | len;
         *code = code.wrapping_add(1);
     }
 }

@@ -446,7 +446,7 @@ impl<F: Finder> Stream<F> {
         let block = search.block_bytes();
         if unmatched != 0 || self.encoder.begin(search.counts(), block, last, writer) == Kind::Stored {
             let ahead = &data[search.cursor.pos..];
-            let run = block + incompressible_prefix(ahead, rest, STORED_BYTES_MAX.saturating_sub(block));
+            let run = block + incompressible_prefix(ahead, rest, block.next_multiple_of(STORED_BYTES_MAX) - block);
             match self.params.final_block {
                 FinalBlock::Data => {
                     self.stored_last = finish && run == self.matcher.unencoded().len() + rest.len();

@@ -39,7 +39,7 @@ impl<F: Finder> Stream<F> {
             let (from, block) = (search.block, search.block_bytes());
             let last = from + block == input.len();
             if unmatched != 0 || self.encoder.begin(search.counts(), block, last, &mut writer) == Kind::Stored {
-                let run = block + incompressible_prefix(&input[from + block..], &[], STORED_BYTES_MAX.saturating_sub(block));
+                let run = block + incompressible_prefix(&input[from + block..], &[], block.next_multiple_of(STORED_BYTES_MAX) - block);
                 self.stored_run = run;
                 self.stored_last = from + run == input.len();
                 self.begin_stored_of_run(STORED_BYTES_MAX, &mut writer);

@@ -1,0 +1,66 @@
+//! All levels: what they make is a stream of the same data, the same however the output was cut, and never much longer than stored.
+
+use super::*;
+use deflate::{Compressor, DeflateBalanced, DeflateBest, DeflateHigh, FinalBlock, Finder, Level, deflate_bound};
+use std::sync::Mutex;
+
+/// Too large for the stack of a test.
+static BEST: Mutex<DeflateBest> = Mutex::new(DeflateBest::new());
+
+/// Compresses with outputs of `limit` bytes.
+fn compress_at<F: Finder>(deflate: &mut Compressor<F>, input: &[u8], params: Params, limit: usize) -> Vec<u8> {
+    deflate.reset(params);
+    let mut stream = Vec::new();
+    let mut buffer = vec![0xa5; limit.min(1 << 21)];
+    let mut at = 0;
+    loop {
+        let progress = deflate.step(&input[at..], &mut buffer, Flush::Finish);
+        at += progress.consumed;
+        stream.extend_from_slice(&buffer[..progress.produced]);
+        match progress.status {
+            Status::Done => return stream,
+            Status::NeedOutput => {}
+            other => panic!("{other:?} at {at}"),
+        }
+    }
+}
+
+/// Returns the bytes that all samples took.
+fn check_level<F: Finder>(deflate: &mut Compressor<F>) -> usize {
+    let level = Compressor::<F>::LEVEL;
+    let mut all = 0;
+    for (name, input) in samples() {
+        for framing in [Framing::Raw, Framing::GzipBody] {
+            let whole = compress_at(deflate, &input, Params::new(framing), usize::MAX);
+            assert!(whole.len() as u64 <= deflate_bound(input.len() as u64, framing), "{level:?}: {name} has {} bytes", whole.len());
+            let decoded = inflate(&whole, framing);
+            assert!(decoded.verdict == Verdict::Done && decoded.output == input, "{level:?}: {name} comes back");
+            let (framed, wrapper) = with_header(&whole, framing);
+            assert!(judge(&framed, wrapper).output == input, "{level:?}: {name} comes back from the judge");
+            for limit in [1, 100, 1500, 40_000] {
+                let pieces = compress_at(deflate, &input, Params::new(framing), limit);
+                assert!(pieces == whole, "{level:?}: {name} in pieces of {limit}");
+            }
+            all += whole.len();
+        }
+        let suspendable = Params { final_block: FinalBlock::Empty, window_bytes: 4096, ..Params::new(Framing::Raw) };
+        let stream = compress_at(deflate, &input, suspendable, 5000);
+        assert!(inflate(&stream, Framing::Raw).output == input, "{level:?}: {name} with an empty last block");
+    }
+    // Never more than five bytes for every 64 KiB over the data.
+    let noise = Rng(9).bytes(1 << 20);
+    let stored = compress_at(deflate, &noise, Params::new(Framing::Raw), usize::MAX);
+    assert!(stored.len() <= noise.len() + 5 * (noise.len() / 65535 + 1) + 2, "{level:?}: noise becomes {} bytes", stored.len());
+    all
+}
+
+#[test]
+fn zp_o03_every_level_round_trips_and_higher_ones_take_fewer_bytes() {
+    let taken = [
+        (Level::Fastest, check_level(&mut *Box::new(Deflate::new()))),
+        (Level::Balanced, check_level(&mut *Box::new(DeflateBalanced::new()))),
+        (Level::High, check_level(&mut *Box::new(DeflateHigh::new()))),
+        (Level::Best, check_level(&mut *BEST.lock().expect("one test at a time"))),
+    ];
+    assert!(taken.is_sorted_by(|a, b| a.0 < b.0 && a.1 >= b.1), "{taken:?}");
+}
