@@ -19,13 +19,15 @@ const HASH_BITS: u32 = 16;
 const SHORT_HASH_BITS: u32 = 14;
 /// Candidates that are looked at for a position.
 const DEPTH: usize = 280;
-/// Matches of all positions of a block, with their numbers: 1.5 MiB. When it is full the block ends.
-const MATCHES: usize = 384 * 1024;
+/// Matches of all positions of a block, with their numbers: 1.25 MiB. When it is full the block ends.
+const MATCHES: usize = 320 * 1024;
 /// Most matches of one position: one of each length.
 const MATCHES_EACH: usize = MATCH_BYTES_MAX - MATCH_BYTES_MIN + 1;
 /// Ways through a block that are tried, at most; one that saves fewer bits than the other number is the last.
 const PASSES: usize = 10;
 const WORTHWHILE_BITS: u32 = 2;
+/// Positions with children: more than the window, because the one that is a whole window back must not share a slot with the one at hand.
+const SLOTS: usize = 2 * WINDOW_BYTES;
 /// Position numbers begin here, so that 0 is too far from all of them.
 const BASE: u32 = WINDOW_BYTES as u32 + 1;
 /// A bit costs so much.
@@ -42,8 +44,8 @@ type Step = u32;
 pub struct Optimal {
     roots: [u32; 1 << HASH_BITS],
     short: [u32; 1 << SHORT_HASH_BITS],
-    /// Smaller and greater child of each position of the window.
-    children: [[u32; 2]; WINDOW_BYTES],
+    /// Smaller and greater child of each position.
+    children: [[u32; 2]; SLOTS],
     /// What turns a position into its number.
     base: u32,
     reached: usize,
@@ -121,7 +123,7 @@ impl Optimal {
         Optimal {
             roots: [0; 1 << HASH_BITS],
             short: [0; 1 << SHORT_HASH_BITS],
-            children: [[0; 2]; WINDOW_BYTES],
+            children: [[0; 2]; SLOTS],
             base: BASE,
             reached: 0,
             matches: [0; MATCHES],
@@ -201,8 +203,7 @@ impl Optimal {
         let max = MATCH_BYTES_MAX.min(data.len() - pos);
         let word = word_at(data, pos);
         let me = self.base.wrapping_add(pos as u32);
-        // A position of exactly the window's length ago shares its slot.
-        let reach = distance_max.min(WINDOW_BYTES - 1).min(pos) as u32;
+        let reach = distance_max.min(pos) as u32;
         let mut best = MATCH_BYTES_MIN - 1;
 
         let short = &mut self.short[((word << 8).wrapping_mul(0x9e37_79b1) >> (32 - SHORT_HASH_BITS)) as usize];
@@ -215,7 +216,7 @@ impl Optimal {
         let root = &mut self.roots[(word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize];
         let mut node = core::mem::replace(root, me);
         // Where the next smaller and the next greater node go: the slot's position and side.
-        let slot = me as usize % WINDOW_BYTES;
+        let slot = me as usize % SLOTS;
         let (mut smaller, mut greater) = ((slot, 0), (slot, 1));
         let (mut smaller_len, mut greater_len) = (0, 0);
         for _ in 0..DEPTH {
@@ -224,7 +225,7 @@ impl Optimal {
                 break;
             }
             let candidate = pos - distance as usize;
-            let at = node as usize % WINDOW_BYTES;
+            let at = node as usize % SLOTS;
             // All nodes below agree with what was passed on either side at least as far.
             let mut len = smaller_len.min(greater_len);
             if data[candidate + len] == data[pos + len] {
