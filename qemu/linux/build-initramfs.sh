@@ -17,14 +17,14 @@ if [ ! -x "$busybox" ]; then
 	touch "$apt/state/status"
 	options=(-o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State="$apt/state" -o Dir::State::status="$apt/state/status" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root)
 	apt-get -q "${options[@]}" update >&2 || exit 77
-	(cd "$apt" && apt-get -q "${options[@]}" download busybox-static:arm64 >&2 && dpkg-deb -x busybox-static_*.deb root) || exit 77
-	cp "$apt"/root/bin/busybox "$busybox.new" 2>/dev/null || cp "$apt"/root/usr/bin/busybox "$busybox.new"
+	(cd "$apt" && apt-get -q "${options[@]}" download busybox-static:arm64 >&2 && dpkg-deb -x busybox-static_*.deb unpacked) || exit 77
+	cp "$apt"/unpacked/bin/busybox "$busybox.new" 2>/dev/null || cp "$apt"/unpacked/usr/bin/busybox "$busybox.new"
 	mv "$busybox.new" "$busybox"
 fi
 
 root=$(mktemp -d)
 trap 'rm -rf "$root" "${apt:-}"' EXIT
-mkdir -p "$root"/{bin,sbin,dev,proc,sys,tmp,lib/modules}
+mkdir -p "$root"/{bin,sbin,dev,proc,sys,scratch,lib/modules}
 cp "$busybox" "$root/bin/busybox"
 for applet in sh mount mkdir cut cat grep sed tr basename nproc insmod rmmod modprobe poweroff setsid cttyhack gunzip gzip cmp ls dmesg sleep echo kill ps wc head tail usleep readlink dirname test; do
 	ln -s busybox "$root/bin/$applet"

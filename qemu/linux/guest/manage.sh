@@ -27,10 +27,10 @@ await() { # COUNT COMMAND...
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 hold() { # holds queues in the background; sets $holder
-	rm -f /tmp/hold
-	uacce-zip "$(name_of $function)" hold >/tmp/hold 2>&1 &
+	rm -f /scratch/hold
+	uacce-zip "$(name_of $function)" hold >/scratch/hold 2>&1 &
 	holder=$!
-	await 50 grep -q 'holding queues' /tmp/hold
+	await 50 grep -q 'holding queues' /scratch/hold
 }
 
 check_reload() {
@@ -49,7 +49,7 @@ check_unbind_with_open_queues() {
 	echo $function >$drivers/hisi_zip/unbind &
 	unbind=$!
 	usleep 300000
-	gone $holder && { say "the holder ended: $(cat /tmp/hold)"; return 1; }
+	gone $holder && { say "the holder ended: $(cat /scratch/hold)"; return 1; }
 	gone $unbind && { say "unbound under an open queue"; return 1; }
 	kill $holder
 	await 100 gone $unbind || { say "unbind still waits"; return 1; }
@@ -101,7 +101,7 @@ check_hardware_error() {
 	await 100 sh -c "dmesg | grep -q 'No reset method'" || { say "no reset was tried"; return 1; }
 	dmesg | grep -q 'zip_dst_addr_parse_err .*found' || { say "the log does not name the error"; return 1; }
 	await 150 gone $holder || { say "the holder's requests hang"; return 1; }
-	grep -q 'held queues ended' /tmp/hold || { say "the holder: $(tail -n 1 /tmp/hold)"; return 1; }
+	grep -q 'held queues ended' /scratch/hold || { say "the holder: $(tail -n 1 /scratch/hold)"; return 1; }
 	uacce-zip "$(name_of $function)" jobs 1 >/dev/null 2>&1 && { say "a stopped device still works"; return 1; }
 	return 0
 }
