@@ -44,7 +44,7 @@ mod programs {
         }
     }
 
-    /// Memory of this process as bytes.
+    /// Memory of this process as bytes. The areas of a test do not overlap, and none is looked at through two of these at once.
     fn bytes(at: u64, len: u64) -> &'static mut [u8] {
         // SAFETY: mapped by `memory` for the process's life; a test looks at it between requests only.
         unsafe { core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut(at as usize), len as usize) }
@@ -466,14 +466,14 @@ mod programs {
     }
 
     /// Puts bits as DEFLATE has them.
-    struct Bits {
-        out: &'static mut [u8],
+    struct Bits<'a> {
+        out: &'a mut [u8],
         at: usize,
         held: u64,
         count: u32,
     }
 
-    impl Bits {
+    impl Bits<'_> {
         fn put(&mut self, value: u64, bits: u32) {
             self.held |= value << self.count;
             self.count += bits;
@@ -487,7 +487,7 @@ mod programs {
     }
 
     /// Streams that make a decoder work: dynamic blocks with one literal each, and blocks of nothing.
-    fn hostile(out: &'static mut [u8], kind: u64, blocks: usize) -> usize {
+    fn hostile(out: &mut [u8], kind: u64, blocks: usize) -> usize {
         let mut bits = Bits { out, at: 0, held: 0, count: 0 };
         for number in 0..blocks {
             bits.put(u64::from(number + 1 == blocks), 1);

@@ -106,20 +106,7 @@ fn sm_i11_commands_are_repaired_while_a_message_is_waited_for() {
         let (process, mut tables) = bench.process();
         tables.map(0x7000, bench.machine.page(0, 1), Right::ReadWrite);
         assert_eq!(bench.machine.read(user(process), 0x7000), Ok(1));
-        // The doorbell is lost once, and a stray store makes the command's opcode a reserved one.
-        let prod = regs::SMMU_CMDQ_PROD.offset();
-        let base = regs::SMMU_CMDQ_BASE.get(&bench.machine.model) & 0x00ff_ffff_ffff_ffe0;
-        let slot = bench.machine.model.read32(prod) & 0xff;
-        let (memory, model) = (bench.machine.memory.clone(), bench.machine.model.clone());
-        bench.machine.window.inject(Misbehaviour::WriteLostOnce { offset: prod, nth: 0 });
-        let done = std::cell::Cell::new(false);
-        bench.machine.clock.on_relax(move || {
-            if !done.replace(true) {
-                memory.poke64(Pa(base + u64::from(slot) * 16), 0xff);
-                let told = model.read32(prod);
-                model.write32(prod, (told + 2) & 0x1ff);
-            }
-        });
+        bench.spoil_next_command();
         tables.store(0x7000, 0);
         let error = bench.driver.invalidate_range(tables.asid, Va(0x7000), 0x1000, Leaf::Only).unwrap_err();
         assert!(matches!(error, SmmuError::Command(_)), "{error:?}");

@@ -1,10 +1,16 @@
 //! The machine of the driver suites: the real driver, the real model, one memory between them, a device that does DMA, tables that a CPU builds.
 
-use hal::{AccessKind, Barriers, DmaBuffer, DmaMapper, Iova, Pa, PhysMemory, Requester, StallTag, StreamId, SubstreamId, Va, Verdict};
+use hal::{
+    AccessKind, Barriers, DmaBuffer, DmaMapper, Iova, Pa, PhysMemory, RegisterWindow, Requester, StallTag, StreamId, SubstreamId, Va,
+    Verdict,
+};
 use smmu_driver::{Config, Event, EventRecord, Granule, Smmu, SmmuError, Stage2Description, TableDescription, TableMemory};
 use smmu_model::{Endpoint, Fault, Policy, Profile, SmmuModel, Transaction, Violation};
+use smmu_spec::regs;
 
-use crate::support::{FakeClock, Faulty, HostBuffer, HostDma, HostMemory, IrqRecorder, MmioDevice, ModelWindow, StoreRelease};
+use crate::support::{
+    FakeClock, Fault as Misbehaviour, Faulty, HostBuffer, HostDma, HostMemory, IrqRecorder, MmioDevice, ModelWindow, StoreRelease,
+};
 
 /// Where the driver's structures and the tables lie.
 const ARENA: (u64, u64) = (0x1000_0000, 0x1000_0000);
@@ -390,6 +396,25 @@ impl Attached {
 
     pub fn with(profile: Profile, policy: Policy, config: Config, faults: smmu_driver::FaultModel) -> Self {
         Self::on(Machine::new(profile, policy), config, faults)
+    }
+
+    /// Loses the next doorbell of the command queue once, so that the command lies unread in memory; there a stray store makes its opcode a
+    /// reserved one, and only then the SMMU is told.
+    pub fn spoil_next_command(&self) {
+        let prod = regs::SMMU_CMDQ_PROD.offset();
+        let base = regs::SMMU_CMDQ_BASE.get(&self.machine.model) & 0x00ff_ffff_ffff_ffe0;
+        // A queue of 256 entries: eight index bits and the wrap bit.
+        let slot = self.machine.model.read32(prod) & 0xff;
+        let (memory, model) = (self.machine.memory.clone(), self.machine.model.clone());
+        self.machine.window.inject(Misbehaviour::WriteLostOnce { offset: prod, nth: 0 });
+        let done = std::cell::Cell::new(false);
+        self.machine.clock.on_relax(move || {
+            if !done.replace(true) {
+                memory.poke64(Pa(base + u64::from(slot) * 16), 0xff);
+                let told = model.read32(prod);
+                model.write32(prod, (told + 2) & 0x1ff);
+            }
+        });
     }
 
     /// On this machine.

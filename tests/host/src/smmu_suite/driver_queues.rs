@@ -88,25 +88,11 @@ fn sm_i11_a_refused_command_is_repaired_and_the_caller_is_told() {
 #[test]
 fn sm_i11_an_illegal_command_in_the_middle_stops_nobody() {
     on_every(|run| {
-        // A stray store hits the queue's memory between the driver's store and the SMMU's read: the opcode becomes reserved.
         let mut bench = run.attached();
         let (process, mut tables) = bench.process();
         tables.map(0x7000, bench.machine.page(0, 1), Right::ReadWrite);
         assert_eq!(bench.machine.read(user(process), 0x7000), Ok(1));
-        // The doorbell is lost once, so that the command lies unread in memory.
-        let prod = regs::SMMU_CMDQ_PROD.offset();
-        let base = regs::SMMU_CMDQ_BASE.get(&bench.machine.model) & 0x00ff_ffff_ffff_ffe0;
-        let slot = bench.machine.model.read32(prod) & 0xff;
-        let (memory, model) = (bench.machine.memory.clone(), bench.machine.model.clone());
-        bench.machine.window.inject(Misbehaviour::WriteLostOnce { offset: prod, nth: 0 });
-        let done = std::cell::Cell::new(false);
-        bench.machine.clock.on_relax(move || {
-            if !done.replace(true) {
-                memory.poke64(Pa(base + u64::from(slot) * 16), 0xff);
-                let told = model.read32(prod);
-                model.write32(prod, told + 2);
-            }
-        });
+        bench.spoil_next_command();
         tables.store(0x7000, 0);
         let error = bench.driver.invalidate_range(tables.asid, Va(0x7000), 0x1000, Leaf::Only).unwrap_err();
         let SmmuError::Command(failure) = error else { panic!("{error:?}") };
