@@ -163,7 +163,7 @@ impl SmmuModel {
             Ok(Some(ats)) => ats,
             Ok(None) => {
                 let record = EventRecord::new(EventId::F_BAD_ATS_TREQ, who.stream).with_substream(who.substream);
-                self.record_event(record.with_input_address(iova.0 & !0xfff), mem, irq);
+                self.record_event(record.with_input_address(iova.0 & !0xfff), false, mem, irq);
                 return AtsCompletion::UnsupportedRequest;
             }
             Err(AtsRefusal::Silent) => return AtsCompletion::UnsupportedRequest,
@@ -176,7 +176,7 @@ impl SmmuModel {
                 let page = Pa(iova.0 & !0xfff);
                 return AtsCompletion::Success(AtsTranslation { page, read: true, write: true, execute: false });
             }
-            Err(Refusal::Silent | Refusal::Record(_) | Refusal::Stage2(..)) => return AtsCompletion::CompleterAbort,
+            Err(Refusal::Silent | Refusal::Record(..) | Refusal::Stage2(..)) => return AtsCompletion::CompleterAbort,
         };
         let who = Requester { privileged: overrides.privileged.unwrap_or(who.privileged), ..who };
         let wanted = [
@@ -236,7 +236,7 @@ impl SmmuModel {
             Err(AtsRefusal::Silent | AtsRefusal::Error) => Err(Fault::Abort),
             Ok(None) => {
                 let record = EventRecord::new(EventId::F_TRANSL_FORBIDDEN, who.stream).with_access(kind != AccessKind::Write, false, false);
-                self.record_event(record.with_input_address(at.0), mem, irq);
+                self.record_event(record.with_input_address(at.0), false, mem, irq);
                 Err(Fault::Abort)
             }
             Ok(Some(Ats::Full)) if self.features.beyond_oas(at.0) => Err(Fault::Abort),
@@ -247,7 +247,7 @@ impl SmmuModel {
                 let translation = Translation { stage1: None, stage2: Some(s2) };
                 match self.stage2(&s2, at.0, Stage2Access::of(&tx), mem) {
                     Ok(entry) => Ok(Translated::from_entry(&entry.without_stage1(), at.0)),
-                    Err(fault) => Err(self.end(&tx, &translation, fault, mem, irq)),
+                    Err(fault) => Err(self.end(&tx, &translation, (fault, config.overrides.merges), mem, irq)),
                 }
             }
         }

@@ -34,8 +34,8 @@ impl ConfigurationCaches {
 pub(crate) enum Refusal {
     /// Without a record.
     Silent,
-    /// With this record, if the queue takes it.
-    Record(EventRecord),
+    /// With this record, if the queue takes it; true if it may be merged.
+    Record(EventRecord, bool),
     /// Stage 2 refused an address of the CD table.
     Stage2(Stage2, Overrides, TranslationFault),
 }
@@ -78,14 +78,21 @@ impl SmmuModel {
     pub(crate) fn route(&mut self, who: Requester, mem: &mut impl PhysMemory) -> Result<Route, Refusal> {
         let record = |id| EventRecord::new(id, who.stream).with_substream(who.substream);
         let ste = self.ste(who.stream, mem).map_err(|fault| match fault {
-            SteFault::BadStreamId if CR2::RECINVSID.is_set(self.regs.cr2) => Refusal::Record(record(EventId::C_BAD_STREAMID)),
+            SteFault::BadStreamId if CR2::RECINVSID.is_set(self.regs.cr2) => Refusal::Record(record(EventId::C_BAD_STREAMID), false),
             SteFault::BadStreamId => Refusal::Silent,
-            SteFault::Fetch(at) => Refusal::Record(record(EventId::F_STE_FETCH).with_fetch_address(self.within_oas(at))),
+            SteFault::Fetch(at) => Refusal::Record(record(EventId::F_STE_FETCH).with_fetch_address(self.within_oas(at)), false),
         })?;
-        let bad_substream = |ssid| Refusal::Record(EventRecord::new(EventId::C_BAD_SUBSTREAMID, who.stream).with_bad_substream(ssid));
-        let disabled = || Refusal::Record(EventRecord::new(EventId::F_STREAM_DISABLED, who.stream));
+        let merges = match &ste {
+            SteAction::Bypass(overrides) | SteAction::Translate(SteConfig { overrides, .. }) => overrides.merges,
+            SteAction::Illegal | SteAction::Abort => false,
+        };
+        let bad_substream = |ssid| {
+            let record = EventRecord::new(EventId::C_BAD_SUBSTREAMID, who.stream).with_bad_substream(ssid);
+            Refusal::Record(record, merges)
+        };
+        let disabled = || Refusal::Record(EventRecord::new(EventId::F_STREAM_DISABLED, who.stream), merges);
         let config = match (ste, who.substream) {
-            (SteAction::Illegal, _) => return Err(Refusal::Record(record(EventId::C_BAD_STE))),
+            (SteAction::Illegal, _) => return Err(Refusal::Record(record(EventId::C_BAD_STE), false)),
             (SteAction::Abort, _) => return Err(Refusal::Silent),
             (SteAction::Bypass(_), Some(ssid)) => return Err(bad_substream(ssid)),
             (SteAction::Bypass(overrides), None) => return Ok(Route::Bypass(overrides)),
@@ -119,8 +126,8 @@ impl SmmuModel {
         let context = self.cd(place, index, mem).map_err(|fault| match (fault, stage2) {
             (CdFault::BadSubstream, _) => bad_substream(SubstreamId(index)),
             (CdFault::Stage2(fault), Some(stage2)) => Refusal::Stage2(stage2, overrides, fault),
-            (CdFault::Fetch(at), _) => Refusal::Record(record(EventId::F_CD_FETCH).with_fetch_address(self.within_oas(at))),
-            (CdFault::Illegal | CdFault::Stage2(_), _) => Refusal::Record(record(EventId::C_BAD_CD)),
+            (CdFault::Fetch(at), _) => Refusal::Record(record(EventId::F_CD_FETCH).with_fetch_address(self.within_oas(at)), merges),
+            (CdFault::Illegal | CdFault::Stage2(_), _) => Refusal::Record(record(EventId::C_BAD_CD), merges),
         })?;
         if self.retention.prefetches() {
             self.prefetch_neighbours(place, index, mem);
@@ -177,6 +184,7 @@ impl SmmuModel {
             stage1.world = world::EL2_E2H;
         }
         if self.retention.caches() {
+            self.structures.saw_ste(key, at, words);
             self.caches.ste.insert(key, action);
         }
         Ok(action)
@@ -251,6 +259,7 @@ impl SmmuModel {
         let words = self.fetch_words(at, mem).map_err(|_| CdFault::Fetch(at))?;
         let context = Context::decode(&words, place.config, &self.features);
         if self.retention.caches() {
+            self.structures.saw_cd(key, at, words);
             self.check_asid(key, context.as_ref());
             self.caches.cd.insert(key, context);
         }

@@ -10,15 +10,28 @@ use crate::model::SmmuModel;
 use crate::registers::MsiConfig;
 use crate::trace::Trace;
 
+/// True if two records differ in InputAddr\[11:0\] at most.
+fn is_same_page(a: &EventRecord, b: &EventRecord) -> bool {
+    let page = |r: &EventRecord| [r.0[0], r.0[1], r.0[2] & !0xfff, r.0[3]];
+    page(a) == page(b)
+}
+
 impl SmmuModel {
-    /// Delivers a record of a transaction that is not stalled.
-    pub(crate) fn record_event(&mut self, record: EventRecord, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) {
+    /// Delivers a record of a transaction that is not stalled. Where records may be merged, one that differs from the newest unread record in
+    /// InputAddr\[11:0\] only is not written again.
+    pub(crate) fn record_event(&mut self, record: EventRecord, merges: bool, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) {
         let regs = &mut self.regs;
         if !CR0::EVENTQEN.is_set(regs.cr0ack) || regs.is_error_active(GERROR::EVENTQ_ABT_ERR::SET.value) {
             self.counters.events_lost += 1;
             self.trace.push(Trace::EventLost(record));
             return;
         }
+        let (prod, cons) = regs.eventq_indices();
+        if merges && !prod.is_empty(cons) && self.newest_record.is_some_and(|(at, newest)| at == prod && is_same_page(&newest, &record)) {
+            self.counters.events_merged += 1;
+            return;
+        }
+        let regs = &mut self.regs;
         if regs.eventq_has_room() {
             if self.write_record(record, mem, irq).is_err() {
                 self.counters.events_lost += 1;
@@ -59,6 +72,7 @@ impl SmmuModel {
             return Err(error);
         }
         self.regs.eventq_prod = self.regs.eventq_prod & OUTPUT_PROD::OVFLG::SET.value | prod.next().raw();
+        self.newest_record = Some((prod.next(), record));
         self.counters.events += 1;
         self.trace.push(Trace::Event(record));
         if prod.is_empty(cons) && IRQ_CTRL::EVENTQ_IRQEN.is_set(self.regs.irq_ctrlack) {

@@ -55,6 +55,8 @@ impl SmmuModel {
     /// The aligned block of 2^(range + 1) streams around `stream`; everything for range 31.
     pub(crate) fn invalidate_ste_range(&mut self, stream: StreamId, range: u8) {
         self.forget_resolved();
+        // Who invalidates everything may have changed everything.
+        self.structures.clear();
         if range >= 31 {
             self.caches.ste.clear();
             self.caches.cd.clear();

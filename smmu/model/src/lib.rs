@@ -31,6 +31,7 @@ mod stage1;
 mod stage2;
 mod stalls;
 mod stream;
+mod strict;
 mod tlb;
 mod trace;
 mod translate;

@@ -2,6 +2,8 @@
 
 use hal::{StallTag, Verdict};
 use heapless::Deque;
+use smmu_spec::event::EventRecord;
+use smmu_spec::queue::RingIndex;
 
 use crate::ats::AtcQueue;
 use crate::configuration::ConfigurationCaches;
@@ -11,6 +13,7 @@ use crate::pri_queue::Responses;
 use crate::profile::{Features, Profile};
 use crate::registers::Registers;
 use crate::stalls::Stalls;
+use crate::strict::Structures;
 use crate::tlb::Tlb;
 use crate::trace::{Trace, Tracing};
 use crate::translate::{RESOLVED, Resolved};
@@ -35,6 +38,8 @@ pub struct Counters {
     pub events: u64,
     /// Records lost.
     pub events_lost: u64,
+    /// Records that an unread one stands for too.
+    pub events_merged: u64,
     /// Transactions stalled under a tag of their own.
     pub stalls: u64,
     /// CMD_SYNCs that asked for an event to waiting CPUs.
@@ -85,11 +90,14 @@ pub struct SmmuModel {
     pub(crate) recent_hits: u64,
     pub(crate) ports: Option<&'static Ports>,
     pub(crate) retention: Retention,
+    pub(crate) structures: Structures,
     pub(crate) stalls: Stalls,
     pub(crate) counters: Counters,
     pub(crate) trace: TraceRing,
     violations: Deque<Violation, 32>,
     pub(crate) atc: AtcQueue,
+    /// EVENTQ_PROD behind the newest record, and the record.
+    pub(crate) newest_record: Option<(RingIndex, EventRecord)>,
     pub(crate) responses: Responses,
     pub(crate) ack_delay: u32,
     /// An invalidation was executed since the last CMD_SYNC.
@@ -113,6 +121,7 @@ impl SmmuModel {
             recent_hits: 0,
             ports: None,
             retention: Retention::new(Policy::Sticky),
+            structures: Structures::new(),
             stalls: Stalls::new(),
             counters: Counters {
                 translations: 0,
@@ -123,6 +132,7 @@ impl SmmuModel {
                 commands: 0,
                 events: 0,
                 events_lost: 0,
+                events_merged: 0,
                 stalls: 0,
                 sev: 0,
                 page_requests: 0,
@@ -131,6 +141,7 @@ impl SmmuModel {
             trace: TraceRing { ring: Deque::new(), tracing: Tracing::Off },
             violations: Deque::new(),
             atc: AtcQueue::new(),
+            newest_record: None,
             responses: Responses::new(),
             ack_delay: 0,
             invalidated_since_sync: false,

@@ -564,6 +564,7 @@ impl SmmuModel {
         self.invalidate_ste_range(hal::StreamId(0), 31);
         self.stalls.resolve_all(Verdict::Abort, |_| true);
         self.atc = AtcQueue::new();
+        self.newest_record = None;
         self.responses.clear();
         self.retention = Retention::new(self.retention.policy);
     }

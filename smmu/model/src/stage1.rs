@@ -289,7 +289,8 @@ impl SmmuModel {
 
     pub(crate) fn keep(&mut self, entry: Entry) {
         if self.retention.caches() {
-            self.tlb.insert(entry);
+            let old = self.tlb.insert(entry);
+            self.check_break(old, &entry);
         }
     }
 }

@@ -32,11 +32,20 @@ pub(crate) struct SteConfig {
     pub eats: u8,
 }
 
-/// Permission attributes that replace the incoming ones.
+/// What an STE says about a transaction and its records whatever its stages are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Overrides {
     pub privileged: Option<bool>,
     pub instruction: Option<bool>,
+    /// MEV: records may be merged.
+    pub merges: bool,
+}
+
+impl Overrides {
+    /// True if the transaction goes on as it came.
+    pub fn changes_nothing(&self) -> bool {
+        self.privileged.is_none() && self.instruction.is_none()
+    }
 }
 
 /// Shape of the CD table.
@@ -105,15 +114,16 @@ fn translating(config: u64, [dw0, dw1, dw2, dw3]: SteWords, f: &Features) -> Opt
 }
 
 fn overrides(dw1: u64, f: &Features) -> Overrides {
+    let merges = STE_DW1::MEV.is_set(dw1);
     if !f.perms_override {
-        return Overrides::default();
+        return Overrides { merges, ..Overrides::default() };
     }
     let two_way = |code| match code {
         2 => Some(false),
         3 => Some(true),
         _ => None,
     };
-    Overrides { privileged: two_way(STE_DW1::PRIVCFG.read(dw1)), instruction: two_way(STE_DW1::INSTCFG.read(dw1)) }
+    Overrides { privileged: two_way(STE_DW1::PRIVCFG.read(dw1)), instruction: two_way(STE_DW1::INSTCFG.read(dw1)), merges }
 }
 
 /// `None` if ILLEGAL.
@@ -292,6 +302,6 @@ mod tests {
         assert_eq!(decode(words, Profile::STALL_S1), SteAction::Bypass(Overrides::default()));
         let mut ovr = Profile::STALL_S1;
         ovr.ids.idr1 |= 1 << 26;
-        assert_eq!(decode(words, ovr), SteAction::Bypass(Overrides { privileged: Some(false), instruction: Some(true) }));
+        assert_eq!(decode(words, ovr), SteAction::Bypass(Overrides { privileged: Some(false), instruction: Some(true), merges: false }));
     }
 }

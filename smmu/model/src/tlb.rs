@@ -241,7 +241,8 @@ impl Tlb {
         if own.is_some() || self.globals == 0 { own } else { self.probe(tag.global(), page) }
     }
 
-    pub fn insert(&mut self, entry: Entry) {
+    /// Inserts or replaces; gives the entry of the same page and owner that stood there.
+    pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
         self.globals += u32::from(entry.tag.is_global());
         self.large += u32::from(entry.size_log2 > 12);
         let set = &mut self.entries[mix(entry.page, entry.tag) as usize & (SETS - 1)];
@@ -253,7 +254,14 @@ impl Tlb {
                 self.victim = (self.victim + 1) % WAYS;
                 self.victim
             });
-        set[way] = entry;
+        let old = core::mem::replace(&mut set[way], entry);
+        (old.tag == entry.tag && old.page == entry.page).then_some(old)
+    }
+
+    /// True if an entry or a table pointer leads to the 4 KiB page at `page`.
+    pub fn leads_to(&self, page: u64) -> bool {
+        self.entries.iter().flatten().any(|e| e.tag != Tag::NONE && e.output == page)
+            || self.pointers.iter().any(|p| p.tag != Tag::NONE && p.table & !0xfff == page)
     }
 
     /// Forgets the entry for `address`, if there is one.

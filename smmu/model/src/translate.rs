@@ -117,24 +117,24 @@ impl SmmuModel {
         }
         match self.route(tx.who, mem) {
             Err(Refusal::Silent) => Err(Fault::Abort),
-            Err(Refusal::Record(record)) => {
-                self.record_event(record, mem, irq);
+            Err(Refusal::Record(record, merges)) => {
+                self.record_event(record, merges, mem, irq);
                 Err(Fault::Abort)
             }
             Ok(Route::Bypass(overrides)) => {
                 if self.features.beyond_oas(tx.iova.0) {
                     let record = client_record(EventId::F_ADDR_SIZE, &overridden(tx, overrides)).with_class(FaultClass::In);
-                    self.record_event(record, mem, irq);
+                    self.record_event(record, overrides.merges, mem, irq);
                     return Err(Fault::Abort);
                 }
                 Ok(untranslated(tx.iova))
             }
             Err(Refusal::Stage2(stage2, overrides, fault)) => {
                 let translation = Translation { stage1: None, stage2: Some(stage2) };
-                Err(self.end(&overridden(tx, overrides), &translation, fault, mem, irq))
+                Err(self.end(&overridden(tx, overrides), &translation, (fault, overrides.merges), mem, irq))
             }
             Ok(Route::Translate(translation, overrides)) => {
-                let key = requester_key(&tx.who).filter(|_| self.retention.is_steady() && overrides == Overrides::default());
+                let key = requester_key(&tx.who).filter(|_| self.retention.is_steady() && overrides.changes_nothing());
                 if let Some(key) = key {
                     self.resolved[resolved_slot(key)] = Resolved { key, generation: self.generation, translation: Some(translation) };
                 }
@@ -147,7 +147,7 @@ impl SmmuModel {
                         }
                         Ok(translated)
                     }
-                    Err(fault) => Err(self.end(&tx, &translation, fault, mem, irq)),
+                    Err(fault) => Err(self.end(&tx, &translation, (fault, overrides.merges), mem, irq)),
                 }
             }
         }
@@ -161,12 +161,12 @@ impl SmmuModel {
         }
     }
 
-    /// Ends a transaction that did not translate, as CD.{S, R, A} or STE.{S2S, S2R} say.
+    /// Ends a transaction that did not translate, as CD.{S, R, A} or STE.{S2S, S2R} say; its record may be merged where `merges`.
     pub(crate) fn end(
         &mut self,
         tx: &Transaction,
         translation: &Translation,
-        fault: TranslationFault,
+        (fault, merges): (TranslationFault, bool),
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Fault {
@@ -198,7 +198,7 @@ impl SmmuModel {
             return self.stall(tx, record, mem, irq);
         }
         if records {
-            self.record_event(record, mem, irq);
+            self.record_event(record, merges, mem, irq);
         }
         if aborts { Fault::Abort } else { Fault::ReadZeroWriteIgnore }
     }

@@ -1,6 +1,6 @@
 //! What software did against the architecture's rules.
 
-use hal::StallTag;
+use hal::{StallTag, StreamId, SubstreamId};
 
 /// One broken rule. The model then does what the architecture permits and is least helpful.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +66,33 @@ pub enum Violation {
         /// The ASID.
         asid: u16,
     },
+    /// A valid STE or CD changed in several words that mattered, with no V = 0 in between.
+    TornUpdate {
+        /// The stream.
+        stream: StreamId,
+        /// Whose CD; `None` for the STE.
+        substream: Option<SubstreamId>,
+    },
+    /// A descriptor with the contiguous hint is not part of such a run: its neighbour or its own output does not fit.
+    WrongContiguous {
+        /// Physical address of the descriptor.
+        descriptor_at: u64,
+    },
+    /// A page got another output address while its old translation was cached.
+    WithoutBreak {
+        /// Input address.
+        address: u64,
+    },
+    /// A page was given up while a cache still led there.
+    FreedWhileCached {
+        /// Physical address.
+        page: u64,
+    },
+    /// A page was given up between an invalidation and the CMD_SYNC that completes it.
+    FreedBeforeSync {
+        /// Physical address.
+        page: u64,
+    },
 }
 
 impl Violation {
@@ -92,6 +119,17 @@ impl Violation {
                 "range invalidation: the address of a range is aligned to its granule, and with TTL to the level's block"
             }
             Self::RangeFieldsWithoutGranule { .. } => "range invalidation: NUM, SCALE and TTL are 0 while TG = 0",
+            Self::TornUpdate { .. } => "configuration structures: a live entry changes by one 64-bit word that matters, or through V = 0",
+            Self::WrongContiguous { .. } => {
+                "Contiguous bit: all entries of a run have it, the same attributes, and outputs that follow each other from an aligned one"
+            }
+            Self::WithoutBreak { .. } => {
+                "translation tables: a valid descriptor gets another output only after an invalid one and its invalidation"
+            }
+            Self::FreedWhileCached { .. } => {
+                "CMD_CFGI_*, CMD_TLBI_*: memory is reused only after everything that leads there was invalidated"
+            }
+            Self::FreedBeforeSync { .. } => "CMD_SYNC: an invalidation is complete when the CMD_SYNC behind it is",
             Self::AsidClash { .. } => "Context descriptors: all Context descriptors of one VMID and ASID describe one address space",
         }
     }

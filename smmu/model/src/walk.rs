@@ -215,7 +215,11 @@ impl SmmuModel {
             if beyond(output) {
                 return Err(WalkFault::AddressSize);
             }
-            return Ok(Leaf { descriptor, descriptor_at: at, descriptor_ipa: ipa, output, level, granule, restrictions });
+            let leaf = Leaf { descriptor, descriptor_at: at, descriptor_ipa: ipa, output, level, granule, restrictions };
+            if LEAF::CONTIGUOUS.is_set(descriptor) {
+                self.check_contiguous(&leaf, mem);
+            }
+            return Ok(leaf);
         }
     }
 }

@@ -27,6 +27,7 @@ mod model_reference;
 mod model_registers;
 mod model_stage2;
 mod model_stalls;
+mod model_strict;
 mod model_walk;
 mod reference;
 mod rng;

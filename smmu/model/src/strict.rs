@@ -1,0 +1,183 @@
+//! Strict mode: mistakes of software that show in memory, not in registers. Nothing here changes an answer.
+
+use hal::{Pa, PhysMemory, StreamId, SubstreamId};
+use smmu_spec::cd::{CD_DW0, CD_DW1, CD_DW2};
+use smmu_spec::descriptor::LEAF;
+use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
+
+use crate::cache::Cache;
+use crate::model::SmmuModel;
+use crate::stream::{SteAction, SteConfig};
+use crate::tlb::{Entry, world};
+use crate::violation::Violation;
+use crate::walk::Leaf;
+
+/// A structure as it was when it was last looked at.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: u64,
+    words: [u64; 4],
+}
+
+/// Structures seen lately. Keys as in the configuration caches.
+pub(crate) struct Structures {
+    ste: Cache<Seen, 16>,
+    cd: Cache<Seen, 32>,
+}
+
+impl Structures {
+    pub const fn new() -> Self {
+        Self { ste: Cache::new(), cd: Cache::new() }
+    }
+
+    pub fn clear(&mut self) {
+        self.ste.clear();
+        self.cd.clear();
+    }
+
+    pub fn saw_ste(&mut self, key: u64, at: u64, words: [u64; 4]) {
+        self.ste.insert(key, Seen { at, words });
+    }
+
+    pub fn saw_cd(&mut self, key: u64, at: u64, words: [u64; 4]) {
+        self.cd.insert(key, Seen { at, words });
+    }
+}
+
+/// The bits of an STE's first words that decide anything, given the STE. EATS and MEV may change at any time.
+fn used_of_ste(words: &[u64; 4]) -> [u64; 4] {
+    let v = STE_DW0::V::SET.value;
+    if !STE_DW0::V.is_set(words[0]) {
+        return [v, 0, 0, 0];
+    }
+    let config = STE_DW0::CONFIG.read(words[0]);
+    let mut used = [v | STE_DW0::CONFIG.mask << STE_DW0::CONFIG.shift, 0, 0, 0];
+    if config < 4 {
+        return used;
+    }
+    let shcfg = 3 << 44;
+    if config == 4 {
+        used[1] |= shcfg;
+    }
+    if config & 1 != 0 {
+        // S1Fmt, S1ContextPtr, S1CDMax; S1DSS, S1CIR, S1COR, S1CSH, S1STALLD, STRW; S2VMID.
+        used[0] |= 0x30 | 0x00ff_ffff_ffff_ffc0 | 0x1f << 59;
+        used[1] |= 0xff | 1 << 27 | 3 << 30 | if STE_DW1::S1DSS.read(words[1]) == 1 { shcfg } else { 0 };
+        used[2] |= 0xffff;
+    }
+    if config & 2 != 0 {
+        used[1] |= STE_DW1::S2FWB::SET.value | shcfg;
+        used[2] |= STE_DW2::S2VMID.mask | !0xffff & !(3 << 62);
+        used[3] = u64::MAX;
+    }
+    used
+}
+
+/// The same for a CD: a half that is not walked uses neither its table nor its geometry.
+fn used_of_cd(words: &[u64; 4]) -> [u64; 4] {
+    if !CD_DW0::V.is_set(words[0]) {
+        return [CD_DW0::V::SET.value, 0, 0, 0];
+    }
+    let mut used = [u64::MAX; 4];
+    if CD_DW0::EPD0.is_set(words[0]) {
+        used[0] &= !0x3fff;
+        used[1] &= !(CD_DW1::TTB0.mask << CD_DW1::TTB0.shift);
+    }
+    if CD_DW0::EPD1.is_set(words[0]) {
+        used[0] &= !(0x3fff << 16);
+        used[2] &= !(CD_DW2::TTB1.mask << CD_DW2::TTB1.shift);
+    }
+    used
+}
+
+/// True if a reader between the stores could have met a mixture: several words changed bits that mattered before or matter now.
+fn is_torn(old: &[u64; 4], new: &[u64; 4], valid: u64, used: fn(&[u64; 4]) -> [u64; 4]) -> bool {
+    let (before, now) = (used(old), used(new));
+    let changed = (0..4).filter(|i| (old[*i] ^ new[*i]) & (before[*i] | now[*i]) != 0).count();
+    // To or from V = 0 the other words may be in any state.
+    old[0] & new[0] & valid != 0 && changed > 1
+}
+
+impl SmmuModel {
+    /// Compares an STE with what it was when last seen, at CMD_CFGI_STE.
+    pub(crate) fn check_ste_update(&mut self, stream: StreamId, mem: &mut impl PhysMemory) {
+        let key = u64::from(stream.0);
+        let Some(seen) = self.structures.ste.get(key) else { return };
+        let Some(words) = read_words(seen.at, mem) else { return };
+        if is_torn(&seen.words, &words, STE_DW0::V::SET.value, used_of_ste) {
+            self.log(Violation::TornUpdate { stream, substream: None });
+        }
+        self.structures.saw_ste(key, seen.at, words);
+    }
+
+    /// The same for a CD, at CMD_CFGI_CD.
+    pub(crate) fn check_cd_update(&mut self, stream: StreamId, substream: SubstreamId, mem: &mut impl PhysMemory) {
+        let key = u64::from(stream.0) << 20 | u64::from(substream.0);
+        let Some(seen) = self.structures.cd.get(key) else { return };
+        let Some(words) = read_words(seen.at, mem) else { return };
+        if is_torn(&seen.words, &words, CD_DW0::V::SET.value, used_of_cd) {
+            self.log(Violation::TornUpdate { stream, substream: Some(substream) });
+        }
+        self.structures.saw_cd(key, seen.at, words);
+    }
+
+    /// Looks at the neighbour of a descriptor that claims to belong to a contiguous run.
+    pub(crate) fn check_contiguous(&mut self, leaf: &Leaf, mem: &mut impl PhysMemory) {
+        let entries = leaf.granule.contiguous_entries(leaf.level);
+        if !LEAF::CONTIGUOUS.is_set(leaf.descriptor) || entries == 1 {
+            return;
+        }
+        let index = leaf.descriptor_at / 8;
+        let size = 1 << leaf.size_log2();
+        let is_aligned = (leaf.output / size) % entries == index % entries;
+        let Ok(neighbour) = mem.read64(Pa(leaf.descriptor_at ^ 8)) else { return };
+        // Access flag and dirty state are each entry's own: AP[2] of stage 1 and S2AP[1] are one bit.
+        let own = 1 << 10 | 1 << 7;
+        let beside = leaf.granule.address(neighbour, leaf.size_log2());
+        let attributes = !(0x0000_ffff_ffff_f000 | own);
+        let fits = (neighbour ^ leaf.descriptor) & attributes == 0 && beside ^ leaf.output == size;
+        if !is_aligned || !fits {
+            self.log(Violation::WrongContiguous { descriptor_at: leaf.descriptor_at });
+        }
+    }
+
+    /// Looks at what a new translation replaces in the TLB.
+    pub(crate) fn check_break(&mut self, old: Option<Entry>, new: &Entry) {
+        let output = |e: &Entry| if e.tag.world() == world::STAGE2 { e.output } else { e.ipa };
+        if let Some(old) = old
+            && output(&old) != output(new)
+        {
+            self.log(Violation::WithoutBreak { address: new.page << 12 });
+        }
+    }
+
+    /// Tells the model that software considers the 4 KiB page at `page` free from now on: for strict tests, to be called by the owner of the
+    /// memory. Logs a violation if a cache still leads there, or if an invalidation has not been completed by CMD_SYNC.
+    pub fn note_freed(&mut self, page: Pa) {
+        let page = page.0 & !0xfff;
+        let in_page = |address: u64| address & !0xfff == page;
+        let is_configured = self.caches.ste.values().any(|(_, ste)| match ste {
+            SteAction::Translate(SteConfig { stage1, stage2, .. }) => {
+                stage1.is_some_and(|s1| in_page(s1.context_ptr)) || stage2.is_some_and(|s2| in_page(s2.tables.table))
+            }
+            _ => false,
+        });
+        let is_described = self.caches.cd.values().filter_map(|(_, cd)| cd.as_ref()).any(|cd| {
+            let walked = |half: &crate::context::Half| !half.walks_disabled && in_page(half.table);
+            cd.halves.iter().any(walked)
+        });
+        if is_configured || is_described || self.tlb.leads_to(page) {
+            self.log(Violation::FreedWhileCached { page });
+        } else if self.invalidated_since_sync {
+            self.log(Violation::FreedBeforeSync { page });
+        }
+    }
+}
+
+fn read_words(at: u64, mem: &mut impl PhysMemory) -> Option<[u64; 4]> {
+    let mut words = [0; 4];
+    for (i, word) in words.iter_mut().enumerate() {
+        *word = mem.read64(Pa(at + 8 * i as u64)).ok()?;
+    }
+    Some(words)
+}

@@ -1,0 +1,187 @@
+//! Strict mode: mistakes that show in memory are named, sound sequences are not; and records that may be merged are (SM-F).
+
+use hal::{AccessKind, Pa, StreamId, SubstreamId};
+use smmu_model::{Fault, Policy, Profile, Violation};
+use smmu_spec::command::{Leaf, Operation as O, TlbiRange};
+
+use super::model_bench::*;
+
+const OLD: u64 = 0x5000_0000;
+const TORN_STE: Violation = Violation::TornUpdate { stream: StreamId(SID), substream: None };
+const TORN_CD: Violation = Violation::TornUpdate { stream: StreamId(SID), substream: Some(SubstreamId(0)) };
+
+fn used() -> Bench {
+    let mut b = Bench::stage1();
+    b.map(0x1000, OLD | PAGE_RW);
+    assert_eq!(b.read_at(0x1000), Ok(OLD));
+    b
+}
+
+fn cfgi_ste(b: &mut Bench) -> Vec<Violation> {
+    b.cfgi_ste(SID, Leaf::Only);
+    b.sync();
+    b.violations()
+}
+
+fn cfgi_cd(b: &mut Bench) -> Vec<Violation> {
+    b.command(O::CfgiCd { stream: StreamId(SID), substream: SubstreamId(0), leaf: Leaf::Only });
+    b.sync();
+    b.violations()
+}
+
+#[test]
+fn a_live_ste_changed_in_two_words_is_a_torn_update() {
+    let mut b = used();
+    b.set_ste(SID, [STE_S1 + 0x40, STE_DW1 ^ 1]);
+    assert_eq!(cfgi_ste(&mut b), [TORN_STE]);
+    assert_eq!(cfgi_ste(&mut b), [], "once");
+}
+
+#[test]
+fn an_ste_changed_by_one_word_or_through_v_0_or_in_unused_bits_is_sound() {
+    for steps in [
+        // One word that matters; bits of another that do not (MEV, stage 2's).
+        vec![[STE_S1 + 0x40, STE_DW1 | 1 << 19]],
+        // Through V = 0.
+        vec![[STE_S1 & !1, STE_DW1], [STE_S1 & !1, 0], [0x1300_004b, 0]],
+        // To bypass without a gap: SHCFG first, which stage 1 does not look at.
+        vec![[STE_S1, STE_DW1 | 1 << 44], [9, STE_DW1 | 1 << 44], [9, 1 << 44]],
+        // To abort and back.
+        vec![[1, STE_DW1], [1, 0], [1, STE_DW1], [STE_S1, STE_DW1]],
+    ] {
+        let mut b = used();
+        for step in steps {
+            b.set_ste(SID, step);
+            assert_eq!(cfgi_ste(&mut b), [], "{step:x?}");
+        }
+    }
+}
+
+#[test]
+fn a_live_cd_changed_in_two_words_is_a_torn_update_and_a_disabled_half_has_no_table() {
+    let change = |dw0: u64, ttb0: u64| {
+        let mut b = used();
+        b.mem.set(CDTAB, dw0);
+        b.mem.set(CDTAB + 8, ttb0);
+        cfgi_cd(&mut b)
+    };
+    assert_eq!(change(CD + (1 << 48), ROOT + 0x1000), [TORN_CD], "ASID and table");
+    assert_eq!(change(CD + (1 << 48), ROOT), []);
+    assert_eq!(change(CD & !(1 << 31), ROOT + 0x1000), [], "V = 0");
+    let mut b = used();
+    b.mem.set(CDTAB, CD | 1 << 14);
+    assert_eq!(cfgi_cd(&mut b), [], "quiesced by EPD0");
+    b.mem.set(CDTAB + 8, 0);
+    assert_eq!(cfgi_cd(&mut b), [], "the table of a disabled half");
+}
+
+#[test]
+fn a_contiguous_hint_must_be_true() {
+    const CONTIGUOUS: u64 = 1 << 52;
+    let touched = |first: u64, second: u64| {
+        let mut b = Bench::stage1();
+        let at = b.map(0x1_0000, first);
+        b.map(0x1_1000, second);
+        assert!(b.read_at(0x1_0000).is_ok());
+        (b.violations(), at)
+    };
+    let run = OLD | PAGE_RW | CONTIGUOUS;
+    assert_eq!(touched(run, run + 0x1000).0, []);
+    assert_eq!(touched(run, (run + 0x1000) & !(1 << 10)).0, [], "each has its Access flag");
+    for (first, second) in
+        [(run, run + 0x2000), (run, (run + 0x1000) & !CONTIGUOUS), (run, (run + 0x1000) ^ 0x40), (run + 0x1000, run + 0x2000)]
+    {
+        let (violations, at) = touched(first, second);
+        assert_eq!(violations, [Violation::WrongContiguous { descriptor_at: at }], "{first:x} {second:x}");
+    }
+}
+
+#[test]
+fn another_output_without_a_break_is_named_where_it_is_met() {
+    // A clean page is cached for reading; the write walks again and meets another output.
+    let mut b = Bench::stage1();
+    b.set_cd(CDTAB, CD | 3 << 42);
+    let clean = PAGE_RO | 1 << 51;
+    b.map(0x1000, OLD | clean);
+    assert_eq!(b.read_at(0x1000), Ok(OLD));
+    b.map(0x1000, 0x5555_0000 | clean);
+    assert_eq!(b.write_at(0x1000), Ok(0x5555_0000));
+    assert_eq!(b.violations(), [Violation::WithoutBreak { address: 0x1000 }]);
+}
+
+#[test]
+fn memory_is_given_up_after_its_invalidation_and_sync() {
+    let page = |b: &mut Bench, at: u64| {
+        b.model.note_freed(Pa(at));
+        b.violations()
+    };
+    let mut b = used();
+    for at in [OLD, ROOT] {
+        assert_eq!(page(&mut b, at), [Violation::FreedWhileCached { page: at }]);
+    }
+    assert_eq!(page(&mut b, CDTAB), [Violation::FreedWhileCached { page: CDTAB }]);
+    b.command(O::TlbiNhVa { vmid: 0, asid: 7, range: TlbiRange::single(0x1000, Leaf::Only) });
+    assert_eq!(page(&mut b, OLD), [Violation::FreedBeforeSync { page: OLD }]);
+    b.sync();
+    assert_eq!(page(&mut b, OLD), []);
+    // The level-3 table stays in the walk cache until an invalidation of all levels.
+    let table = b.mem.get(ROOT) & 0x0000_ffff_ffff_f000;
+    let level2 = b.mem.get(table) & 0x0000_ffff_ffff_f000;
+    let level3 = b.mem.get(level2) & 0x0000_ffff_ffff_f000;
+    assert_eq!(page(&mut b, level3), [Violation::FreedWhileCached { page: level3 }]);
+    b.cfgi_all();
+    for at in [OLD, ROOT, CDTAB, level3] {
+        assert_eq!(page(&mut b, at), []);
+    }
+}
+
+#[test]
+fn sm_f_records_of_one_page_merge_where_mev_allows_it() {
+    for (mev, records) in [(0, 3), (1, 1)] {
+        let mut b = used();
+        b.set_ste(SID, [STE_S1, STE_DW1 | mev << 19]);
+        b.cfgi_all();
+        for offset in [0, 0x10, 0xff8] {
+            assert_eq!(b.read_at(0x7000 + offset), Err(Fault::Abort));
+        }
+        let first = b.events();
+        assert_eq!(first.len(), records, "MEV = {mev}");
+        assert_eq!(first[0].0[2], 0x7000, "the first one stands");
+        assert_eq!(b.model.counters().events_merged, 3 - records as u64);
+        // What was read is gone: a new record is due.
+        assert_eq!(b.read_at(0x7000), Err(Fault::Abort));
+        assert_eq!(b.events().len(), 1);
+    }
+}
+
+#[test]
+fn records_that_differ_stalls_and_other_streams_never_merge() {
+    let mut b = used();
+    b.set_ste(SID, [STE_S1, STE_DW1 | 1 << 19]);
+    b.cfgi_all();
+    assert_eq!(b.read_at(0x7000), Err(Fault::Abort));
+    assert_eq!(b.read_at(0x8000), Err(Fault::Abort), "another page");
+    assert_eq!(b.at(0x8000, AccessKind::Write), Err(Fault::Abort), "another direction");
+    assert_eq!(b.read_at(0x7000), Err(Fault::Abort), "not the newest record");
+    assert_eq!(b.events().len(), 4);
+    b.set_cd(CDTAB, CD | CD_S);
+    b.cfgi_all();
+    for page in [0x7000, 0x8000] {
+        assert!(matches!(b.read_at(page), Err(Fault::Stalled(_))));
+    }
+    assert_eq!(b.events().len(), 2);
+}
+
+#[test]
+fn a_record_that_merges_is_not_lost_when_the_queue_is_full() {
+    let mut b = Bench::with_events(Profile::STALL_S1, 1).policy(Policy::Sticky);
+    b.set_ste(SID, [STE_S1, STE_DW1 | 1 << 19]);
+    b.set_cd(CDTAB, CD);
+    for address in [0x7000, 0x8000, 0x8008] {
+        assert_eq!(b.read_at(address), Err(Fault::Abort));
+    }
+    assert_eq!(b.read(0x1_00a8) >> 31, 0, "no overflow");
+    assert_eq!(b.read_at(0x9000), Err(Fault::Abort));
+    assert_eq!(b.read(0x1_00a8) >> 31, 1);
+    assert_eq!((b.events().len(), b.model.counters().events_lost), (2, 1));
+}
