@@ -4,16 +4,22 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use smmu_spec::{command::Opcode, event::EventId, regs};
+use smmu_spec::{command::Opcode, event::EventId, id::IdRegisters, regs};
 
 /// What shows a rule.
 enum Shown {
     /// These tests.
     By(&'static [&'static str]),
-    /// No profile advertises it; these words stand in the model's table of limits.
+    /// The architecture leaves it to the implementation; these words stand in the model's table of limits.
     Limit(&'static str),
+    /// No profile has it, as this function of the identification registers says; these words stand in the table of limits.
+    Absent(&'static str, fn(&IdRegisters) -> bool),
 }
-use Shown::{By, Limit};
+use Shown::{Absent, By, Limit};
+
+const fn has_mpam(ids: &IdRegisters) -> bool {
+    ids.idr3 >> 7 & 1 == 1
+}
 
 type Row = (&'static str, &'static str, Shown);
 
@@ -85,7 +91,7 @@ const EVENTS: &[(EventId, Shown)] = &[
     (EventId::F_TLB_CONFLICT, Limit("F_TLB_CONFLICT")),
     (EventId::F_CFG_CONFLICT, Limit("F_CFG_CONFLICT")),
     (EventId::E_PAGE_REQUEST, Limit("E_PAGE_REQUEST")),
-    (EventId::F_VMS_FETCH, Limit("F_VMS_FETCH")),
+    (EventId::F_VMS_FETCH, Absent("F_VMS_FETCH", has_mpam)),
 ];
 
 const ERRORS: &[Row] = &[
@@ -98,10 +104,65 @@ const ERRORS: &[Row] = &[
         "CERROR_ILL",
         By(&["sm_i03_range_fields_are_illegal_where_the_architecture_says"]),
     ),
+    (
+        "CFGI_CD*, TLBI_NH_* without IDR0.S1P; TLBI_EL2_* without Hyp; TLBI_S12_VMALL, TLBI_S2_IPA without S2P",
+        "CERROR_ILL",
+        By(&["sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says", "commands_of_stage_1_are_illegal_without_it"]),
+    ),
+    (
+        "ATC_INV without IDR0.ATS; PRI_RESP without PRI; RESUME, STALL_TERM with STALL_MODEL = 1",
+        "CERROR_ILL",
+        By(&["sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says"]),
+    ),
+    (
+        "the first ILLEGAL command of a stream, and no other, stops the queue",
+        "CERROR_ILL",
+        By(&["random_bytes_as_commands_stop_the_queue_where_the_rules_say"]),
+    ),
     ("CMD_SYNC with CS = 3", "CERROR_ILL", By(&["sm_i08_sync_with_cs_3_is_illegal"])),
     ("CMD_PRI_RESP with Resp = 3", "CERROR_ILL", By(&["page_requests_reach_the_queue_and_are_answered_by_command"])),
     ("CMD_ATC_INV with Size > 52", "CERROR_ILL", By(&["atc_inv_ranges_and_owners"])),
 ];
+
+/// Every mistake of software that strict mode names.
+const VIOLATIONS: &[(&str, Shown)] = &[
+    ("AccessShape", By(&["sm_c03_halves_of_wide_registers_and_bad_widths"])),
+    ("GuardedWrite", By(&["sm_c09_guarded_registers_ignore_writes_while_enabled"])),
+    ("UpdateInProgress", By(&["a_field_rewritten_before_its_acknowledgement_is_a_violation"])),
+    ("GbpaWithoutUpdate", By(&["sm_c05_gbpa_needs_update_and_update_clears"])),
+    ("InactiveErrorAcknowledged", By(&["sm_i16_global_errors_toggle_and_are_acknowledged_by_value"])),
+    ("MisalignedBase", By(&["sm_c10_misaligned_bases_are_violations"])),
+    ("IndicesApart", By(&["sm_i13_prod_beyond_full_is_a_violation_and_nothing_runs"])),
+    ("UnknownStall", By(&["sm_f05_unknown_and_repeated_tags_are_ignored_and_logged", "a_resume_before_its_record_is_ignored"])),
+    ("DisabledWithStalls", By(&["disabling_the_smmu_aborts_stalled_transactions"])),
+    ("UnimplementedTag", By(&["tags_that_do_not_exist_make_the_command_do_nothing"])),
+    ("MisalignedRange", By(&["misaligned_ranges_do_nothing_and_are_violations"])),
+    ("RangeFieldsWithoutGranule", By(&["range_fields_without_a_granule_are_a_violation"])),
+    ("AsidClash", By(&["one_asid_for_two_tables_is_a_violation"])),
+    (
+        "TornUpdate",
+        By(&[
+            "a_live_ste_changed_in_two_words_is_a_torn_update",
+            "a_live_cd_changed_in_two_words_is_a_torn_update_and_a_disabled_half_has_no_table",
+            "an_ste_changed_by_one_word_or_through_v_0_or_in_unused_bits_is_sound",
+        ]),
+    ),
+    ("WrongContiguous", By(&["a_contiguous_hint_must_be_true"])),
+    ("WithoutBreak", By(&["another_output_without_a_break_is_named_where_it_is_met"])),
+    ("FreedWhileCached", By(&["memory_is_given_up_after_its_invalidation_and_sync"])),
+    ("FreedBeforeSync", By(&["memory_is_given_up_after_its_invalidation_and_sync"])),
+];
+
+/// The variants of `Violation`, as its file has them.
+fn violations() -> Vec<String> {
+    let text = read("smmu/model/src/violation.rs");
+    let body = text.split("pub enum Violation {").nth(1).and_then(|t| t.split("\n}").next()).expect("the enum");
+    let variant = |line: &str| {
+        let rest = line.strip_prefix("    ").filter(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))?;
+        rest.split(|c: char| !c.is_ascii_alphanumeric()).next().map(str::to_owned)
+    };
+    body.lines().filter_map(variant).collect()
+}
 
 /// What every implemented command does, by opcode.
 fn command(opcode: Opcode) -> Shown {
@@ -122,7 +183,7 @@ fn command(opcode: Opcode) -> Shown {
         Opcode::RESUME => By(&["sm_f03_stall_map_resume_retry", "sm_f04_abort_and_read_zero_verdicts"]),
         Opcode::STALL_TERM => By(&["sm_f06_stall_term_ends_all_of_a_stream_and_no_other"]),
         Opcode::SYNC => By(&["earlier_commands_are_done_and_later_ones_wait_until_repair"]),
-        Opcode::CFGI_VMS_PIDM => Limit("CMD_CFGI_VMS_PIDM"),
+        Opcode::CFGI_VMS_PIDM => Absent("CMD_CFGI_VMS_PIDM", has_mpam),
         Opcode::TLBI_EL3_ALL | Opcode::TLBI_EL3_VA => By(&["sm_i09_every_opcode_is_accepted_or_illegal_as_the_profile_says"]),
         other => panic!("{other:?} has no row: name the test that shows what it does"),
     }
@@ -174,7 +235,11 @@ fn section(out: &mut String, title: &str, head: [&str; 2], rows: &[(String, Stri
                 }
                 names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
             }
-            Limit(words) => {
+            Limit(words) | Absent(words, _) => {
+                if let Absent(_, has) = shown {
+                    let having: Vec<_> = smmu_model::Profile::ALL.iter().filter(|p| has(&p.ids)).map(|p| p.name).collect();
+                    assert!(having.is_empty(), "{rule}: {having:?} advertise the feature, so a test must show the rule");
+                }
                 assert!(limits.contains(words), "{rule}: the table of limits does not name {words}");
                 "– see `docs/not_supported/smmu.md`".to_owned()
             }
@@ -200,6 +265,10 @@ fn every_rule_names_the_tests_that_show_it() {
     let commands: Vec<_> = (0..=255).map(Opcode).filter(|o| o.name().is_some()).map(|o| (o, command(o))).collect();
     let commands: Vec<_> = commands.iter().map(|(o, shown)| (format!("{o:?}"), format!("{:#04x}", o.0), shown)).collect();
     section(&mut out, "Commands", ["command", "opcode"], &commands);
+    let listed: Vec<_> = VIOLATIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(listed.iter().collect::<BTreeSet<_>>(), violations().iter().collect(), "a row for every violation");
+    let strict: Vec<_> = VIOLATIONS.iter().map(|(name, shown)| ((*name).to_owned(), "logged".to_owned(), shown)).collect();
+    section(&mut out, "Strict mode", ["violation", "effect"], &strict);
     stands("docs/smmu/rules.md", &out);
 }
 

@@ -202,3 +202,38 @@ fn sm_i19_prefetch_has_no_effect_on_results() {
     b.map(0x9000, 0x5000_0000 | PAGE_RW);
     assert_eq!(b.at(0x9000, AccessKind::Read), Ok(0x5000_0000), "failed walks are not cached");
 }
+
+#[test]
+fn range_fields_without_a_granule_are_a_violation() {
+    let mut b = Bench::new(Profile::STALL_S1);
+    let words = [0x0007_0000_0000_0012 | 3 << 12, 0x1000];
+    b.raw_command(words);
+    assert_eq!((b.command_error(), b.violations()), ((0, false), vec![Violation::RangeFieldsWithoutGranule { command: words[0] }]));
+}
+
+#[test]
+fn commands_of_stage_1_are_illegal_without_it() {
+    let mut only_stage2 = Profile::STALL;
+    only_stage2.ids.idr0 &= !(1 << 1 | 1 << 9);
+    for op in [0x05, 0x06, 0x10, 0x11, 0x12, 0x13, 0x20, 0x21, 0x22, 0x23] {
+        assert!(!is_accepted(only_stage2, [op, 0]), "{op:#x}");
+    }
+    for op in [0x03, 0x04, 0x28, 0x2a, 0x30] {
+        assert!(is_accepted(only_stage2, [op, 0]), "{op:#x}");
+    }
+}
+
+#[test]
+fn an_illegal_sync_waits_for_no_endpoint_and_reports_none() {
+    let mut b = Bench::new(Profile::ATSPRI);
+    b.raw_command([0x0000_0008_0000_0040, 0x34]);
+    b.raw_command([0x3046, 0]);
+    assert_eq!(b.command_error(), (1, true), "while the endpoint is silent");
+    assert!(b.model.take_atc_invalidation().is_some());
+    b.model.finish_atc_invalidation(false, &mut b.mem, &mut b.irq);
+    b.write(0x064, 1);
+    assert_eq!(b.command_error(), (1, true), "still its own fault");
+    b.mem.set(CMDQ + 16, 0x46);
+    b.write(0x064, 0);
+    assert_eq!(b.command_error(), (3, true), "a legal one reports the endpoint");
+}
