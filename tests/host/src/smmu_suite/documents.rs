@@ -147,7 +147,7 @@ const VIOLATIONS: &[(&str, Shown)] = &[
             "an_ste_changed_by_one_word_or_through_v_0_or_in_unused_bits_is_sound",
         ]),
     ),
-    ("WrongContiguous", By(&["a_contiguous_hint_must_be_true"])),
+    ("WrongContiguous", By(&["sm_t13_a_contiguous_hint_must_be_true_and_never_gives_a_third_page"])),
     ("WithoutBreak", By(&["another_output_without_a_break_is_named_where_it_is_met"])),
     ("FreedWhileCached", By(&["memory_is_given_up_after_its_invalidation_and_sync"])),
     ("FreedBeforeSync", By(&["memory_is_given_up_after_its_invalidation_and_sync"])),

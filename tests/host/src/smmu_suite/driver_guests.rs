@@ -7,6 +7,7 @@ use smmu_driver::{
 };
 use smmu_model::{Fault, Profile};
 use smmu_spec::command::{SyncSignal, TlbiRange};
+use smmu_spec::event::EventId;
 
 use super::driver_machine::{Driver, Machine, Right, STAGE2_RO, STAGE2_RW, STREAM, Tables, kernel, user};
 use super::driver_runs::{Run, on_every};
@@ -70,6 +71,12 @@ impl Contexts {
         for (i, word) in [CD | extra | asid << 48, table.root(), 0, 0xff].into_iter().enumerate() {
             self.cds.write64(at * 64 + 8 * i, word);
         }
+        hal::Barriers::dma_wmb(&machine.dma);
+    }
+
+    /// Makes context `at` invalid.
+    fn clear(&self, machine: &Machine, at: usize) {
+        self.cds.write64(at * 64, 0);
         hal::Barriers::dma_wmb(&machine.dma);
     }
 
@@ -345,14 +352,21 @@ fn sm_i01_what_either_owner_of_a_nested_stream_takes_away_is_out_of_reach() {
         assert!(matches!(n.machine.read(user(THREE), 0x7000), Err(Fault::Stalled(_))));
         n.machine.dma.take_interrupt();
         n.driver.handle_events(|_| Some(Verdict::Abort)).unwrap();
-        // A context of the guest changes hands: CFGI_CD and the ASID.
-        n.contexts.set(&n.machine, 3, &n.first, 1, 0);
-        let rebind = [
+        // A context of the guest changes hands. ASID and TTB0 lie in two words and the SMMU reads a CD word by word, so the way leads through V = 0
+        // (IHI 0070 3.21.3.1); either state may have been cached.
+        let look = [
             Operation::CfgiCd { stream: STREAM, substream: THREE, leaf: Leaf::Only },
             Operation::Sync(SyncSignal::None),
             Operation::TlbiNhAsid { vmid: 0, asid: 2 },
+            Operation::Sync(SyncSignal::None),
         ];
-        n.driver.execute_for_guest(n.guest.vmid, &rebind).unwrap();
+        n.contexts.clear(&n.machine, 3);
+        n.driver.execute_for_guest(n.guest.vmid, &look).unwrap();
+        assert_eq!(n.machine.read(user(THREE), 0x7000), Err(Fault::Abort), "no context in between");
+        let events = n.machine.events(&mut n.driver);
+        assert!(matches!(events[..], [Event::Other(r)] if r.id() == EventId::C_BAD_CD), "{events:?}");
+        n.contexts.set(&n.machine, 3, &n.first, 1, 0);
+        n.driver.execute_for_guest(n.guest.vmid, &look[..2]).unwrap();
         assert_eq!(n.machine.read(user(THREE), 0x7000), Ok(0x73));
         assert_eq!(n.machine.violations(), []);
     });

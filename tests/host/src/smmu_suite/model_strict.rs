@@ -76,7 +76,7 @@ fn a_live_cd_changed_in_two_words_is_a_torn_update_and_a_disabled_half_has_no_ta
 }
 
 #[test]
-fn a_contiguous_hint_must_be_true() {
+fn sm_t13_a_contiguous_hint_must_be_true_and_never_gives_a_third_page() {
     const CONTIGUOUS: u64 = 1 << 52;
     let touched = |first: u64, second: u64| {
         let mut b = Bench::stage1();
@@ -93,6 +93,19 @@ fn a_contiguous_hint_must_be_true() {
     {
         let (violations, at) = touched(first, second);
         assert_eq!(violations, [Violation::WrongContiguous { descriptor_at: at }], "{first:x} {second:x}");
+    }
+    // A wrong run under every policy: each page leads where its own descriptor says or where the run of the other one would put it.
+    for policy in [Policy::AlwaysMiss, Policy::Sticky, Policy::Random { seed: 7 }, Policy::Prefetch] {
+        let mut b = Bench::stage1().policy(policy);
+        b.map(0x1_0000, run);
+        b.map(0x1_1000, run + 0x5000);
+        for _ in 0..8 {
+            for (address, own, other) in [(0x1_0000, OLD, OLD + 0x4000), (0x1_1000, OLD + 0x5000, OLD + 0x1000)] {
+                let page = b.read_at(address);
+                assert!(page == Ok(own) || page == Ok(other), "{policy:?}: {address:#x} -> {page:x?}");
+            }
+        }
+        assert!(b.violations().iter().all(|v| matches!(v, Violation::WrongContiguous { .. })), "{policy:?}");
     }
 }
 
@@ -136,7 +149,7 @@ fn memory_is_given_up_after_its_invalidation_and_sync() {
 }
 
 #[test]
-fn sm_f_records_of_one_page_merge_where_mev_allows_it() {
+fn sm_f16_records_of_one_page_merge_where_mev_allows_it() {
     for (mev, records) in [(0, 3), (1, 1)] {
         let mut b = used();
         b.set_ste(SID, [STE_S1, STE_DW1 | mev << 19]);
