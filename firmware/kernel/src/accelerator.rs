@@ -8,17 +8,18 @@ use firmware_kerncore::pci::{self as pci_core, MsiError};
 use firmware_kerncore::tree::{Interrupt, Machine};
 use hal::{AllocError, Clock, Pa, QueueDevice, QueueId, StreamId};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock};
-use qm_driver::{AsyncEvent, Clear, Engine, Lock, Parameters, Qm, QmDevice, QmError, Role, Snapshot, Timeouts};
+use qm_driver::{AsyncEvent, Clear, Lock, Parameters, Qm, QmDevice, QmError, Role, Snapshot, Timeouts};
 use qm_spec::QmVersion;
 use qm_spec::regs::function::SUB_VERSION_ID;
 use smmu_driver::{FaultModel, SmmuError};
 use uacce_abi::NodeIndex;
 use uacce_kernel::{Interface, Profile, QueueHandle};
-use zip_driver::{CapabilityWords, CoreStatistics, InitError, UserTraffic};
+use zip_driver::{CoreStatistics, InitError, UserTraffic};
 use zip_spec::{Core, SqeType};
 
 use crate::dma::{DeviceAddresses, DomainMemory};
 use crate::domain::DomainId;
+use crate::engines::{Engine, EngineKind};
 use crate::interrupts::{self, Purpose};
 use crate::msi::{self, Vectors};
 use crate::pci::{self, Found, FunctionError};
@@ -28,10 +29,6 @@ use crate::smmu::PageFaults;
 use crate::virtual_functions::{self, VirtualWindows};
 use crate::{domain, queues, recovery, smmu};
 
-/// Vendor ID of the accelerators.
-const VENDOR: u16 = 0x19e5;
-/// Device ID of the zip engine's physical function.
-const ZIP: u16 = 0xa250;
 /// Queue pairs that a function gets.
 const QUEUES: usize = 64;
 /// MSI vectors of a function.
@@ -44,8 +41,6 @@ pub(crate) const DOORBELLS: u8 = 4;
 const DOORBELL_PAGE_BYTES: u64 = 0x1_0000;
 /// Length of the doorbell pages that the kernel maps of a function: those of the queues that it uses.
 pub(crate) const DOORBELLS_BYTES: u64 = QUEUES as u64 * DOORBELL_PAGE_BYTES;
-/// What the zip engine can do at most, for the shaper: compression and decompression (B.6).
-const BASE_RATES: [u16; 2] = [750, 140];
 
 /// Page requests that a function may have under way. All of them together find room in the PRI queue.
 const PAGE_REQUESTS: u32 = 32;
@@ -85,7 +80,7 @@ impl Lock for &'static SharedQm {
 pub struct Accelerator {
     pub(crate) qm: &'static SharedQm,
     pub(crate) registers: MmioWindow,
-    pub(crate) capabilities: zip_spec::Capabilities,
+    pub(crate) engine: Engine,
     pub(crate) found: Found,
     pub(crate) connection: Connection,
     pub(crate) vectors: Vectors,
@@ -137,6 +132,8 @@ pub struct AcceleratorReport {
     pub queues: u16,
     /// Those of them that are free.
     pub free_queues: u32,
+    /// What stands behind them.
+    pub engine: EngineKind,
     /// Its algorithms, one per line.
     pub algorithms: &'static str,
     /// Its node, if processes are served.
@@ -179,12 +176,11 @@ pub enum AcceleratorError {
 /// Brings every accelerator up that the buses hold. One that fails does not hold the others up.
 pub(crate) fn init(machine: &Machine) -> Vec<Result<AcceleratorReport, (Found, AcceleratorError)>> {
     *MACHINE.lock() = Some(machine.clone());
-    let is_ours = |found: &Found| found.function.vendor == VENDOR && found.function.device == ZIP && found.function.is_endpoint;
-    let found = pci::functions().into_iter().filter(is_ours);
-    found.map(|found| bring_up(&found).map_err(|error| (found, error))).collect()
+    let found = pci::functions().into_iter().filter_map(|found| Some((EngineKind::of(&found.function)?, found)));
+    found.map(|(kind, found)| bring_up(&found, kind).map_err(|error| (found, error))).collect()
 }
 
-fn bring_up(found: &Found) -> Result<AcceleratorReport, AcceleratorError> {
+fn bring_up(found: &Found, kind: EngineKind) -> Result<AcceleratorReport, AcceleratorError> {
     let bars = pci::bring_up(found).map_err(AcceleratorError::Function)?;
     let bar = |index: u8| bars.iter().find(|bar| bar.demand.index == index);
     let registers = pci::map_bar(bar(REGISTERS).ok_or(AcceleratorError::NoRegister(REGISTERS))?, u64::MAX);
@@ -197,9 +193,11 @@ fn bring_up(found: &Found) -> Result<AcceleratorReport, AcceleratorError> {
     let connection = connection(stream_of(found)?)?;
     connect(found, &connection)?;
     let vectors = set_up_interrupts(found, count(), connection.addresses)?;
-    let accelerator = Accelerator::new(found, Role::Physical, Resources { registers, doorbells, connection, vectors, windows })?;
-    if accelerator.qm.with_lock(|qm| qm.capabilities().shaper) {
-        accelerator.qm.with_lock(|qm| qm.set_base_rates(BASE_RATES));
+    let accelerator = Accelerator::new(found, kind, Role::Physical, Resources { registers, doorbells, connection, vectors, windows })?;
+    if let Some(rates) = accelerator.engine.base_rates()
+        && accelerator.qm.with_lock(|qm| qm.capabilities().shaper)
+    {
+        accelerator.qm.with_lock(|qm| qm.set_base_rates(rates));
     }
     accelerator.qm.with_lock(KernelQm::initialise).map_err(AcceleratorError::Qm)?;
     accelerator.bring_engine_up().map_err(AcceleratorError::Engine)?;
@@ -232,41 +230,40 @@ pub(crate) struct Doorbells {
 
 impl Accelerator {
     /// Puts a function together whose registers nobody has touched yet.
-    pub(crate) fn new(found: &Found, role: Role, resources: Resources) -> Result<Self, AcceleratorError> {
+    pub(crate) fn new(found: &Found, kind: EngineKind, role: Role, resources: Resources) -> Result<Self, AcceleratorError> {
         let Resources { registers, doorbells, connection, vectors, windows } = resources;
         let revision = found.function.revision;
         let version = QmVersion::from_revision(revision).ok_or(AcceleratorError::Revision(revision))?;
-        let words = if version == QmVersion::V3 { CapabilityWords::Present } else { CapabilityWords::Absent };
         // Later parts show the revision of version 3 and say here what they are.
         let sub_version = if version == QmVersion::V3 { SUB_VERSION_ID.get(&registers) as u8 } else { 0 };
-        let capabilities = zip_driver::read_capabilities(&registers, if sub_version == 0 { revision } else { sub_version }, words);
+        let engine = Engine::read(kind, &registers, version, sub_version);
         let parameters = Parameters {
             version,
             queues: QUEUES as u16,
             page_bytes: 4096,
-            engine: Engine { log2_sqe_bytes: 7, alg_types: 2, algorithms: capabilities.algorithm_names() },
+            engine: engine.for_queues(),
             doorbell_pages: doorbells.map(|doorbells| doorbells.base),
             timeouts: Timeouts::default(),
         };
         let make = if role == Role::Physical { KernelQm::new } else { KernelQm::new_virtual };
         let qm = make(parameters, registers, doorbells.map(|doorbells| doorbells.pages), ServingClock, DomainMemory(connection.addresses));
         let qm: &'static SharedQm = Box::leak(Box::new(SharedQm(SpinLock::new(qm))));
-        let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::with_api(qm, version.api_with(sub_version))));
+        let device: &'static QmDevice<&'static SharedQm> = Box::leak(Box::new(QmDevice::with_api(qm, engine.api(version, sub_version))));
         let (found, node, first_words) = (found.clone(), AtomicU32::new(NO_NODE), SpinLock::new(None));
-        Ok(Self { qm, registers, capabilities, found, connection, vectors, physical: None, windows, first_words, device, node })
+        Ok(Self { qm, registers, engine, found, connection, vectors, physical: None, windows, first_words, device, node })
     }
 
     /// Sets the engine's own registers up.
     pub(crate) fn bring_engine_up(&self) -> Result<(), InitError> {
         let has_substreams = self.connection.link.is_some_and(|link| link.profile.has_substream());
         let traffic = if has_substreams { UserTraffic::Sva } else { UserTraffic::Kernel };
-        zip_driver::bring_up(&self.registers, &GenericTimer, &self.capabilities, traffic)
+        self.engine.bring_up(&self.registers, traffic)
     }
 
     /// Gives a started function its node, if processes may use it.
     pub(crate) fn publish(&'static self, index: usize) -> Result<AcceleratorReport, AcceleratorError> {
         *self.first_words.lock() = Some(self.qm.with_lock(|qm| qm.snapshot()));
-        let interface = Interface::new("hisi_zip").map_err(|_| AcceleratorError::NoNode)?;
+        let interface = Interface::new(self.engine.node_name()).map_err(|_| AcceleratorError::NoNode)?;
         let link = self.connection.link;
         let node = match link {
             Some(link) => Some(queues::register(interface, self.device, link).ok_or(AcceleratorError::NoNode)?),
@@ -274,10 +271,10 @@ impl Accelerator {
         };
         self.node.store(node.map_or(NO_NODE, |node| node.0), Ordering::Relaxed);
         let (version, queues) = self.qm.with_lock(|qm| (qm.version(), qm.queue_count()));
-        let algorithms = self.capabilities.algorithm_names();
+        let algorithms = self.engine.algorithms();
         let (found, stream, free_queues) = (self.found.clone(), self.connection.stream, self.device.available_instances());
-        let profile = link.map(|link| link.profile);
-        Ok(AcceleratorReport { index, found, stream, version, queues, free_queues, algorithms, node, profile })
+        let (profile, engine) = (link.map(|link| link.profile), self.engine.kind());
+        Ok(AcceleratorReport { index, engine, found, stream, version, queues, free_queues, algorithms, node, profile })
     }
 
     /// Its node, if it has one.
@@ -450,10 +447,9 @@ pub(crate) fn interrupt(index: usize, vector: u32) -> Vec<QueueHandle> {
                 // A process can cause some of them, as often as it likes.
                 defmt::debug!("QM: errors {=u32:#x}", report.errors);
             }
-            if let Some(report) = zip_driver::take_errors(&accelerator.registers, &accelerator.capabilities) {
-                defmt::error!("zip: errors {=u32:#x}, reset needed: {=bool}", report.errors, report.needs_reset);
-                needs_reset |= report.needs_reset;
-                is_frozen |= report.errors & accelerator.capabilities.shutdown_mask != 0;
+            if let Some(errors) = accelerator.engine.take_errors(&accelerator.registers) {
+                needs_reset |= errors.needs_reset;
+                is_frozen |= errors.is_frozen;
             }
             if is_frozen {
                 for function in core::iter::once(accelerator).chain(virtual_functions::of(index)) {
@@ -475,15 +471,15 @@ pub fn engine_traffic(index: usize) -> Option<(u32, u32)> {
     Some((counters.sent, counters.finished))
 }
 
-/// What one core of an accelerator's engine has counted.
+/// What one core of an accelerator's zip engine has counted; `None` for any other engine.
 pub fn engine_statistics(index: usize, core: Core) -> Option<CoreStatistics> {
-    let accelerator = at(index)?;
+    let accelerator = at(index).filter(|one| one.engine.kind() == EngineKind::Zip)?;
     Some(zip_driver::read_statistics(&accelerator.registers, core))
 }
 
-/// What the kernel's own requests to an accelerator need: memory that it reaches, how it shares memory with processes, and its entries' layout.
+/// What the kernel's own requests to a zip engine need: memory that it reaches, how it shares memory with processes, and its entries' layout.
 pub(crate) fn kernel_side(index: usize) -> Option<(DomainMemory, Option<Profile>, SqeType)> {
-    let accelerator = ACCELERATORS.lock().get(index).copied()?;
+    let accelerator = at(index).filter(|one| one.engine.kind() == EngineKind::Zip)?;
     let version = accelerator.qm.with_lock(|qm| qm.version());
     let sqe_type = if version == QmVersion::V2 { SqeType::TYPE0 } else { SqeType::TYPE3 };
     let Connection { addresses, link, .. } = accelerator.connection;

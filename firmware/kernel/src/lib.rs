@@ -21,6 +21,7 @@ mod console;
 mod counters;
 mod dma;
 mod domain;
+mod engines;
 mod enter;
 mod files;
 mod interrupts;
@@ -46,6 +47,7 @@ pub use compress::{CompressError, Compressor, Direction as CompressDirection, MA
 pub use counters::{exceptions, total_exceptions, vector};
 pub use dma::{Buffer, DomainMemory, PhysicalMemory};
 pub use domain::{IOVA_WINDOW, description as domain_table, lookup as lookup_iova, map_memory as map_iova, unmap as unmap_iova};
+pub use engines::EngineKind;
 pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interrupts_unwanted};
 pub use kernel_table::{MapDeviceError, map_device};
 pub use memory::{free_frames, total_frames};

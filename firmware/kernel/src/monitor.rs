@@ -9,6 +9,7 @@ use zip_spec::{BufferType, Container, Mode, Request, Sqe, SqeType, Window};
 
 use crate::accelerator::{self, Accelerator, with_qm};
 use crate::dma::DomainMemory;
+use crate::engines::EngineKind;
 
 /// Error bits of the queue manager by name (B.7).
 const ERRORS: [&str; 15] = [
@@ -111,8 +112,9 @@ fn counters(function: &Accelerator) {
     if let Ok(of_part) = of_part {
         console_line!("{of_part:?}");
     }
-    for core in Core::ALL {
-        console_line!("{core:?}: {:?}", zip_driver::read_statistics(&function.registers, core));
+    let cores: &[Core] = if function.engine.kind() == EngineKind::Zip { &Core::ALL } else { &[] };
+    for core in cores {
+        console_line!("{core:?}: {:?}", zip_driver::read_statistics(&function.registers, *core));
     }
 }
 

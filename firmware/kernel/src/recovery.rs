@@ -14,6 +14,7 @@ use uacce_kernel::QueueHandle;
 use zip_spec::registers::CORE_INT_SET;
 
 use crate::accelerator::{self, Accelerator};
+use crate::engines::EngineKind;
 use crate::virtual_functions::{self, awaiting_peers};
 
 /// How long the platform may take for a reset.
@@ -50,12 +51,11 @@ impl PlatformReset for FirmwareReset {
 fn with_surroundings<T>(accelerator: &Accelerator, f: impl FnOnce(&mut Surroundings<'_>) -> T) -> Option<T> {
     let config = accelerator.config()?;
     let is_physical = accelerator.physical.is_none();
-    let prefetches = is_physical && accelerator.capabilities.is_pasid_per_queue;
     Some(f(&mut Surroundings {
         config: &config,
         platform: &FirmwareReset,
         device: accelerator.connection.stream,
-        quiesce_engine: &mut || !prefetches || zip_driver::close_prefetch(&accelerator.registers, &GenericTimer).is_ok(),
+        quiesce_engine: &mut || !is_physical || accelerator.engine.quiesce(&accelerator.registers),
         initialise_engine: &mut || !is_physical || accelerator.bring_engine_up().is_ok(),
     }))
 }
@@ -118,16 +118,17 @@ pub fn function_reset(index: usize) -> Result<(), ResetFailure> {
 pub enum ErrorSource {
     /// The queue manager: bits of `qm_spec::RAS`.
     QueueManager,
-    /// The engine: bits of `zip_spec::error_mask`.
+    /// The zip engine: bits of `zip_spec::error_mask`.
     Engine,
 }
 
-/// Injects errors through the part's own registers, as field engineers do; false if there is no such accelerator.
+/// Injects errors through the part's own registers, as field engineers do; false if there is no such accelerator, or its engine has no such registers.
 pub fn inject_errors(index: usize, source: ErrorSource, bits: u32) -> bool {
     let Some(accelerator) = accelerator::at(index).filter(|one| one.physical.is_none()) else { return false };
     let register = match source {
         ErrorSource::QueueManager => pf::ABNORMAL_INT_SET.offset(),
-        ErrorSource::Engine => CORE_INT_SET.offset(),
+        ErrorSource::Engine if accelerator.engine.kind() == EngineKind::Zip => CORE_INT_SET.offset(),
+        ErrorSource::Engine => return false,
     };
     accelerator.registers.write32(register, bits);
     true

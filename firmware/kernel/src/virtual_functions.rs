@@ -111,7 +111,7 @@ fn make(
     let connection = accelerator::connection(accelerator::stream_of(&found)?)?;
     let vectors = accelerator::set_up_interrupts(&found, accelerator::count(), connection.addresses)?;
     let resources = Resources { registers, doorbells, connection, vectors, windows: None };
-    let mut made = Accelerator::new(&found, Role::Virtual, resources)?;
+    let mut made = Accelerator::new(&found, physical.engine.kind(), Role::Virtual, resources)?;
     made.physical = Some((index, number));
     let made: &'static Accelerator = Box::leak(Box::new(made));
     Ok((accelerator::add(made), made))

@@ -66,6 +66,9 @@ pub const SMMU_CMDQ_SYNC_INTID: u32 = 45;
 /// The accelerator's requester ID on bus 0, which is its StreamID: device 1, function 0.
 pub const ACCELERATOR_RID: u32 = 0x08;
 
+/// The dummy engine's requester ID on bus 0, past all virtual functions of the accelerator: device 16, function 0.
+pub const DUMMY_RID: u32 = 0x80;
+
 /// SMC function of the device reset service, which the device tree names: silicon provider's range, 64-bit fast call. What it takes and returns is
 /// `hal::device_reset`.
 pub const DEVICE_RESET: u32 = 0xc200_0001;

@@ -2,7 +2,7 @@
 
 use firmware_platform::trace::Counter;
 use firmware_platform::{
-    ACCELERATOR_RID, ECAM_BASE, ECAM_BYTES, MSI_FRAME_BASE, MSI_FRAME_BYTES, PCI_MEM32_BASE, PCI_MEM32_BUS, PCI_MEM32_BYTES,
+    ACCELERATOR_RID, DUMMY_RID, ECAM_BASE, ECAM_BYTES, MSI_FRAME_BASE, MSI_FRAME_BYTES, PCI_MEM32_BASE, PCI_MEM32_BUS, PCI_MEM32_BYTES,
     PCI_MEM64_BASE, PCI_MEM64_BYTES, SMMU_BASE, SMMU_BYTES,
 };
 use qm_model::Bar;
@@ -77,7 +77,7 @@ impl Silicon {
             Target::Pci(address) => match self.qm.decode_function(address) {
                 Some((PF, Bar::Bar2, offset)) if ZIP_REGISTERS.contains(&offset) => self.zip.mmio_read(offset, bytes),
                 Some((function, bar, offset)) => self.qm.function_read(function, bar, offset, bytes),
-                None => u64::MAX,
+                None => self.dummy.read(address, bytes),
             },
             Target::MsiFrame(offset) => lines::frame_read(offset),
             Target::Nothing => {
@@ -100,8 +100,11 @@ impl Silicon {
     pub fn write(&mut self, target: Target, bytes: u8, value: u64) -> bool {
         match target {
             Target::Pci(address) => {
-                let Some((function, bar, offset)) = self.qm.decode_function(address) else { return false };
                 let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
+                let Some((function, bar, offset)) = self.qm.decode_function(address) else {
+                    self.dummy.write(address, bytes, value, &mut dma);
+                    return self.has_work();
+                };
                 if (function, bar) == (PF, Bar::Bar2) && ZIP_REGISTERS.contains(&offset) {
                     let was_abnormal = self.zip.has_abnormal_interrupt();
                     self.zip.mmio_write(offset, bytes, value);
@@ -140,24 +143,51 @@ impl Silicon {
     /// Takes a 16-byte store, which only the mailbox does; true if the engine may have work now, `None` if it is not the mailbox.
     pub fn write_pair(&mut self, target: Target, low: u64, high: u64) -> Option<bool> {
         let Target::Pci(address) = target else { return None };
-        let (function, Bar::Bar2, MAILBOX) = self.qm.decode_function(address)? else { return None };
         let mut dma = TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
+        let Some(decoded) = self.qm.decode_function(address) else {
+            return self.dummy.write_pair(address, low, high, &mut dma).then(|| self.has_work());
+        };
+        let (function, Bar::Bar2, MAILBOX) = decoded else { return None };
         self.qm.function_write128(function, MAILBOX, low, high, &mut dma);
         Some(self.engine_is_on && self.qm.has_task())
     }
 }
 
-/// The accelerator's function that an ECAM offset addresses, if it is one that the part can have, and the offset in its configuration space.
-fn function_of(offset: u64) -> (Option<u8>, u16) {
-    let index = (offset >> 12).wrapping_sub(u64::from(ACCELERATOR_RID));
-    ((index < FUNCTIONS as u64).then_some(index as u8), (offset & 0xfff) as u16)
+/// Whose configuration space an ECAM offset addresses.
+enum Space {
+    /// The accelerator's function of this number, if it is one that the part can have.
+    Accelerator(u8),
+    /// The dummy engine's.
+    Dummy,
+    /// Nobody's.
+    Nobody,
+}
+
+impl Space {
+    /// The space, and the offset in it.
+    fn of(offset: u64) -> (Self, u16) {
+        const DUMMY: u64 = DUMMY_RID as u64;
+        let space = match offset >> 12 {
+            DUMMY => Self::Dummy,
+            rid => {
+                let index = rid.wrapping_sub(u64::from(ACCELERATOR_RID));
+                if index < FUNCTIONS as u64 { Self::Accelerator(index as u8) } else { Self::Nobody }
+            }
+        };
+        (space, (offset & 0xfff) as u16)
+    }
 }
 
 fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
-    let (function, register) = function_of(offset);
+    let (space, register) = Space::of(offset);
     // An 8-byte access is two of 4, as a host bridge makes it.
     let read = |register: u16, bytes: u8| -> u64 {
-        u64::from(function.map_or(u32::MAX, |function| silicon.qm.function_config_read(function, register, bytes)))
+        let word = match space {
+            Space::Accelerator(function) => silicon.qm.function_config_read(function, register, bytes),
+            Space::Dummy => silicon.dummy.config_read(register, bytes),
+            Space::Nobody => u32::MAX,
+        };
+        u64::from(word)
     };
     match bytes {
         8 => read(register, 4) | read(register + 4, 4) << 32,
@@ -167,15 +197,20 @@ fn config_read(silicon: &Silicon, offset: u64, bytes: u8) -> u64 {
 }
 
 fn config_write(silicon: &mut Silicon, offset: u64, bytes: u8, value: u64) {
-    let (Some(function), register) = function_of(offset) else { return };
+    let (space, register) = Space::of(offset);
     let resets = silicon.qm.counters().device_resets;
     let mut dma = TranslatedDma { smmu: &mut silicon.smmu, memory: &mut silicon.memory, ats: &mut silicon.ats };
+    let mut write = |register: u16, bytes: u8, value: u32| match space {
+        Space::Accelerator(function) => silicon.qm.function_config_write(function, register, bytes, value, &mut dma),
+        Space::Dummy => silicon.dummy.config_write(register, bytes, value, &mut dma),
+        Space::Nobody => {}
+    };
     match bytes {
         8 => {
-            silicon.qm.function_config_write(function, register, 4, value as u32, &mut dma);
-            silicon.qm.function_config_write(function, register + 4, 4, (value >> 32) as u32, &mut dma);
+            write(register, 4, value as u32);
+            write(register + 4, 4, (value >> 32) as u32);
         }
-        narrow => silicon.qm.function_config_write(function, register, narrow, value as u32, &mut dma),
+        narrow => write(register, narrow, value as u32),
     }
     if silicon.qm.counters().device_resets != resets {
         // A function-level reset of the physical function takes the engine with it.

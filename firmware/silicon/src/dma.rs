@@ -87,7 +87,7 @@ impl DmaPort for TranslatedDma<'_> {
     }
 }
 
-/// DMA for the engine: takes the big lock for each page, so that traps get in between.
+/// DMA for the engines: takes the big lock for each page, so that traps get in between.
 #[derive(Debug)]
 pub struct LockedDma<'a> {
     /// The slot that it works for.
@@ -101,7 +101,7 @@ impl LockedDma<'_> {
     /// any more.
     fn piece(&self, access: impl FnOnce(&mut TranslatedDma<'_>) -> Result<(), DmaError>) -> Result<(), DmaError> {
         let mut silicon = state::lock();
-        if !silicon.qm.may_transfer(self.task) || silicon.zip.is_frozen() {
+        if !silicon.may_transfer(self.slot, self.task) {
             return Err(DmaError::Abort);
         }
         let result = access(&mut silicon.dma());

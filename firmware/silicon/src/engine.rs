@@ -1,4 +1,4 @@
-//! The engine's hands: job slots, and the cores that work in them.
+//! The engines' hands: job slots, and the cores that work in them. Each engine has slots of its own; the cores work for both, in turn.
 //!
 //! A request is taken and finished under the big lock; in between the codec runs without it and takes it for each page moved. A slot belongs to the
 //! core that set it `Running`, until that core parks or frees it under the lock. With no engine core the same loop runs at the end of a trap.
@@ -7,7 +7,7 @@ use core::cell::UnsafeCell;
 
 use firmware_platform::ENGINE_SGI;
 use firmware_platform::trace::{Counter, Kind};
-use hal::{Requester, StallTag, Verdict};
+use hal::{DmaError, Requester, StallTag, Verdict};
 use hal_aarch64::{cpu, gic};
 use qm_model::{Completion, Task};
 use qm_spec::QmVersion;
@@ -17,8 +17,11 @@ use crate::dma::LockedDma;
 use crate::state::{self, Silicon};
 use crate::trace;
 
-/// Requests that can be under way at once.
-pub const SLOTS: usize = 4;
+/// Requests of the zip engine that can be under way at once. Their slots come first.
+const ZIP_SLOTS: usize = 4;
+/// Requests of the dummy engine that can be under way at once.
+const DUMMY_SLOTS: usize = 2;
+const SLOTS: usize = ZIP_SLOTS + DUMMY_SLOTS;
 
 /// Bytes of a request that count as one unit of engine work.
 const WORK_UNIT_BYTES: u64 = 64;
@@ -38,19 +41,52 @@ enum SlotState {
     Ready,
 }
 
-/// What one slot works on.
-struct Work {
-    job: Option<(Job, Task)>,
-    memory: EngineMemory,
+/// A request under way.
+enum Running {
+    Zip(Job),
+    Dummy(dummy_model::Job),
 }
 
-struct Slot(UnsafeCell<Work>);
+impl Running {
+    fn resume(&mut self, verdict: Verdict) {
+        match self {
+            Self::Zip(job) => job.resume(verdict),
+            Self::Dummy(job) => job.resume(verdict),
+        }
+    }
+}
+
+/// What one slot works on.
+type Work = Option<(Running, Task)>;
+
+/// Something of one slot.
+struct Slot<T>(UnsafeCell<T>);
 
 // SAFETY: `SlotState` says who may touch it, and changes only under the big lock.
-unsafe impl Sync for Slot {}
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+impl<T> Slot<T> {
+    const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// What the slot has.
+    ///
+    /// # Safety
+    /// The caller is who [`SlotState`] allows, and holds no other reference to it.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn get(&self) -> &mut T {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.0.get() }
+    }
+}
 
 #[unsafe(link_section = ".data.el2")]
-static WORK: [Slot; SLOTS] = [const { Slot(UnsafeCell::new(Work { job: None, memory: EngineMemory::new() })) }; SLOTS];
+static WORK: [Slot<Work>; SLOTS] = [const { Slot::new(None) }; SLOTS];
+#[unsafe(link_section = ".data.el2")]
+static ZIP_MEMORY: [Slot<EngineMemory>; ZIP_SLOTS] = [const { Slot::new(EngineMemory::new()) }; ZIP_SLOTS];
+#[unsafe(link_section = ".data.el2")]
+static DUMMY_MEMORY: [Slot<dummy_model::EngineMemory>; DUMMY_SLOTS] = [const { Slot::new(dummy_model::EngineMemory::new()) }; DUMMY_SLOTS];
 
 /// The states of the slots and of the engine cores.
 #[derive(Debug)]
@@ -58,27 +94,27 @@ pub struct Scheduler {
     slots: [SlotState; SLOTS],
     /// Engine cores that sleep, one bit per core number.
     idle: u32,
+    /// The dummy engine is asked first next time.
+    dummy_first: bool,
 }
 
 impl Scheduler {
     /// All slots free, no core asleep.
     pub const fn new() -> Self {
-        Self { slots: [SlotState::Free; SLOTS], idle: 0 }
+        Self { slots: [SlotState::Free; SLOTS], idle: 0, dummy_first: false }
     }
 
-    fn find(&self, wanted: SlotState) -> Option<usize> {
-        self.slots.iter().position(|state| *state == wanted)
+    fn find_ready(&self) -> Option<usize> {
+        self.slots.iter().position(|state| *state == SlotState::Ready)
     }
-}
 
-/// The work of a slot.
-///
-/// # Safety
-/// The caller is who [`SlotState`] allows, and holds no other reference to it.
-#[allow(clippy::mut_from_ref)]
-unsafe fn work(slot: usize) -> &'static mut Work {
-    // SAFETY: the caller's promise.
-    unsafe { &mut *WORK[slot].0.get() }
+    fn free_zip_slot(&self) -> Option<usize> {
+        self.slots[..ZIP_SLOTS].iter().position(|state| *state == SlotState::Free)
+    }
+
+    fn free_dummy_slot(&self) -> Option<usize> {
+        self.slots[ZIP_SLOTS..].iter().position(|state| *state == SlotState::Free).map(|slot| ZIP_SLOTS + slot)
+    }
 }
 
 impl Silicon {
@@ -98,7 +134,7 @@ impl Silicon {
                 match self.scheduler.slots[slot] {
                     SlotState::Parked(waits) if waits == tag => {
                         // SAFETY: parked, and we hold the lock.
-                        if let Some((job, _)) = unsafe { work(slot) }.job.as_mut() {
+                        if let Some((job, _)) = unsafe { WORK[slot].get() } {
                             job.resume(verdict);
                         }
                         self.scheduler.slots[slot] = SlotState::Ready;
@@ -107,30 +143,51 @@ impl Silicon {
                     _ => {}
                 }
             }
+            let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
             if self.qm.waits_for(tag) {
-                let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
                 self.qm.resume(tag, verdict, &mut dma);
             }
+            self.dummy.resume(tag, verdict, &mut dma);
         }
         any && self.has_work()
     }
 
     /// True if a core could take something up now.
     pub fn has_work(&self) -> bool {
-        self.scheduler.find(SlotState::Ready).is_some()
-            || (self.engine_is_on && !self.zip.is_frozen() && self.scheduler.find(SlotState::Free).is_some() && self.qm.has_task())
+        self.scheduler.find_ready().is_some()
+            || self.engine_is_on
+                && (!self.zip.is_frozen() && self.scheduler.free_zip_slot().is_some() && self.qm.has_task()
+                    || self.dummy.has_task() && self.scheduler.free_dummy_slot().is_some())
     }
 
-    /// Takes a slot to work on: a resumed one first, else a free one with the next request.
+    /// True if an access for the request in a slot may still be made: its queue was not stopped, its function not reset, its engine not frozen.
+    pub fn may_transfer(&self, slot: usize, task: &Task) -> bool {
+        if slot < ZIP_SLOTS { self.qm.may_transfer(task) && !self.zip.is_frozen() } else { self.dummy.may_transfer(task) }
+    }
+
+    /// Takes a slot to work on: a resumed one first, else a free one with the next request, of either engine in turn.
     fn take_slot(&mut self) -> Option<usize> {
-        if let Some(slot) = self.scheduler.find(SlotState::Ready) {
+        if let Some(slot) = self.scheduler.find_ready() {
             self.scheduler.slots[slot] = SlotState::Running;
             return Some(slot);
         }
-        if !self.engine_is_on || self.zip.is_frozen() {
+        if !self.engine_is_on {
             return None;
         }
-        let slot = self.scheduler.find(SlotState::Free)?;
+        let first = if self.scheduler.dummy_first { self.take_dummy() } else { self.take_zip() };
+        let taken = first.or_else(|| if self.scheduler.dummy_first { self.take_zip() } else { self.take_dummy() });
+        if let Some(slot) = taken {
+            self.scheduler.dummy_first = slot < ZIP_SLOTS;
+        }
+        taken
+    }
+
+    /// Takes the zip engine's next request.
+    fn take_zip(&mut self) -> Option<usize> {
+        if self.zip.is_frozen() {
+            return None;
+        }
+        let slot = self.scheduler.free_zip_slot()?;
         let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
         let task = self.qm.next_task(&mut dma)?;
         let substream = if self.qm.config().version == QmVersion::V2 { Some(task.pasid) } else { task.substream };
@@ -138,12 +195,31 @@ impl Silicon {
         // The algorithm type has more values than the engine has directions; its lowest bit selects.
         let direction = Direction::from_alg_type(task.alg_type & 1).unwrap_or(Direction::Compress);
         let job = self.zip.accept(task.sqe, direction, who);
+        self.begin(slot, Running::Zip(job), task);
+        Some(slot)
+    }
+
+    /// Takes the dummy engine's next request.
+    fn take_dummy(&mut self) -> Option<usize> {
+        if !self.dummy.is_present() {
+            return None;
+        }
+        let slot = self.scheduler.free_dummy_slot()?;
+        let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
+        let task = self.dummy.qm_mut().next_task(&mut dma)?;
+        let who = Requester { stream: task.stream, substream: task.substream, privileged: false };
+        let mut sqe = [0; dummy_spec::SQE_WORDS];
+        sqe.copy_from_slice(&task.sqe[..dummy_spec::SQE_WORDS]);
+        self.begin(slot, Running::Dummy(dummy_model::Job::start(sqe, who)), task);
+        Some(slot)
+    }
+
+    fn begin(&mut self, slot: usize, job: Running, task: Task) {
         trace::entry(&task.sqe);
         trace::note(Some(Counter::Jobs), Kind::Job, u64::from(task.qn), slot as u64, u64::from(task.sq_index));
         // SAFETY: the slot was free and becomes ours under the lock.
-        unsafe { work(slot) }.job = Some((job, task));
+        *unsafe { WORK[slot].get() } = Some((job, task));
         self.scheduler.slots[slot] = SlotState::Running;
-        Some(slot)
     }
 
     /// Notes that a running slot's access stalled, under the lock that translated it: no verdict can come before this.
@@ -162,33 +238,42 @@ impl Silicon {
         None
     }
 
-    /// Ends a slot's request.
-    fn finish(&mut self, slot: usize, sqe: [u32; 32]) {
+    /// Ends a slot's request; its entry holds the result.
+    fn finish(&mut self, slot: usize) {
         // SAFETY: the slot is running on this core.
-        if let Some((job, mut task)) = unsafe { work(slot) }.job.take() {
-            task.sqe = sqe;
-            trace::entry(&sqe);
-            self.zip.retire(&job);
-            // What the shaper shares out: a request, and a unit more for each 64 bytes that it took or gave.
-            let (consumed, produced) = job.moved_bytes();
-            self.qm.charge_work(&task, (u64::from(consumed) + u64::from(produced)) / WORK_UNIT_BYTES);
-            if self.zip.is_frozen() {
-                // An error has stopped the engine's bus traffic: the result cannot leave it.
-                self.qm.abandon(&task);
+        if let Some((job, task)) = unsafe { WORK[slot].get() }.take() {
+            trace::entry(&task.sqe);
+            let outcome = match job {
+                Running::Zip(job) => self.deliver_zip(&job, &task),
+                Running::Dummy(_) => {
+                    let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
+                    Some(self.dummy.qm_mut().complete(&task, &mut dma))
+                }
+            };
+            // On an error the queue manager has halted the queue and raised its interrupt.
+            if matches!(outcome, None | Some(Ok(Completion::Dropped))) {
                 trace::note(Some(Counter::Dropped), Kind::JobDone, u64::from(task.qn), slot as u64, 1);
-                self.scheduler.slots[slot] = SlotState::Free;
-                return;
             }
-            let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
-            match self.qm.complete(&task, &mut dma) {
-                Ok(Completion::Delivered | Completion::Parked) => {}
-                Ok(Completion::Dropped) => trace::note(Some(Counter::Dropped), Kind::JobDone, u64::from(task.qn), slot as u64, 1),
-                // The queue manager has halted the queue and raised its error interrupt.
-                Err(_) => {}
+            if outcome.is_some() {
+                trace::note(Some(Counter::JobsDone), Kind::JobDone, u64::from(task.qn), slot as u64, 0);
             }
-            trace::note(Some(Counter::JobsDone), Kind::JobDone, u64::from(task.qn), slot as u64, 0);
         }
         self.scheduler.slots[slot] = SlotState::Free;
+    }
+
+    /// Gives a request of the zip engine back to its queue manager; `None` if its result could not leave the engine.
+    fn deliver_zip(&mut self, job: &Job, task: &Task) -> Option<Result<Completion, DmaError>> {
+        self.zip.retire(job);
+        // What the shaper shares out: a request, and a unit more for each 64 bytes that it took or gave.
+        let (consumed, produced) = job.moved_bytes();
+        self.qm.charge_work(task, (u64::from(consumed) + u64::from(produced)) / WORK_UNIT_BYTES);
+        if self.zip.is_frozen() {
+            // An error has stopped the engine's bus traffic.
+            self.qm.abandon(task);
+            return None;
+        }
+        let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
+        Some(self.qm.complete(task, &mut dma))
     }
 
     /// Wakes one sleeping engine core, if there is one.
@@ -203,19 +288,54 @@ impl Silicon {
     }
 }
 
+/// What a step of either engine came to.
+enum Progress {
+    GoesOn,
+    Stalled(StallTag),
+    Done,
+}
+
+/// Makes one step of the request in a slot. An entry that is done has its result.
+fn step(slot: usize, job: &mut Running, task: &mut Task) -> Progress {
+    let mut dma = LockedDma { slot, task };
+    match job {
+        Running::Zip(job) => {
+            // SAFETY: the slot is running on this core.
+            match job.step(&mut dma, unsafe { ZIP_MEMORY[slot].get() }) {
+                Step::Progress => Progress::GoesOn,
+                Step::Stalled(tag) => Progress::Stalled(tag),
+                Step::Done(sqe) => {
+                    task.sqe = sqe;
+                    Progress::Done
+                }
+            }
+        }
+        Running::Dummy(job) => {
+            // SAFETY: as above.
+            match job.step(&mut dma, unsafe { DUMMY_MEMORY[slot - ZIP_SLOTS].get() }) {
+                dummy_model::Step::Progress => Progress::GoesOn,
+                dummy_model::Step::Stalled(tag) => Progress::Stalled(tag),
+                dummy_model::Step::Done(sqe) => {
+                    task.sqe[..sqe.len()].copy_from_slice(&sqe);
+                    Progress::Done
+                }
+            }
+        }
+    }
+}
+
 /// Steps a slot until it parks or ends.
 fn run(slot: usize) {
     loop {
         // SAFETY: the slot is running on this core.
-        let Work { job, memory } = unsafe { work(slot) };
-        let Some((job, task)) = job else { return };
-        match job.step(&mut LockedDma { slot, task }, memory) {
-            Step::Progress => {}
-            Step::Stalled(tag) => match state::lock().park(slot, tag) {
+        let Some((job, task)) = (unsafe { WORK[slot].get() }) else { return };
+        match step(slot, job, task) {
+            Progress::GoesOn => {}
+            Progress::Stalled(tag) => match state::lock().park(slot, tag) {
                 None => return,
                 Some(verdict) => job.resume(verdict),
             },
-            Step::Done(sqe) => return state::lock().finish(slot, sqe),
+            Progress::Done => return state::lock().finish(slot),
         }
     }
 }

@@ -12,6 +12,7 @@ mod bus;
 mod core_setup;
 mod dma;
 mod doorbells;
+mod dummy;
 mod engine;
 mod guest;
 mod inject;

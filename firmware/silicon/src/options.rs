@@ -25,6 +25,8 @@ pub struct Options {
     pub smmu_profile: Profile,
     /// Bits of a SubstreamID, in the SMMU (IDR1.SSIDSIZE) and in the function (PASID capability); none means what profile and function have.
     pub ssid_bits: Option<u8>,
+    /// The dummy engine's function is on the bus.
+    pub has_dummy: bool,
 }
 
 /// Values of `tlb-policy`.
@@ -104,5 +106,6 @@ fn parse(bytes: &[u8]) -> Result<Options, OptionsError> {
         Some(p) => Some(u64::from_be_bytes(p.value.try_into().map_err(|_| OptionsError::BadValue("payload"))?)),
     };
     let trace_level = number("trace-level", 0)? as u32;
-    Ok(Options { revision, host_cores, engine_cores, trace_level, payload, tlb_policy, smmu_profile, ssid_bits })
+    let has_dummy = number("dummy-engine", 0)? != 0;
+    Ok(Options { revision, host_cores, engine_cores, trace_level, payload, tlb_policy, smmu_profile, ssid_bits, has_dummy })
 }

@@ -1,9 +1,9 @@
-//! The platform's reset of the accelerator, called by SMC: see `hal::device_reset`. It fails or never ends where a test asks for that.
+//! The platform's reset of a device, called by SMC: see `hal::device_reset`. It fails or never ends where a test asks for that.
 
-use firmware_platform::ACCELERATOR_RID;
+use firmware_platform::{ACCELERATOR_RID, DUMMY_RID};
 use hal::device_reset::{ASK, BEGIN, BUSY, DONE, FAILED, INVALID_PARAMETERS};
 
-use crate::state::{self, Silicon};
+use crate::state;
 
 /// How often a caller is told to ask again: software that does not ask must show.
 const ASKS: u8 = 2;
@@ -30,7 +30,7 @@ enum Progress {
     Stuck,
 }
 
-/// The service.
+/// The service for one device.
 #[derive(Debug)]
 pub struct ResetService {
     /// What is wrong with it.
@@ -43,51 +43,63 @@ impl ResetService {
     pub const fn new() -> Self {
         Self { fault: ResetFault::None, progress: Progress::Idle }
     }
-}
 
-/// Answers the call.
-pub fn call(device: u64, wanted: u64) -> u64 {
-    if device != u64::from(ACCELERATOR_RID) {
-        return INVALID_PARAMETERS as u64;
+    /// Answers a call; `reset` is the deed itself.
+    fn answer(&mut self, wanted: u64, reset: impl FnOnce()) -> i64 {
+        match wanted {
+            BEGIN => self.begin(reset),
+            ASK => self.ask(),
+            _ => INVALID_PARAMETERS,
+        }
     }
-    let mut silicon = state::lock();
-    let result = match wanted {
-        BEGIN => silicon.begin_reset(),
-        ASK => silicon.ask_reset(),
-        _ => INVALID_PARAMETERS,
-    };
-    result as u64
-}
 
-impl Silicon {
-    fn begin_reset(&mut self) -> i64 {
-        match self.reset.fault {
+    fn begin(&mut self, reset: impl FnOnce()) -> i64 {
+        match self.fault {
             ResetFault::Fails => {
-                self.reset.progress = Progress::Idle;
+                self.progress = Progress::Idle;
                 return FAILED;
             }
-            ResetFault::NeverEnds => self.reset.progress = Progress::Stuck,
+            ResetFault::NeverEnds => self.progress = Progress::Stuck,
             ResetFault::None => {
-                self.reset.progress = Progress::UnderWay(ASKS);
-                self.qm.reset();
-                self.zip.reset();
+                self.progress = Progress::UnderWay(ASKS);
+                reset();
             }
         }
         BUSY
     }
 
-    const fn ask_reset(&mut self) -> i64 {
-        match self.reset.progress {
+    const fn ask(&mut self) -> i64 {
+        match self.progress {
             Progress::Idle => FAILED,
             Progress::Stuck => BUSY,
             Progress::UnderWay(0) => {
-                self.reset.progress = Progress::Idle;
+                self.progress = Progress::Idle;
                 DONE
             }
             Progress::UnderWay(left) => {
-                self.reset.progress = Progress::UnderWay(left - 1);
+                self.progress = Progress::UnderWay(left - 1);
                 BUSY
             }
         }
     }
+}
+
+/// Answers the call.
+pub fn call(device: u64, wanted: u64) -> u64 {
+    const ACCELERATOR: u64 = ACCELERATOR_RID as u64;
+    const DUMMY: u64 = DUMMY_RID as u64;
+    let mut silicon = state::lock();
+    let silicon = &mut *silicon;
+    let result = match device {
+        ACCELERATOR => silicon.reset.answer(wanted, || {
+            silicon.qm.reset();
+            silicon.zip.reset();
+        }),
+        DUMMY if silicon.dummy.is_present() => {
+            let (service, qm) = silicon.dummy.reset_parts();
+            service.answer(wanted, || qm.reset())
+        }
+        _ => INVALID_PARAMETERS,
+    };
+    result as u64
 }

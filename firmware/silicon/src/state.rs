@@ -15,6 +15,7 @@ use crate::Image;
 use crate::ats::AtsPort;
 use crate::dma::TranslatedDma;
 use crate::doorbells::Doorbells;
+use crate::dummy::Dummy;
 use crate::engine::Scheduler;
 use crate::guest::GuestMemory;
 use crate::options::{Options, TlbPolicy};
@@ -51,7 +52,9 @@ pub struct Silicon {
     pub scheduler: Scheduler,
     /// The platform's reset of the accelerator.
     pub reset: ResetService,
-    /// False: requests stay in their queues.
+    /// The dummy engine's function.
+    pub dummy: Dummy,
+    /// False: requests stay in their queues, whatever engine they are for.
     pub engine_is_on: bool,
 }
 
@@ -81,6 +84,7 @@ static SILICON: SpinLock<Silicon> = SpinLock::new(Silicon {
     memory: GuestMemory::new(0..0, 0..0),
     scheduler: Scheduler::new(),
     reset: ResetService::new(),
+    dummy: Dummy::new(),
     engine_is_on: true,
 });
 
@@ -144,6 +148,9 @@ pub fn configure(image: &Image, options: &Options) {
     if let Some(bits) = options.ssid_bits {
         profile = profile.with_ssid_bits(bits.into());
         silicon.qm.set_pasid_width(bits);
+    }
+    if options.has_dummy {
+        silicon.dummy.appear(options.ssid_bits);
     }
     // In place: a new value would pass through a stack that is not made for it.
     silicon.smmu.reset_as(profile);

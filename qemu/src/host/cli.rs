@@ -55,7 +55,7 @@ pub struct Options {
     /// Boot straight at EL1, without our silicon: QEMU's own SMMU and PCIe
     #[arg(long, global = true)]
     pub bare: bool,
-    /// Add a device to QEMU's machine (QEMU's -device syntax); may be given more than once
+    /// Add a device to the machine (QEMU's -device syntax; `dummy` is ours, a second accelerator that copies memory); may be given more than once
     #[arg(long, global = true, value_name = "DEVICE")]
     pub device: Vec<String>,
     /// Print debug and trace log lines too

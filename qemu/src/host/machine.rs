@@ -9,6 +9,9 @@ const INSTALL: &str = "install it with `./setup.sh` or `apt-get install --no-ins
 /// Cores that the image has stacks for, host and engine cores together.
 const MOST_CORES: u32 = 8;
 
+/// The device word that names no device of QEMU's but our dummy engine.
+pub const DUMMY: &str = "dummy";
+
 /// Revision of the modelled accelerator, as in its PCI configuration space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revision {
@@ -48,7 +51,7 @@ pub struct Machine {
     pub cpu: String,
     /// `/silicon ssid-bits`; what the models have otherwise.
     pub ssid_bits: Option<u32>,
-    /// Words for `-device`.
+    /// Words for `-device`; [`DUMMY`] is ours.
     pub devices: Vec<String>,
     /// `/silicon trace-level`.
     pub trace_level: u32,
@@ -83,8 +86,14 @@ impl Machine {
     /// Checks that the image can run on this machine.
     ///
     /// # Errors
-    /// More cores than it has stacks for.
+    /// More cores than it has stacks for; our device on a machine without our silicon.
     pub fn check(&self) -> Outcome<()> {
+        if self.bare && self.has_dummy() {
+            return Err(Complaint {
+                sentence: format!("the device {DUMMY} is of our silicon, which a bare machine does not have"),
+                code: 2,
+            });
+        }
         let cores = self.host_cores + self.engine_cores;
         if cores > MOST_CORES {
             let sentence =
@@ -92,6 +101,11 @@ impl Machine {
             return Err(Complaint { sentence, code: 2 });
         }
         Ok(())
+    }
+
+    /// True if the dummy engine is on the bus.
+    pub fn has_dummy(&self) -> bool {
+        self.devices.iter().any(|device| device == DUMMY)
     }
 
     /// Returns the number of CPUs that QEMU simulates. Without EL2 there are no engine cores.
@@ -180,7 +194,7 @@ impl Line<'_> {
             let arguments: String = arguments.iter().map(|word| format!(",arg={}", word.replace(',', ",,"))).collect();
             add("-semihosting-config", format!("enable=on,target=native{arguments}"));
         }
-        for device in &self.machine.devices {
+        for device in self.machine.devices.iter().filter(|device| *device != DUMMY) {
             add("-device", device.clone());
         }
         if let Some(shift) = self.machine.icount_shift {
@@ -246,6 +260,13 @@ mod tests {
     #[test]
     fn no_semihosting_word_where_host_files_are_closed() {
         assert!(!words(&Machine::default(), None).contains("semihosting"));
+    }
+
+    #[test]
+    fn our_own_device_is_no_word_of_qemu() {
+        let machine = Machine { devices: vec!["edu".to_owned(), DUMMY.to_owned()], ..Machine::default() };
+        let line = words(&machine, None);
+        assert!(line.contains("-device edu") && !line.contains("dummy"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::complaint::{Complaint, Outcome};
 use super::emulator::{Ending, Launch, run as run_emulator};
 use super::image::{Image, TestCase};
-use super::machine::{Machine, Revision};
+use super::machine::{DUMMY, Machine, Revision};
 use super::transcript::{Detail, Style, Transcript};
 use super::tree::Boot;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -80,7 +80,7 @@ fn base_machine(is_bench: bool) -> Outcome<Machine> {
 
 /// Reads the machine that a test wants out of its module's name; what the name does not say is the base machine's.
 ///
-/// Words, joined by `_`: `bare` (no EL2), `edu` (QEMU's DMA engine), `icount`, `rev21`, `rev30`, `rev51`, `NpM` (N host and M engine cores), and
+/// Words, joined by `_`: `bare` (no EL2), `edu` (QEMU's DMA engine), `dummy` (the dummy engine), `icount`, `rev21`, `rev30`, `rev51`, `NpM` (N host and M engine cores), and
 /// for the SMMU's TLB `miss`, `random`, `prefetch`, and `atspri` for one with ATS and page requests instead of stalls. How the kernel shares
 /// memory with processes: `pasid`, `domain`, `noiommu`, or `kernelonly`.
 fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
@@ -92,6 +92,7 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
             match word {
                 "bare" => machine.bare = true,
                 "edu" => machine.devices.push(EDU.to_owned()),
+                "dummy" => machine.devices.push(DUMMY.to_owned()),
                 "icount" => machine.icount_shift = Some(0),
                 "rev21" => machine.revision = Revision::V2,
                 "rev30" => machine.revision = Revision::V3,
@@ -178,6 +179,7 @@ mod tests {
         let base = Machine::default();
         let bare = machine_of("on_bare_edu::dma", &base).expect("known words");
         assert!(bare.bare && bare.devices == [EDU]);
+        assert!(machine_of("on_dummy::x", &base).expect("a known word").has_dummy() && !base.has_dummy());
         let cores = machine_of("smmu::on_2p0_icount_rev21::x", &base).expect("known words");
         assert_eq!((cores.host_cores, cores.engine_cores, cores.icount_shift), (2, 0, Some(0)));
         assert_eq!(cores.revision, Revision::V2);

@@ -244,6 +244,9 @@ fn silicon_node(machine: &Machine, boot: &Boot) -> DeviceTreeNode {
     if let Some(bits) = machine.ssid_bits {
         set(&mut node, "ssid-bits", bits);
     }
+    if machine.has_dummy() {
+        set(&mut node, "dummy-engine", 1u32);
+    }
     if let Some(entry) = boot.payload {
         set(&mut node, "payload", entry);
     }

@@ -316,8 +316,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     /// Reads back which queues the device believes to be ours.
     ///
     /// # Errors
-    /// [`QmError::Mailbox`].
+    /// [`QmError::Mailbox`], [`QmError::Resetting`].
     pub fn read_share(&mut self) -> Result<Option<SqcVft>, QmError> {
+        self.must_not_be_resetting()?;
         Ok(SqcVft::decode(self.mailbox_read(MailboxCommand::SQC_VFT, 0)?))
     }
 

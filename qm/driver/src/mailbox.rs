@@ -7,7 +7,7 @@ use qm_spec::regs::function::{MB_CMD_DATA_ADDR_H, MB_CMD_DATA_ADDR_L, MB_CMD_SEN
 use qm_spec::{CONTEXT_WORDS, ContextWords, MB_W0, Mailbox, MailboxCommand, MailboxOp, MailboxStatus};
 use tock_registers::LocalRegisterCopy;
 
-use crate::{MailboxError, Qm, QmError};
+use crate::{MailboxError, Qm, QmError, QmState};
 
 type MailboxWord = LocalRegisterCopy<u32, MB_W0::Register>;
 
@@ -73,6 +73,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
         Ok(u64::from(MB_CMD_DATA_ADDR_L.get(&self.registers)) | u64::from(MB_CMD_DATA_ADDR_H.get(&self.registers)) << 32)
     }
 
+    /// Whoever asks for a command while the device may be dead is told so at once, rather than to wait for an answer that cannot come. The reset's own
+    /// commands come before and after.
+    pub(crate) fn must_not_be_resetting(&self) -> Result<(), QmError> {
+        if self.state == QmState::Resetting { Err(QmError::Resetting) } else { Ok(()) }
+    }
+
     fn context_address(&self) -> Result<Iova, QmError> {
         self.context.as_ref().map(DmaBuffer::device_address).ok_or(QmError::WrongFunctionState(self.state))
     }
@@ -93,8 +99,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     /// Takes a context from the device.
     ///
     /// # Errors
-    /// [`QmError::Mailbox`]; [`QmError::WrongFunctionState`] before [`Qm::initialise`].
+    /// [`QmError::Mailbox`]; [`QmError::WrongFunctionState`] before [`Qm::initialise`]; [`QmError::Resetting`].
     pub fn dump_context(&mut self, command: MailboxCommand, queue: u16) -> Result<ContextWords, QmError> {
+        self.must_not_be_resetting()?;
         let address = self.context_address()?;
         let within = self.parameters.timeouts.mailbox;
         self.mailbox(Mailbox::with_address(command, MailboxOp::Read, queue, address), within)?;

@@ -231,8 +231,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     ///
     /// # Errors
     /// [`QmError::Mailbox`], [`QmError::WrongQueueState`], [`QmError::NoSuchQueue`]. If the CQC is refused the SQC is closed again.
-    /// [`QmError::Unfinished`] until requests of the queue's last life were taken or cancelled.
+    /// [`QmError::Unfinished`] until requests of the queue's last life were taken or cancelled. [`QmError::Resetting`].
     pub fn start_queue(&mut self, queue: QueueId) -> Result<(), QmError> {
+        self.must_not_be_resetting()?;
         let layout = self.layout;
         let version = self.parameters.version;
         let depths = self.capabilities.depths;
@@ -290,8 +291,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
     /// Stops a queue and waits until the device has finished what was submitted. Stopping a stopped queue does nothing.
     ///
     /// # Errors
-    /// [`QmError::Mailbox`], [`QmError::DrainTimedOut`]: the device may still touch the queue's memory, the queue stays `Stopping`, and the call can
-    /// be repeated.
+    /// [`QmError::Mailbox`], [`QmError::DrainTimedOut`], [`QmError::Resetting`]: the device may still touch the queue's memory, the queue stays
+    /// `Stopping`, and the call can be repeated.
     pub fn stop_queue(&mut self, queue: QueueId) -> Result<(), QmError> {
         let qp = self.qp_mut(queue)?;
         match qp.state {
@@ -299,6 +300,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper, const QUEUES: usize> Qm<W, C, M,
             QpState::Init => return Ok(()),
             QpState::Started | QpState::Stopping => qp.state = QpState::Stopping,
         }
+        self.must_not_be_resetting()?;
         if self.capabilities.stop_qp {
             let stop = Mailbox { command: MailboxCommand::STOP_QP, op: MailboxOp::Write, queue: queue.0, base: 0 };
             self.mailbox(stop, self.parameters.timeouts.drain)?;

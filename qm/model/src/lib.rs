@@ -197,26 +197,42 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
         self.functions[f].queues().find(|at| self.sq[*at].waits_for(tag))
     }
 
-    /// Goes on with the access that waited for `tag`; false if none did.
+    /// Goes on with every access that waited for `tag`; false if none did. Several can: accesses that the SMMU holds back without a record of their own
+    /// share a tag. What stalls anew meanwhile, perhaps under the same tag, waits for the next answer.
     pub fn resume(&mut self, tag: StallTag, verdict: Verdict, dma: &mut impl DmaPort) -> bool {
         let Some(f) = self.stalled_function(tag) else { return false };
         let function = &self.functions[f];
-        if function.mailbox.waits_for(tag) {
+        let [mailbox, write_back, eq, aeq, msi] = [
+            function.mailbox.waits_for(tag),
+            function.write_back.waits_for(tag),
+            function.eq.waits_for(tag),
+            function.aeq.waits_for(tag),
+            function.msi.waits_for(tag),
+        ];
+        let mut any = mailbox || write_back || eq || aeq || msi;
+        if mailbox {
             self.resume_mailbox(f, verdict, dma);
-        } else if function.write_back.waits_for(tag) {
-            self.resume_write_back(f, verdict, dma);
-        } else if function.eq.waits_for(tag) {
-            self.resume_event(f, verdict, dma);
-        } else if function.aeq.waits_for(tag) {
-            self.resume_async_event(f, verdict, dma);
-        } else if function.msi.waits_for(tag) {
-            self.resume_message(f, tag, verdict, dma);
-        } else if let Some(at) = self.stalled_queue(f, tag) {
-            self.resume_queue(at, verdict, dma);
-        } else {
-            return false;
         }
-        true
+        if write_back {
+            self.resume_write_back(f, verdict, dma);
+        }
+        if eq {
+            self.resume_event(f, verdict, dma);
+        }
+        if aeq {
+            self.resume_async_event(f, verdict, dma);
+        }
+        if msi {
+            self.resume_message(f, tag, verdict, dma);
+        }
+        // A queue's access is followed by accesses of the same queue only: none comes twice.
+        for at in self.functions[f].queues() {
+            if self.sq[at].waits_for(tag) {
+                self.resume_queue(at, verdict, dma);
+                any = true;
+            }
+        }
+        any
     }
 
     /// True if one of the model's own accesses waits for this stall.

@@ -10,7 +10,7 @@ use hal_aarch64::GenericTimer;
 use qm_spec::{Arm, CQE_BYTES, Cqe, Doorbell, DoorbellLayout, DusLayout};
 use uacce_abi::{Call, Command, Counters, Errno, Fd, Kernel, NodeIndex, PAGE_BYTES, Protection, QpContext, USER_ADDRESSES};
 use uacce_user::System;
-use zip_spec::{BufferType, Completion, Mode, Request, RequestType, SQE_BYTES, Sqe, SqeType, Window};
+use zip_spec::{BufferType, Completion, Mode, Request, RequestType, Sqe, SqeType, Window};
 
 use crate::board::FAILED_LINE;
 use crate::pattern;
@@ -154,6 +154,18 @@ pub fn store(at: u64, value: u64) {
     unsafe { core::ptr::with_exposed_provenance_mut::<u64>(at as usize).write_volatile(value) };
 }
 
+/// Loads a byte.
+pub fn load8(at: u64) -> u8 {
+    // SAFETY: as for the word.
+    unsafe { core::ptr::with_exposed_provenance::<u8>(at as usize).read_volatile() }
+}
+
+/// Stores a byte.
+pub fn store8(at: u64, value: u8) {
+    // SAFETY: as for the word.
+    unsafe { core::ptr::with_exposed_provenance_mut::<u8>(at as usize).write_volatile(value) };
+}
+
 /// Writes the pattern of a seed.
 pub fn fill(at: u64, len_bytes: u64, seed: u64) {
     for index in 0..len_bytes / 8 {
@@ -214,6 +226,8 @@ pub struct RawQueue {
     pub mmio_bytes: u64,
     /// Address of its shared region.
     pub dus: u64,
+    /// Length of a submission entry.
+    pub entry_bytes: u64,
     layout: DusLayout,
     sq_depth: u16,
     cq_depth: u16,
@@ -245,8 +259,8 @@ impl RawQueue {
         let dus = get!(system.map_region(fd, Region::Dus, layout.len_bytes() as u64));
         let mmio = get!(system.map_region(fd, Region::Mmio, Self::MMIO_BYTES));
         get!(system.ioctl(fd, Command::START_Q));
-        let (sq_depth, cq_depth) = (info.sq_depth, info.cq_depth);
-        Self { fd, number, mmio, mmio_bytes: Self::MMIO_BYTES, dus, layout, sq_depth, cq_depth, tail: 0, head: 0, phase: true }
+        let (sq_depth, cq_depth, entry_bytes) = (info.sq_depth, info.cq_depth, info.sqe_size.into());
+        Self { fd, number, mmio, mmio_bytes: Self::MMIO_BYTES, dus, entry_bytes, layout, sq_depth, cq_depth, tail: 0, head: 0, phase: true }
     }
 
     /// A queue that compresses.
@@ -261,8 +275,14 @@ impl RawQueue {
 
     /// Writes an entry; the device is not told.
     pub fn put(&mut self, sqe: &Sqe) {
-        let at = self.dus + self.layout.sq_offset() as u64 + u64::from(self.tail) * SQE_BYTES as u64;
-        for (index, pair) in sqe.0.as_chunks::<2>().0.iter().enumerate() {
+        self.put_words(&sqe.0);
+    }
+
+    /// Writes an entry of any engine; the device is not told.
+    pub fn put_words(&mut self, sqe: &[u32]) {
+        check!(sqe.len() as u64 * 4 == self.entry_bytes, self.entry_bytes);
+        let at = self.dus + self.layout.sq_offset() as u64 + u64::from(self.tail) * self.entry_bytes;
+        for (index, pair) in sqe.as_chunks::<2>().0.iter().enumerate() {
             store(at + index as u64 * 8, u64::from(pair[0]) | u64::from(pair[1]) << 32);
         }
         self.tail = if self.tail + 1 == self.sq_depth { 0 } else { self.tail + 1 };
@@ -287,25 +307,43 @@ impl RawQueue {
     /// Takes the next completion, if there is one, and tells the device so.
     pub fn take(&mut self) -> Option<Completion> {
         let completion = self.take_quietly()?;
-        store(self.mmio + DOORBELL, Doorbell::cq(self.number, self.head, Arm::No).encode(DoorbellLayout::V2));
+        self.tell_taken();
         Some(completion)
+    }
+
+    /// Tells the device which completions were taken.
+    fn tell_taken(&self) {
+        store(self.mmio + DOORBELL, Doorbell::cq(self.number, self.head, Arm::No).encode(DoorbellLayout::V2));
     }
 
     /// Takes the next completion, if there is one; the device is not told.
     pub fn take_quietly(&mut self) -> Option<Completion> {
+        let mut sqe = Sqe::ZERO;
+        self.take_words_quietly(&mut sqe.0).then(|| Completion::from(&sqe))
+    }
+
+    /// Takes the entry of the next completion of any engine, if there is one, and tells the device so.
+    pub fn take_words(&mut self, sqe: &mut [u32]) -> bool {
+        let is_there = self.take_words_quietly(sqe);
+        if is_there {
+            self.tell_taken();
+        }
+        is_there
+    }
+
+    fn take_words_quietly(&mut self, sqe: &mut [u32]) -> bool {
         let cqe = self.dus + self.layout.cq_offset() as u64 + u64::from(self.head) * CQE_BYTES as u64;
         let high = load(cqe + 8);
         if Cqe::phase_of((high >> 32) as u32) != self.phase {
-            return None;
+            return false;
         }
         SvcSystem.dma_rmb();
         let high = load(cqe + 8);
         let entry = Cqe::decode(high as u32, (high >> 32) as u32);
         check!(entry.sq_num == self.number, entry.sq_num);
         check!(entry.sq_head < self.sq_depth, entry.sq_head);
-        let at = self.dus + self.layout.sq_offset() as u64 + u64::from(entry.sq_head) * SQE_BYTES as u64;
-        let mut sqe = Sqe::ZERO;
-        for (index, pair) in sqe.0.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let at = self.dus + self.layout.sq_offset() as u64 + u64::from(entry.sq_head) * self.entry_bytes;
+        for (index, pair) in sqe.as_chunks_mut::<2>().0.iter_mut().enumerate() {
             let word = load(at + index as u64 * 8);
             *pair = [word as u32, (word >> 32) as u32];
         }
@@ -313,17 +351,25 @@ impl RawQueue {
         if self.head == self.cq_depth {
             (self.head, self.phase) = (0, !self.phase);
         }
-        Some(Completion::from(&sqe))
+        true
     }
 
     /// Waits for the next completion, letting others run now and then.
     #[track_caller]
     pub fn wait(&mut self) -> Completion {
+        let mut sqe = Sqe::ZERO;
+        self.wait_words(&mut sqe.0);
+        Completion::from(&sqe)
+    }
+
+    /// Waits for the entry of the next completion of any engine.
+    #[track_caller]
+    pub fn wait_words(&mut self, sqe: &mut [u32]) {
         let deadline = GenericTimer.deadline(PATIENCE);
         loop {
             for _ in 0..64 {
-                if let Some(completion) = self.take() {
-                    return completion;
+                if self.take_words(sqe) {
+                    return;
                 }
                 SvcSystem.relax();
             }

@@ -225,8 +225,8 @@ mod on_rev30_1p0_icount {
 }
 
 #[cfg(target_os = "none")]
-#[embedded_test::tests(default_timeout = 900)]
-mod plain {
+#[embedded_test::tests(default_timeout = 2400)]
+mod on_1p1_icount {
     use core::time::Duration;
 
     use super::programs as p;

@@ -15,7 +15,7 @@ use loom::sync::atomic::{AtomicU32, Ordering::Relaxed, fence};
 use loom::thread;
 use qm_driver::{Engine, Parameters, Qm, QpState, Timeouts};
 use qm_model::{Bar, Completion, QmConfig, QmModel, Task};
-use qm_spec::QmVersion;
+use qm_spec::{MailboxCommand, QmVersion};
 
 /// Entries of every ring.
 const DEPTH: u16 = 3;
@@ -341,6 +341,31 @@ fn qm_d06_p02_an_order_that_a_missing_barrier_allows_is_found() {
         let found = std::panic::catch_unwind(|| explore(2, move || publish_and_consume(broken)));
         assert!(found.is_err(), "{broken:?}");
     }
+}
+
+/// Four processors ask for four contexts at once: the driver's lock makes one command of them at a time, and everybody gets what was asked for.
+#[test]
+fn qm_m09_four_processors_share_the_mailbox_and_each_gets_its_answer() {
+    explore(1, || {
+        let machine = Machine::new((false, false));
+        let (mut driver, first, _) = started(&machine);
+        let second = driver.get_queue(None).unwrap();
+        driver.start_queue(second).unwrap();
+        let asked = [MailboxCommand::SQC, MailboxCommand::CQC].map(|command| [(command, first.0), (command, second.0)]);
+        let expected =
+            asked.as_flattened().iter().map(|(command, queue)| driver.dump_context(*command, *queue).unwrap()).collect::<Vec<_>>();
+        assert!((0..4).all(|one| (0..one).all(|other| expected[one] != expected[other])), "four contexts");
+        let driver = Rc::new(Mutex::new(driver));
+        let processors = asked.as_flattened().iter().copied().zip(expected).skip(1).map(|((command, queue), expected)| {
+            let driver = driver.clone();
+            thread::spawn(move || assert_eq!(driver.lock().unwrap().dump_context(command, queue), Ok(expected)))
+        });
+        let processors: Vec<_> = processors.collect();
+        assert!(driver.lock().unwrap().dump_context(MailboxCommand::SQC, first.0).is_ok());
+        processors.into_iter().for_each(|processor| processor.join().unwrap());
+        let model = machine.model.lock().unwrap();
+        assert_eq!((model.counters().mailbox_overruns, model.counters().torn_mailboxes), (0, 0));
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! QM-D: doorbells, as an attacker may ring them.
 
 use hal::Pa;
-use qm_model::Bar;
+use qm_model::{Bar, Completion};
 use qm_spec::QmVersion;
 
 use super::machine::*;
@@ -281,4 +281,43 @@ fn qm_d05_pasid_of_the_queue_goes_with_its_entries_and_rings_stay_on_the_plain_s
     let mut cqe = [0; 16];
     machine.memory.peek(Pa(Machine::cq_at(1)), &mut cqe);
     assert_eq!(cqe[8..], [0, 0, 1, 0, 0, 0, 1, 0], "row 50's form: queue 1, entry 0, phase 1");
+}
+
+/// A queue that is rung all the time, with a ring that is always full, delays another by one request at most. 10⁶ doorbells in the long form (`SOC_LONG`).
+#[test]
+fn qm_d07_a_flood_of_doorbells_does_not_delay_another_queue() {
+    let machine = Machine::new(config(QmVersion::V3, 4, 8, 4));
+    machine.bare();
+    (0..2).for_each(|qn| machine.bare_queue(qn, 4, false));
+    let mut s = machine.silicon();
+    let doorbells = if std::env::var_os("SOC_LONG").is_some() { 1_000_000 } else { 50_000 };
+    let (mut tails, mut heads) = ([3_u16, 0], [0_u16; 2]);
+    let (mut ahead, mut served, mut worst) = (None, 0, 0);
+    for ring in 0..doorbells {
+        s.ring_page(0, sq_doorbell(0, tails[0]));
+        if ring % 1000 == 0 && ahead.is_none() {
+            tails[1] = (tails[1] + 1) % 4;
+            s.ring_page(1, sq_doorbell(1, tails[1]));
+            ahead = Some(0);
+        }
+        // The engine is much slower than whoever rings.
+        if ring % 64 != 0 {
+            continue;
+        }
+        let task = s.take().expect("there is always work");
+        let qn = task.qn;
+        let at = usize::from(qn);
+        assert_eq!(s.give_back(task), Completion::Delivered);
+        heads[at] = (heads[at] + 1) % 4;
+        s.ring_page(qn.into(), cq_doorbell(qn, heads[at], false));
+        if qn == 0 {
+            tails[0] = (tails[0] + 1) % 4;
+            ahead = ahead.map(|ahead| ahead + 1);
+        } else {
+            worst = worst.max(ahead.take().expect("it was asked"));
+            served += 1;
+        }
+    }
+    assert!(served >= doorbells / 1000 - 1 && worst <= 1, "{served} requests, at worst {worst} others first");
+    assert!(!s.model.queue_view(0).expect("a queue").halted);
 }

@@ -37,9 +37,30 @@ pub struct Silicon {
     /// A 32-bit register of a function that reads as this, whatever it holds.
     pub stuck: Option<(u8, u64, u32)>,
     pub resets: u32,
+    /// Stores and mailbox commands that were taken so far.
+    pub taken: u32,
+    /// The platform resets the device, unasked, behind this many of them; then every register reads as in the list.
+    pub strike: Option<u32>,
+    pub struck: Vec<(u64, u32)>,
+}
+
+/// Every register of the queue manager, in the order of its offset.
+pub fn register_offsets() -> impl Iterator<Item = u64> {
+    use qm_spec::regs::{am, function, pf};
+    function::REGISTERS.iter().chain(pf::REGISTERS).chain(am::REGISTERS).map(|register| register.offset)
 }
 
 impl Silicon {
+    /// One more store or command has been taken.
+    fn count(&mut self) {
+        self.taken += 1;
+        if self.strike == Some(self.taken) {
+            self.model.reset();
+            self.zip.reset();
+            self.struck = register_offsets().map(|offset| (offset, self.read(0, offset))).collect();
+        }
+    }
+
     /// Runs everything with a null engine: word 1 becomes word 0 plus 1, word 3 all ones. Returns the functions served, in order.
     pub fn run(&mut self) -> Vec<u8> {
         let mut served = Vec::new();
@@ -82,6 +103,7 @@ impl Silicon {
         } else {
             self.model.function_write(function, bar, offset, bytes, value, &mut self.port);
         }
+        self.count();
     }
     /// Sends a mailbox command of a function; its status and data.
     pub fn command(&mut self, function: u8, word0: u32, base: u64) -> (u32, u64) {
@@ -146,6 +168,7 @@ impl RegisterWindow for Window {
                 0 => s.model.mmio_write128(offset, low, high, &mut s.port),
                 f => s.model.function_write128(f, offset, low, high, &mut s.port),
             }
+            s.count();
         }
     }
 }
@@ -226,6 +249,9 @@ impl Device {
             deaf_mailbox: None,
             stores: Vec::new(),
             resets: 0,
+            taken: 0,
+            strike: None,
+            struck: Vec::new(),
         }));
         let on = Rc::new(Cell::new(true));
         let config = Config { silicon: silicon.clone(), function: 0, on: on.clone(), stuck: Rc::default() };

@@ -54,6 +54,22 @@ fn a_stalled_fetch_parks_its_queue_only() {
     }
 }
 
+/// Accesses that are held back without a record share a tag, and one answer is for all of them.
+#[test]
+fn all_accesses_that_wait_under_one_tag_go_on_together() {
+    let machine = bare();
+    let mut s = machine.silicon();
+    for qn in 0..2 {
+        stall(&machine, Machine::sq_at(qn), 9);
+        s.ring_page(qn.into(), sq_doorbell(qn, 1));
+    }
+    assert!(s.take().is_none());
+    (0..2).for_each(|qn| lift(&machine, Machine::sq_at(qn)));
+    assert!(s.resume(9, Verdict::Retry));
+    assert_eq!(s.run(), 2, "nobody is forgotten");
+    assert!(!s.resume(9, Verdict::Retry));
+}
+
 #[test]
 fn a_stalled_write_back_and_a_stalled_completion_go_on_in_order() {
     let machine = bare();
