@@ -12,6 +12,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 mod abnormal;
 mod bring_up;
 mod device;
@@ -23,6 +26,10 @@ mod parameters;
 mod peer;
 mod queue;
 mod reset;
+#[cfg(test)]
+mod ring_tests;
+#[cfg(test)]
+mod scripted;
 mod shaper;
 mod snapshot;
 mod sriov;
