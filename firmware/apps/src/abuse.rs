@@ -86,7 +86,7 @@ fn run<S: AppSystem>(queue: &mut WdQueue<'_, S>, sqe: &Sqe) -> Option<Completion
 
 fn request<S: AppSystem>(queue: &WdQueue<'_, S>, source: u64, destination: u64) -> Sqe {
     Request {
-        sqe_type: queue.format().sqe_type,
+        sqe_type: queue.format().sqe_type(),
         request_type: Container::Zlib.request_type(),
         buffer_type: BufferType::FLAT,
         window: Window::K32,

@@ -8,7 +8,7 @@ use core::arch::asm;
 
 use hal::Barriers;
 use uacce_abi::{Call, Errno, Kernel, Protection};
-use uacce_user::{QueueRegions, System, UserQueueMemory};
+use uacce_user::{QueueRegions, RingEntry, System, UserQueueMemory};
 
 use crate::{AppSystem, Instructions};
 
@@ -55,9 +55,9 @@ impl Barriers for SvcSystem {
 }
 
 impl System for SvcSystem {
-    type Memory = UserQueueMemory;
+    type Memory<E: RingEntry> = UserQueueMemory<E>;
 
-    fn queue_memory(&self, regions: &QueueRegions) -> UserQueueMemory {
+    fn queue_memory<E: RingEntry>(&self, regions: &QueueRegions) -> UserQueueMemory<E> {
         // SAFETY: the library calls this with what MapRegion has just returned for a queue of its own: page-aligned mappings that no
         // reference points to and that live until the queue, which owns the value, closes its handle.
         unsafe { UserQueueMemory::new(regions) }

@@ -14,6 +14,7 @@ use crate::{space, task};
 
 /// Devices at a time.
 const NODES: usize = 16;
+const _: () = assert!(NODES <= uacce_abi::NodeIndex::LIMIT as usize);
 /// Queues open at a time.
 const QUEUES: usize = 256;
 

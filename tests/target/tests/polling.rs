@@ -17,7 +17,9 @@ mod programs {
     use target_tests::user::{self, RawQueue, counters, deflate, leave, memory, request, set_word};
     use target_tests::{check, get};
     use uacce_abi::{Call, Kernel, PollFd};
-    use uacce_user::{CompletionWait, Direction, System, Wanted, WdError, WdQueue, wd_recv, wd_recv_sync, wd_request_queue, wd_send};
+    use uacce_user::{
+        CompletionWait, Direction, RingEntry, System, Wanted, WdError, WdQueue, wd_recv, wd_recv_sync, wd_request_queue, wd_send,
+    };
     use zip_spec::{Completion, RequestType, Sqe};
 
     const SOURCE_BYTES: u64 = 512;
@@ -208,8 +210,8 @@ mod programs {
     }
 
     impl System for Watched {
-        type Memory = <SvcSystem as System>::Memory;
-        fn queue_memory(&self, regions: &uacce_user::QueueRegions) -> Self::Memory {
+        type Memory<E: RingEntry> = <SvcSystem as System>::Memory<E>;
+        fn queue_memory<E: RingEntry>(&self, regions: &uacce_user::QueueRegions) -> Self::Memory<E> {
             SvcSystem.queue_memory(regions)
         }
         fn relax(&self) {

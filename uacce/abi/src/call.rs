@@ -22,6 +22,11 @@ impl Fd {
 #[repr(transparent)]
 pub struct NodeIndex(pub u32);
 
+impl NodeIndex {
+    /// No node has this number or one above it: where a look through all nodes ends.
+    pub const LIMIT: u32 = 64;
+}
+
 /// Number of a process. It is a name, not an authority: nothing is granted by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(transparent)]

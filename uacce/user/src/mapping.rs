@@ -6,21 +6,18 @@
 //! The pointers are aligned and, with an index below the depth that is kept beside them, in bounds: both are checked once, at the start.
 #![allow(unsafe_code)]
 
+use core::marker::PhantomData;
+
 use qm_spec::CQE_BYTES;
-use zip_spec::{SQE_BYTES, Sqe};
 
-use crate::{QueueMemory, QueueRegions};
+use crate::{QueueMemory, QueueRegions, RingEntry};
 
-/// Words of 128 bits of a submission entry.
-const SQE_WORDS128: usize = SQE_BYTES / 16;
 /// Words of 32 bits of a completion entry.
 const CQE_WORDS32: usize = CQE_BYTES / 4;
 
-const _: () = assert!(size_of::<Sqe>() == SQE_BYTES && align_of::<Sqe>() == 8);
-
-/// A queue's regions as the kernel has mapped them into this process.
+/// A queue's regions as the kernel has mapped them into this process; its submission entries are `E`.
 #[derive(Debug)]
-pub struct UserQueueMemory {
+pub struct UserQueueMemory<E> {
     submissions: *mut u128,
     completions: *mut u32,
     rx_stop: *mut u32,
@@ -28,9 +25,16 @@ pub struct UserQueueMemory {
     doorbell: *mut u64,
     sq_depth: u32,
     cq_depth: u32,
+    entry: PhantomData<fn(E)>,
 }
 
-impl UserQueueMemory {
+impl<E: RingEntry> UserQueueMemory<E> {
+    /// Words of 128 bits of a submission entry.
+    const WORDS128: usize = const {
+        assert!(E::BYTES > 0 && E::BYTES.is_multiple_of(16));
+        E::BYTES / 16
+    };
+
     /// Takes the regions.
     ///
     /// # Safety
@@ -43,7 +47,7 @@ impl UserQueueMemory {
     /// region of 16.
     pub unsafe fn new(regions: &QueueRegions) -> Self {
         let QueueRegions { dus, layout, sq_depth, cq_depth, mmio, mmio_bytes, doorbell_offset } = *regions;
-        assert!(layout.sq_bytes() == usize::from(sq_depth) * SQE_BYTES && layout.cq_bytes() == usize::from(cq_depth) * CQE_BYTES);
+        assert!(layout.sq_bytes() == usize::from(sq_depth) * E::BYTES && layout.cq_bytes() == usize::from(cq_depth) * CQE_BYTES);
         assert!(mmio_bytes >= 8 && doorbell_offset as u64 <= mmio_bytes - 8);
         assert!(
             dus.is_multiple_of(16) && layout.sq_offset().is_multiple_of(16) && mmio.is_multiple_of(8) && doorbell_offset.is_multiple_of(8)
@@ -58,13 +62,14 @@ impl UserQueueMemory {
             doorbell: registers.wrapping_add(doorbell_offset).cast(),
             sq_depth: sq_depth.into(),
             cq_depth: cq_depth.into(),
+            entry: PhantomData,
         }
     }
 
     #[inline(always)]
     fn submission(&self, index: u32) -> *mut u128 {
         assert!(index < self.sq_depth);
-        self.submissions.wrapping_add(index as usize * SQE_WORDS128)
+        self.submissions.wrapping_add(index as usize * Self::WORDS128)
     }
 
     #[inline(always)]
@@ -90,7 +95,7 @@ fn store_doorbell(at: *mut u64, word: u64) {
     }
 }
 
-impl QueueMemory for UserQueueMemory {
+impl<E: RingEntry> QueueMemory<E> for UserQueueMemory<E> {
     #[inline(always)]
     fn is_tx_stopped(&self) -> bool {
         // SAFETY: in bounds, aligned and live (invariant).
@@ -104,23 +109,27 @@ impl QueueMemory for UserQueueMemory {
     }
 
     #[inline(always)]
-    fn write_entry(&self, index: u32, sqe: &Sqe) {
-        let (from, to) = (core::ptr::from_ref(sqe).cast::<[u64; 2]>(), self.submission(index));
-        for i in 0..SQE_WORDS128 {
-            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 8 pairs of words; it is borrowed.
+    fn write_entry(&self, index: u32, entry: &E) {
+        let words = entry.words();
+        let (from, to) = (words.as_ptr().cast::<[u64; 2]>(), self.submission(index));
+        assert!(words.len() == 4 * Self::WORDS128 && from.is_aligned());
+        for i in 0..Self::WORDS128 {
+            // SAFETY: one of the pairs of 64-bit words that the slice holds; aligned (both checked), and borrowed.
             let [low, high] = unsafe { from.wrapping_add(i).read() };
-            // SAFETY: one of the 8 words of an entry of the ring (index checked), aligned and live (invariant).
+            // SAFETY: one of the words of an entry of the ring (index checked), aligned and live (invariant).
             unsafe { to.wrapping_add(i).write_volatile(u128::from(low) | u128::from(high) << 64) }
         }
     }
 
     #[inline(always)]
-    fn read_entry(&self, index: u32, into: &mut Sqe) {
-        let (from, to) = (self.submission(index), core::ptr::from_mut(into).cast::<[u64; 2]>());
-        for i in 0..SQE_WORDS128 {
-            // SAFETY: one of the 8 words of an entry of the ring (index checked), aligned and live (invariant).
+    fn read_entry(&self, index: u32, into: &mut E) {
+        let words = into.words_mut();
+        let (from, to) = (self.submission(index), words.as_mut_ptr().cast::<[u64; 2]>());
+        assert!(words.len() == 4 * Self::WORDS128 && to.is_aligned());
+        for i in 0..Self::WORDS128 {
+            // SAFETY: one of the words of an entry of the ring (index checked), aligned and live (invariant).
             let word = unsafe { from.wrapping_add(i).read_volatile() };
-            // SAFETY: an entry is 8-aligned and 128 bytes long (asserted above), of which `i` is one of 8 pairs of words; it is borrowed mutably.
+            // SAFETY: one of the pairs of 64-bit words that the slice holds; aligned (both checked), and borrowed mutably.
             unsafe { to.wrapping_add(i).write([word as u64, (word >> 64) as u64]) }
         }
     }
@@ -149,6 +158,7 @@ mod tests {
     use qm_spec::DusLayout;
     use std::boxed::Box;
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use zip_spec::{SQE_BYTES, Sqe};
 
     /// The shared memory, aligned as a mapping is.
     #[repr(align(16))]
@@ -182,7 +192,7 @@ mod tests {
     fn accesses_land_where_they_say() {
         let (dus, mmio, regions) = regions();
         // SAFETY: the leaked arrays live for ever; the test looks at them by volatile reads only.
-        let memory = unsafe { UserQueueMemory::new(&regions) };
+        let memory = unsafe { UserQueueMemory::<Sqe>::new(&regions) };
         let sqe = Sqe(core::array::from_fn(|i| i as u32 * 3 + 1));
         memory.write_entry(1, &sqe);
         let mut back = Sqe::ZERO;
@@ -199,10 +209,10 @@ mod tests {
     fn indices_and_regions_out_of_range_are_refused() {
         let (_, _, regions) = regions();
         // SAFETY: the leaked arrays live for ever.
-        let memory = unsafe { UserQueueMemory::new(&regions) };
+        let memory = unsafe { UserQueueMemory::<Sqe>::new(&regions) };
         let refuses = |access: &dyn Fn()| catch_unwind(AssertUnwindSafe(access)).is_err();
         assert!(refuses(&|| memory.write_entry(2, &Sqe::ZERO)) && refuses(&|| memory.read_entry(2, &mut Sqe::default())));
-        assert!(refuses(&|| drop(memory.completion_dw3(2))) && refuses(&|| drop(memory.completion_dw2(u32::MAX))));
+        assert!(refuses(&|| _ = memory.completion_dw3(2)) && refuses(&|| _ = memory.completion_dw2(u32::MAX)));
         for bad in [
             QueueRegions { sq_depth: 3, ..regions },
             QueueRegions { cq_depth: 1, ..regions },
@@ -211,7 +221,7 @@ mod tests {
             QueueRegions { dus: regions.dus + 8, ..regions },
         ] {
             // SAFETY: the constructor panics before it keeps anything.
-            assert!(refuses(&|| drop(unsafe { UserQueueMemory::new(&bad) })), "{bad:?}");
+            assert!(refuses(&|| drop(unsafe { UserQueueMemory::<Sqe>::new(&bad) })), "{bad:?}");
         }
     }
 }

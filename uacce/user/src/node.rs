@@ -1,45 +1,19 @@
 //! Finding a device: by the name of its queue format and by its algorithms.
 
-use qm_spec::{DoorbellLayout, QmVersion, SUB_VERSION_V5};
-use uacce_abi::{Attribute, Errno, NodeIndex, VALUE_MAX_BYTES, flags};
-use zip_spec::SqeType;
+use core::any::TypeId;
 
-use crate::{System, WdError};
+use uacce_abi::{Attribute, Errno, NodeIndex, VALUE_MAX_BYTES};
+
+use crate::{Library, QueueFormat, Sharing, System, UserDriver, WdError};
 
 /// What a queue does with its requests.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u16)]
 pub enum Direction {
-    /// Compress.
+    /// Compress; the one direction of engines that have but one.
     Compress = 0,
     /// Decompress.
     Decompress = 1,
-}
-
-/// A queue format that this library can drive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct QueueFormat {
-    /// Version of the queue manager.
-    pub version: QmVersion,
-    /// Bit layout of a doorbell.
-    pub doorbell: DoorbellLayout,
-    /// Offset of the doorbell in the MMIO region, in bytes.
-    pub doorbell_offset: usize,
-    /// Layout of a ZIP entry.
-    pub sqe_type: SqeType,
-}
-
-impl QueueFormat {
-    /// The format of an `api` attribute; `None` if this library does not know it.
-    pub fn of_api(api: &str) -> Option<Self> {
-        let version = match api {
-            // Its rings and doorbells are those of version 3.
-            api if api == QmVersion::V3.api_with(SUB_VERSION_V5) => QmVersion::V3,
-            api => [QmVersion::V2, QmVersion::V3].into_iter().find(|version| version.api() == api)?,
-        };
-        let sqe_type = if version == QmVersion::V3 { SqeType::TYPE3 } else { SqeType::TYPE0 };
-        Some(Self { version, doorbell: DoorbellLayout::V2, doorbell_offset: 0x1000, sqe_type })
-    }
 }
 
 /// What a process wants of a queue.
@@ -52,34 +26,40 @@ pub struct Wanted<'a> {
 }
 
 /// A node that fits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Match {
+#[derive(Clone, Copy)]
+pub(crate) struct Match<'d> {
+    pub(crate) driver: &'d dyn UserDriver,
     pub(crate) node: NodeIndex,
     pub(crate) format: QueueFormat,
+    pub(crate) sharing: Sharing,
     pub(crate) mmio_bytes: u64,
     pub(crate) dus_bytes: u64,
 }
 
 /// The first node from `from` on that fits; what would be said if there is none is kept in `reason`.
-pub(crate) fn find_node<S: System>(
+pub(crate) fn find_node<'d, S: System>(
     system: &S,
-    wanted: &Wanted<'_>,
+    library: &Library<'d>,
+    algorithm: &str,
+    entry: Option<TypeId>,
     from: NodeIndex,
     reason: &mut WdError,
-) -> Result<Option<Match>, WdError> {
-    for number in from.0.. {
+) -> Result<Option<Match<'d>>, WdError> {
+    for number in from.0..NodeIndex::LIMIT {
         let node = NodeIndex(number);
         let mut value = [0; VALUE_MAX_BYTES];
-        let format = match system.attribute(node, Attribute::Api, &mut value) {
-            Ok(api) => QueueFormat::of_api(api),
-            Err(Errno::ENODEV) => return Ok(None),
+        let known = match system.attribute(node, Attribute::Api, &mut value) {
+            Ok(api) => library.driver_for(api, algorithm, entry),
+            // A device that was removed leaves a gap.
+            Err(Errno::ENODEV) => continue,
             Err(errno) => return Err(errno.into()),
         };
-        let Some(format) = format else { continue };
-        if !system.attribute(node, Attribute::Algorithms, &mut value)?.lines().any(|line| line == wanted.algorithm) {
+        let Some((driver, format)) = known else { continue };
+        if !system.attribute(node, Attribute::Algorithms, &mut value)?.lines().any(|line| line == algorithm) {
             continue;
         }
-        if number_of(system, node, Attribute::Flags)? & u64::from(flags::SVA) == 0 {
+        let sharing = Sharing::of_flags(number_of(system, node, Attribute::Flags)?);
+        if library.needs_sva() && sharing != Sharing::Sva {
             *reason = WdError::NoSva;
             continue;
         }
@@ -89,7 +69,7 @@ pub(crate) fn find_node<S: System>(
         }
         let mmio_bytes = number_of(system, node, Attribute::RegionMmioSize)?;
         let dus_bytes = number_of(system, node, Attribute::RegionDusSize)?;
-        return Ok(Some(Match { node, format, mmio_bytes, dus_bytes }));
+        return Ok(Some(Match { driver, node, format, sharing, mmio_bytes, dus_bytes }));
     }
     Ok(None)
 }
@@ -98,19 +78,4 @@ fn number_of<S: System>(system: &S, node: NodeIndex, attribute: Attribute) -> Re
     let mut value = [0; VALUE_MAX_BYTES];
     let text = system.attribute(node, attribute, &mut value)?;
     text.trim_end().parse().map_err(|_| WdError::Kernel(Errno::EIO))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_known_formats_are_driven() {
-        assert_eq!(QueueFormat::of_api("hisi_qm_v2").map(|format| format.sqe_type), Some(SqeType::TYPE0));
-        assert_eq!(QueueFormat::of_api("hisi_qm_v3").map(|format| format.sqe_type), Some(SqeType::TYPE3));
-        assert_eq!(QueueFormat::of_api("hisi_qm_v5"), QueueFormat::of_api("hisi_qm_v3"));
-        for unknown in ["", "hisi_qm_v1", "hisi_qm_v4", "hisi_qm_v51", "hisi_qm_v30", "hisi_qm_v3_noiommu", "dummy_v1"] {
-            assert_eq!(QueueFormat::of_api(unknown), None, "{unknown}");
-        }
-    }
 }

@@ -5,11 +5,11 @@
 
 use hal::Region;
 use qm_spec::{Arm, CQE_W2, CQE_W3, Doorbell, DusLayout};
-use uacce_abi::{Command, Errno, Fd, NodeIndex, PAGE_BYTES, PollFd};
-use zip_spec::{SQE_BYTES, Sqe};
+use uacce_abi::{Command, Errno, Fd, PAGE_BYTES, PollFd};
+use zip_spec::Sqe;
 
-use crate::node::{Match, find_node};
-use crate::{QueueFormat, QueueMemory, QueueRegions, System, Wanted, WdError};
+use crate::node::Match;
+use crate::{Library, QueueFormat, QueueMemory, QueueRegions, RingEntry, Sharing, System, Wanted, WdError};
 
 /// How long [`wd_recv_sync`] sleeps before it looks at the ring by itself: the kernel's own cursor may have run ahead of the user's.
 const POLL_SLICE_NANOSECONDS: u64 = 50_000_000;
@@ -28,12 +28,13 @@ impl CompletionWait {
     pub const PATIENT: Self = Self { spins: 2_000, timeout_nanoseconds: 60_000_000_000 };
 }
 
-/// A started queue. Dropping it gives it back.
-pub struct WdQueue<'s, S: System> {
+/// A started queue of entries `E`. Dropping it gives it back.
+pub struct WdQueue<'s, S: System, E: RingEntry = Sqe> {
     system: &'s S,
     fd: Fd,
     format: QueueFormat,
-    memory: S::Memory,
+    sharing: Sharing,
+    memory: S::Memory<E>,
     /// Doorbell words with index 0.
     sq_doorbell: u64,
     cq_doorbell: u64,
@@ -53,31 +54,19 @@ const PHASE: u32 = CQE_W3::PHASE.mask << CQE_W3::PHASE.shift;
 /// Index field of a doorbell.
 const INDEX_SHIFT: u32 = 32;
 
-/// Requests a queue: opens the first matching node that has an instance left, sets the direction, maps both regions, starts it.
+/// Requests a queue of the compression engine: see [`Library::request`], which does it for any engine.
 ///
 /// # Errors
-/// `NoDevice`, `NoSva`, `NoInstance`, `BadLayout`, `Kernel`.
+/// `NoDevice`, `NoSva`, `NoInstance`, `BadLayout`, `SharedDoorbells`, `Kernel`.
 pub fn wd_request_queue<'s, S: System>(system: &'s S, wanted: &Wanted<'_>) -> Result<WdQueue<'s, S>, WdError> {
-    let mut reason = WdError::NoDevice;
-    let mut from = NodeIndex(0);
-    while let Some(found) = find_node(system, wanted, from, &mut reason)? {
-        match system.open_node(found.node) {
-            Ok(fd) => return set_up(system, fd, &found, wanted),
-            // Somebody was faster, or the device went away between the two calls: look further.
-            Err(Errno::EBUSY) => reason = WdError::NoInstance,
-            Err(Errno::ENODEV) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        from = NodeIndex(found.node.0 + 1);
-    }
-    Err(reason)
+    Library::ZIP.request(system, wanted)
 }
 
 /// Gives a queue back. What is in flight is abandoned; the kernel waits until the device has let go of the rings.
 ///
 /// # Errors
 /// `Kernel`: the handle is gone all the same.
-pub fn wd_release_queue<S: System>(mut queue: WdQueue<'_, S>) -> Result<(), WdError> {
+pub fn wd_release_queue<S: System, E: RingEntry>(mut queue: WdQueue<'_, S, E>) -> Result<(), WdError> {
     queue.close()
 }
 
@@ -85,15 +74,15 @@ pub fn wd_release_queue<S: System>(mut queue: WdQueue<'_, S>) -> Result<(), WdEr
 ///
 /// # Errors
 /// `Busy` if the ring is full, `Stopped` if the queue takes no more.
-pub fn wd_send<S: System>(queue: &mut WdQueue<'_, S>, sqe: &Sqe) -> Result<(), WdError> {
-    queue.send(sqe)
+pub fn wd_send<S: System, E: RingEntry>(queue: &mut WdQueue<'_, S, E>, entry: &E) -> Result<(), WdError> {
+    queue.send(entry)
 }
 
 /// Submits several requests with one doorbell; returns how many found room, from the front.
 ///
 /// # Errors
 /// `Busy` if not even one did, `Stopped`.
-pub fn wd_send_batch<S: System>(queue: &mut WdQueue<'_, S>, entries: &[Sqe]) -> Result<usize, WdError> {
+pub fn wd_send_batch<S: System, E: RingEntry>(queue: &mut WdQueue<'_, S, E>, entries: &[E]) -> Result<usize, WdError> {
     queue.send_batch(entries)
 }
 
@@ -101,15 +90,15 @@ pub fn wd_send_batch<S: System>(queue: &mut WdQueue<'_, S>, entries: &[Sqe]) -> 
 ///
 /// # Errors
 /// `Again` if nothing is there, `Stopped`, `BadCompletion`. Behind good completions an error is kept for the next call.
-pub fn wd_recv_batch<S: System>(queue: &mut WdQueue<'_, S>, into: &mut [Sqe]) -> Result<usize, WdError> {
+pub fn wd_recv_batch<S: System, E: RingEntry>(queue: &mut WdQueue<'_, S, E>, into: &mut [E]) -> Result<usize, WdError> {
     queue.receive_batch(into)
 }
 
-/// Receives the oldest completion, if there is one: copies the finished entry and returns its ring slot.
+/// Receives the oldest completion, if there is one: copies the finished entry.
 ///
 /// # Errors
 /// `Again` if nothing is there, `Stopped`, `BadCompletion`.
-pub fn wd_recv<S: System>(queue: &mut WdQueue<'_, S>, into: &mut Sqe) -> Result<(), WdError> {
+pub fn wd_recv<S: System, E: RingEntry>(queue: &mut WdQueue<'_, S, E>, into: &mut E) -> Result<(), WdError> {
     queue.receive(into)
 }
 
@@ -117,7 +106,7 @@ pub fn wd_recv<S: System>(queue: &mut WdQueue<'_, S>, into: &mut Sqe) -> Result<
 ///
 /// # Errors
 /// `TimedOut`, `Stopped`, `BadCompletion`, `Kernel`.
-pub fn wd_recv_sync<S: System>(queue: &mut WdQueue<'_, S>, into: &mut Sqe, wait: CompletionWait) -> Result<(), WdError> {
+pub fn wd_recv_sync<S: System, E: RingEntry>(queue: &mut WdQueue<'_, S, E>, into: &mut E, wait: CompletionWait) -> Result<(), WdError> {
     queue.receive_sync(into, wait)
 }
 
@@ -125,17 +114,26 @@ pub fn wd_recv_sync<S: System>(queue: &mut WdQueue<'_, S>, into: &mut Sqe, wait:
 ///
 /// # Errors
 /// As [`wd_recv_sync`], per request; those not handed out are still in flight.
-pub fn wd_flush<S: System>(queue: &mut WdQueue<'_, S>, wait: CompletionWait, mut sink: impl FnMut(&Sqe)) -> Result<(), WdError> {
-    let mut sqe = Sqe::ZERO;
+pub fn wd_flush<S: System, E: RingEntry>(
+    queue: &mut WdQueue<'_, S, E>,
+    wait: CompletionWait,
+    mut sink: impl FnMut(&E),
+) -> Result<(), WdError> {
+    let mut entry = E::ZERO;
     while queue.in_flight > 0 {
-        queue.receive_sync(&mut sqe, wait)?;
-        sink(&sqe);
+        queue.receive_sync(&mut entry, wait)?;
+        sink(&entry);
     }
     Ok(())
 }
 
 /// From an open handle to a started queue; closes the handle on failure.
-fn set_up<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &Wanted<'_>) -> Result<WdQueue<'s, S>, WdError> {
+pub(crate) fn set_up<'s, S: System, E: RingEntry>(
+    system: &'s S,
+    fd: Fd,
+    found: &Match<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<WdQueue<'s, S, E>, WdError> {
     let result = map_and_start(system, fd, found, wanted);
     if result.is_err() {
         // The first error is the one to report.
@@ -144,12 +142,17 @@ fn set_up<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &Wanted<'
     result
 }
 
-fn map_and_start<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &Wanted<'_>) -> Result<WdQueue<'s, S>, WdError> {
+fn map_and_start<'s, S: System, E: RingEntry>(
+    system: &'s S,
+    fd: Fd,
+    found: &Match<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<WdQueue<'s, S, E>, WdError> {
     let number = system.set_qp_context(fd, wanted.direction as u16)?;
     let info = system.set_qp_info(fd)?;
     let layout = DusLayout::new(info.sqe_size as usize, usize::from(info.sq_depth), usize::from(info.cq_depth), PAGE_BYTES as usize);
     let format = found.format;
-    let is_sound = info.sqe_size as usize == SQE_BYTES
+    let is_sound = info.sqe_size as usize == E::BYTES
         && info.sq_depth >= 2
         && info.cq_depth >= 2
         && layout.len_bytes() as u64 == found.dus_bytes
@@ -182,6 +185,7 @@ fn map_and_start<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &W
         system,
         fd,
         format,
+        sharing: found.sharing,
         memory: system.queue_memory(&regions),
         sq_doorbell: Doorbell::sq(number, 0).encode(format.doorbell),
         cq_doorbell: Doorbell::cq(number, 0, Arm::No).encode(format.doorbell),
@@ -196,7 +200,7 @@ fn map_and_start<'s, S: System>(system: &'s S, fd: Fd, found: &Match, wanted: &W
     })
 }
 
-impl<S: System> WdQueue<'_, S> {
+impl<S: System, E: RingEntry> WdQueue<'_, S, E> {
     /// Requests sent and not yet received.
     pub const fn in_flight(&self) -> u32 {
         self.in_flight
@@ -217,9 +221,14 @@ impl<S: System> WdQueue<'_, S> {
         self.number
     }
 
-    /// Most requests that can be in flight.
+    /// Most requests that can be in flight; 0 once the library has stopped the queue.
     pub const fn capacity(&self) -> u32 {
         self.sq_depth - 1
+    }
+
+    /// How the device's memory and the process's meet.
+    pub const fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     pub(crate) fn system(&self) -> &S {
@@ -231,11 +240,11 @@ impl<S: System> WdQueue<'_, S> {
     /// # Errors
     /// `Busy`, `Stopped`.
     #[inline]
-    pub fn send(&mut self, sqe: &Sqe) -> Result<(), WdError> {
+    pub fn send(&mut self, entry: &E) -> Result<(), WdError> {
         if self.in_flight == self.sq_depth.wrapping_sub(1) {
-            return Err(WdError::Busy);
+            return Err(self.no_room());
         }
-        self.memory.write_entry(self.sq_tail, sqe);
+        self.memory.write_entry(self.sq_tail, entry);
         // Read late, so that a queue that was stopped meanwhile is not rung.
         if self.memory.is_tx_stopped() {
             return Err(WdError::Stopped);
@@ -250,20 +259,26 @@ impl<S: System> WdQueue<'_, S> {
         Ok(())
     }
 
+    /// Why a submission finds no room.
+    #[cold]
+    fn no_room(&self) -> WdError {
+        if self.capacity() == 0 { WdError::Stopped } else { WdError::Busy }
+    }
+
     /// See [`wd_send_batch`].
     ///
     /// # Errors
     /// `Busy`, `Stopped`.
     #[inline]
-    pub fn send_batch(&mut self, entries: &[Sqe]) -> Result<usize, WdError> {
+    pub fn send_batch(&mut self, entries: &[E]) -> Result<usize, WdError> {
         let room = self.capacity().wrapping_sub(self.in_flight) as usize;
         let entries = entries.get(..room).unwrap_or(entries);
         if entries.is_empty() {
-            return Err(WdError::Busy);
+            return Err(self.no_room());
         }
         let mut tail = self.sq_tail;
-        for sqe in entries {
-            self.memory.write_entry(tail, sqe);
+        for entry in entries {
+            self.memory.write_entry(tail, entry);
             let next = tail.wrapping_add(1);
             tail = if next == self.sq_depth { 0 } else { next };
         }
@@ -283,10 +298,10 @@ impl<S: System> WdQueue<'_, S> {
     /// # Errors
     /// `Again`, `Stopped`, `BadCompletion`.
     #[inline]
-    pub fn receive_batch(&mut self, into: &mut [Sqe]) -> Result<usize, WdError> {
+    pub fn receive_batch(&mut self, into: &mut [E]) -> Result<usize, WdError> {
         let mut count = 0;
-        for sqe in into {
-            match self.take(sqe) {
+        for entry in into {
+            match self.take(entry) {
                 Ok(()) => count += 1,
                 Err(error) if count == 0 => return Err(error),
                 Err(_) => break,
@@ -304,15 +319,57 @@ impl<S: System> WdQueue<'_, S> {
     /// # Errors
     /// `Again`, `Stopped`, `BadCompletion`.
     #[inline]
-    pub fn receive(&mut self, into: &mut Sqe) -> Result<(), WdError> {
+    pub fn receive(&mut self, into: &mut E) -> Result<(), WdError> {
         self.take(into)?;
         self.memory.ring_doorbell(self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
         Ok(())
     }
 
+    /// Writes an entry into the ring; the device is not told yet.
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`.
+    pub(crate) fn put(&mut self, entry: &E) -> Result<(), WdError> {
+        if self.in_flight == self.capacity() {
+            return Err(self.no_room());
+        }
+        self.memory.write_entry(self.sq_tail, entry);
+        let next = self.sq_tail.wrapping_add(1);
+        self.sq_tail = if next == self.sq_depth { 0 } else { next };
+        self.in_flight = self.in_flight.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Tells the device of what was put.
+    ///
+    /// # Errors
+    /// `Stopped`.
+    pub(crate) fn ring(&mut self) -> Result<(), WdError> {
+        if self.memory.is_tx_stopped() {
+            return Err(WdError::Stopped);
+        }
+        // What was put, and the data it points to, before the doorbell.
+        self.system.dma_wmb();
+        self.memory.ring_doorbell(self.sq_doorbell | u64::from(self.sq_tail) << INDEX_SHIFT);
+        Ok(())
+    }
+
+    /// Tells the device of what was taken.
+    pub(crate) fn acknowledge(&mut self) {
+        self.memory.ring_doorbell(self.cq_doorbell | u64::from(self.cq_head) << INDEX_SHIFT);
+    }
+
+    /// Stops the queue: the kernel waits until the device has let go of all that requests name, and what is in flight is lost. The queue takes
+    /// nothing more.
+    pub(crate) fn halt(&mut self) {
+        // A refusal means that the device is gone already, or that this is a copy of the process, of whose memory the device knows nothing.
+        let _ = self.system.ioctl(self.fd, Command::PUT_Q);
+        (self.sq_depth, self.in_flight) = (1, 0);
+    }
+
     /// Takes the oldest completion; the device is not told yet.
     #[inline(always)]
-    fn take(&mut self, into: &mut Sqe) -> Result<(), WdError> {
+    pub(crate) fn take(&mut self, into: &mut E) -> Result<(), WdError> {
         if self.memory.is_rx_stopped() {
             return Err(WdError::Stopped);
         }
@@ -346,7 +403,7 @@ impl<S: System> WdQueue<'_, S> {
     ///
     /// # Errors
     /// `TimedOut`, `Stopped`, `BadCompletion`, `Kernel`.
-    pub fn receive_sync(&mut self, into: &mut Sqe, wait: CompletionWait) -> Result<(), WdError> {
+    pub fn receive_sync(&mut self, into: &mut E, wait: CompletionWait) -> Result<(), WdError> {
         for _ in 0..wait.spins {
             match self.receive(into) {
                 Err(WdError::Again) => self.system.relax(),
@@ -389,7 +446,7 @@ impl<S: System> WdQueue<'_, S> {
     }
 }
 
-impl<S: System> Drop for WdQueue<'_, S> {
+impl<S: System, E: RingEntry> Drop for WdQueue<'_, S, E> {
     fn drop(&mut self) {
         // A refusal leaves nothing to do here: the kernel takes every handle back when the process ends.
         let _ = self.close();

@@ -3,7 +3,37 @@
 use hal::Barriers;
 use qm_spec::DusLayout;
 use uacce_abi::Kernel;
-use zip_spec::Sqe;
+use zip_spec::{SQE_BYTES, Sqe};
+
+/// An entry of a submission ring, before or after completion: words and nothing else.
+///
+/// An entry begins at a multiple of 8 bytes and is a multiple of 16 bytes long.
+pub trait RingEntry: Copy + 'static {
+    /// Length in bytes.
+    const BYTES: usize;
+    /// All words 0.
+    const ZERO: Self;
+
+    /// The words of the entry, all of them.
+    fn words(&self) -> &[u32];
+    /// The words of the entry, all of them, to write.
+    fn words_mut(&mut self) -> &mut [u32];
+}
+
+impl RingEntry for Sqe {
+    const BYTES: usize = SQE_BYTES;
+    const ZERO: Self = Self::ZERO;
+
+    #[inline(always)]
+    fn words(&self) -> &[u32] {
+        &self.0
+    }
+
+    #[inline(always)]
+    fn words_mut(&mut self) -> &mut [u32] {
+        &mut self.0
+    }
+}
 
 /// Where the kernel has mapped the regions of a queue, and what lies where in them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,7 +42,7 @@ pub struct QueueRegions {
     pub dus: u64,
     /// Layout of the shared region.
     pub layout: DusLayout,
-    /// Submission entries of 128 bytes.
+    /// Submission entries.
     pub sq_depth: u16,
     /// Completion entries of 16 bytes.
     pub cq_depth: u16,
@@ -24,18 +54,18 @@ pub struct QueueRegions {
     pub doorbell_offset: usize,
 }
 
-/// The mapped memory of one queue. Each access is one load or store, of an entry 8 of 128 bits; none orders anything.
+/// The mapped memory of one queue. Each access is one load or store, of an entry one per 128 bits; none orders anything.
 ///
 /// An index outside its ring panics.
-pub trait QueueMemory {
+pub trait QueueMemory<E: RingEntry> {
     /// True once the queue takes no more submissions.
     fn is_tx_stopped(&self) -> bool;
     /// True once no more completions will come.
     fn is_rx_stopped(&self) -> bool;
     /// Writes a submission entry.
-    fn write_entry(&self, index: u32, sqe: &Sqe);
+    fn write_entry(&self, index: u32, entry: &E);
     /// Reads a submission entry back.
-    fn read_entry(&self, index: u32, into: &mut Sqe);
+    fn read_entry(&self, index: u32, into: &mut E);
     /// Reads dword 2 of a completion entry.
     fn completion_dw2(&self, index: u32) -> u32;
     /// Reads dword 3 of a completion entry: the phase.
@@ -46,11 +76,11 @@ pub trait QueueMemory {
 
 /// The kernel below, the barriers of the CPU, and mapped regions as memory.
 pub trait System: Kernel + Barriers {
-    /// The mapped memory of a queue.
-    type Memory: QueueMemory;
+    /// The mapped memory of a queue of entries `E`.
+    type Memory<E: RingEntry>: QueueMemory<E>;
 
     /// Takes the regions that the kernel has just mapped for a queue.
-    fn queue_memory(&self, regions: &QueueRegions) -> Self::Memory;
+    fn queue_memory<E: RingEntry>(&self, regions: &QueueRegions) -> Self::Memory<E>;
     /// Tells the machine that the caller spins.
     fn relax(&self);
 }

@@ -1,4 +1,4 @@
-//! Compression and decompression over a queue: one shot and in streams, for raw DEFLATE, zlib and gzip.
+//! Compression and decompression over a queue in streams, for raw DEFLATE, zlib and gzip; and what they share with the one-shot calls.
 //!
 //! The engine makes and checks DEFLATE data and trailers; this layer writes and strips headers, cuts chunks so that the engine is sure to
 //! make progress, hands the running words back (D.7), and tells data errors from queue errors.
@@ -11,7 +11,9 @@ use zip_spec::{
     crc32_from_gzip_register, stream_context,
 };
 
-use crate::{CompletionWait, Direction, HeaderError, HeaderReader, System, Wanted, WdError, WdQueue, wd_request_queue};
+use crate::{
+    CompletionWait, Direction, HeaderError, HeaderReader, QueueFormat, System, Wanted, WdError, WdQueue, wd_release_queue, wd_request_queue,
+};
 
 /// Least output room of one call in bytes: the engine cannot use the first few hundred bytes of a stream's output well (D.7 point 3).
 pub const MIN_OUTPUT_BYTES: usize = 256;
@@ -124,12 +126,31 @@ impl<'s, S: System> ZipQueue<'s, S> {
         &mut self.queue
     }
 
+    /// The queue's format.
+    pub const fn format(&self) -> &QueueFormat {
+        self.queue.format()
+    }
+
+    /// How it waits.
+    pub const fn wait(&self) -> CompletionWait {
+        self.wait
+    }
+
+    /// Gives the queue back.
+    ///
+    /// # Errors
+    /// `Kernel`: the handle is gone all the same.
+    pub fn release(self) -> Result<(), WdError> {
+        wd_release_queue(self.queue)
+    }
+
     /// The kernel below.
     pub fn system(&self) -> &S {
         self.queue.system()
     }
 
-    /// Runs one request to its completion. Entry layout and tag are filled in.
+    /// Runs one request to its completion. Entry layout and tag are filled in. A request whose completion does not come is not left to run:
+    /// the queue is stopped, and answers `Stopped` from then on.
     ///
     /// # Errors
     /// `Queue`, `WrongTag`, `BadCount`. A completion with an error status is no error here.
@@ -146,16 +167,20 @@ impl<'s, S: System> ZipQueue<'s, S> {
     pub(crate) fn run_entry(&mut self, encode: impl FnOnce(SqeType, u64) -> Sqe) -> Result<Sqe, ZipError> {
         let sent = u64::from(self.next_tag);
         self.next_tag = self.next_tag.wrapping_add(1).max(1);
-        self.queue.send(&encode(self.queue.format().sqe_type, sent))?;
+        self.queue.send(&encode(self.queue.format().sqe_type(), sent))?;
         let mut sqe = Sqe::ZERO;
-        self.queue.receive_sync(&mut sqe, self.wait)?;
-        let received = sqe.tag();
-        if received == sent { Ok(sqe) } else { Err(ZipError::WrongTag { sent, received }) }
+        let received = self.queue.receive_sync(&mut sqe, self.wait).map(|()| sqe.tag());
+        if received == Ok(sent) {
+            return Ok(sqe);
+        }
+        // The request may still be under way, and its buffers are the caller's again when this returns.
+        self.queue.halt();
+        Err(received.map_or_else(ZipError::Queue, |received| ZipError::WrongTag { sent, received }))
     }
 }
 
 /// A request over two slices of the caller's.
-fn request(container: Container, window: Window, input: &[u8], output: &mut [u8], mode: Mode) -> Request {
+pub(crate) fn request(container: Container, window: Window, input: &[u8], output: &mut [u8], mode: Mode) -> Request {
     let destination = Iova(output.as_mut_ptr().expose_provenance() as u64);
     let source = if input.is_empty() {
         // Nothing is read, but some part of the path wants an address that is the caller's.
@@ -180,7 +205,7 @@ fn request(container: Container, window: Window, input: &[u8], output: &mut [u8]
 }
 
 /// Writes what ends a stream whose last chunk is empty; `checksum` and `isize` are the running words. Returns the bytes written.
-fn put_empty_end(container: Container, checksum: u32, isize: u32, output: &mut [u8]) -> usize {
+pub(crate) fn put_empty_end(container: Container, checksum: u32, isize: u32, output: &mut [u8]) -> usize {
     let mut at = 0;
     let mut put = |bytes: &[u8]| {
         output[at..at + bytes.len()].copy_from_slice(bytes);
@@ -199,106 +224,11 @@ fn put_empty_end(container: Container, checksum: u32, isize: u32, output: &mut [
 }
 
 /// The running checksum word before any data.
-const fn initial_checksum(container: Container) -> u32 {
+pub(crate) const fn initial_checksum(container: Container) -> u32 {
     match container {
         Container::Raw => 0,
         Container::Zlib => 1,
         Container::Gzip => zip_spec::gzip_register_from_crc32(0),
-    }
-}
-
-/// What follows a complete stream in its input.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tail {
-    /// Nothing.
-    Nothing,
-    /// Another gzip member begins.
-    Member,
-    /// Bytes that belong to no stream.
-    Garbage,
-}
-
-impl Tail {
-    /// Looks at the bytes behind a stream.
-    pub fn of(container: Container, rest: &[u8]) -> Self {
-        match (container, rest) {
-            (_, []) => Self::Nothing,
-            (Container::Gzip, [0x1f] | [0x1f, 0x8b, ..]) => Self::Member,
-            _ => Self::Garbage,
-        }
-    }
-}
-
-/// What a one-shot decompression came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OneShot {
-    /// Input bytes of the stream, header and trailer included.
-    pub consumed: usize,
-    /// Output bytes.
-    pub produced: usize,
-    /// What follows in the input.
-    pub tail: Tail,
-}
-
-/// Compresses `input` into `output` with one request, header included; returns the bytes written.
-///
-/// # Errors
-/// `InputTooLong`, `OutputTooSmall`, `Data` (0x0e if the output is full), `Queue`.
-pub fn compress_one_shot<S: System>(
-    queue: &mut ZipQueue<'_, S>,
-    container: Container,
-    window: Window,
-    input: &[u8],
-    output: &mut [u8],
-) -> Result<usize, ZipError> {
-    if input.len() > MAX_REQUEST_BYTES {
-        return Err(ZipError::InputTooLong);
-    }
-    let header = container.header();
-    if output.len() < MIN_OUTPUT_BYTES {
-        return Err(ZipError::OutputTooSmall { needed: MIN_OUTPUT_BYTES });
-    }
-    let (front, body) = output.split_at_mut(header.len());
-    front.copy_from_slice(header);
-    if input.is_empty() {
-        return Ok(header.len() + put_empty_end(container, initial_checksum(container), 0, body));
-    }
-    let room = body.len().min(MAX_REQUEST_BYTES);
-    let completion = queue.run(request(container, window, input, &mut body[..room], Mode::ONE_SHOT))?;
-    if !completion.status.is_good() {
-        return Err(ZipError::Data { status: completion.status, offset: u64::from(completion.consumed) });
-    }
-    Ok(header.len() + completion.produced as usize)
-}
-
-/// Decompresses one stream at the front of `input` with one request.
-///
-/// # Errors
-/// `Header`, `Truncated`, `Data` (0x0e if the output is full), `InputTooLong`, `Queue`.
-pub fn decompress_one_shot<S: System>(
-    queue: &mut ZipQueue<'_, S>,
-    container: Container,
-    input: &[u8],
-    output: &mut [u8],
-) -> Result<OneShot, ZipError> {
-    let mut header = HeaderReader::new(container);
-    let skipped = header.feed(input).map_err(|(error, at)| ZipError::Header { error, offset: at as u64 })?;
-    let body = &input[skipped..];
-    if !header.is_done() || body.is_empty() {
-        return Err(ZipError::Truncated { offset: input.len() as u64 });
-    }
-    if body.len() > MAX_REQUEST_BYTES {
-        return Err(ZipError::InputTooLong);
-    }
-    let room = output.len().min(MAX_REQUEST_BYTES);
-    let completion = queue.run(request(container, Window::K32, body, &mut output[..room], Mode::ONE_SHOT))?;
-    let consumed = skipped + completion.consumed as usize;
-    match completion.status {
-        status if status.is_good() => {
-            Ok(OneShot { consumed, produced: completion.produced as usize, tail: Tail::of(container, &input[consumed..]) })
-        }
-        Status::TRUNCATED => Err(ZipError::Truncated { offset: input.len() as u64 }),
-        status => Err(ZipError::Data { status, offset: consumed as u64 }),
     }
 }
 
@@ -351,6 +281,17 @@ impl Running {
     /// The engine has output that found no room.
     fn has_held_output(&self) -> bool {
         self.words.held() != 0 || self.words.state() == ContextState::DECODED_NO_SPACE
+    }
+
+    /// The checksum of the uncompressed data so far, as the trailer has it; 1 where there is no trailer.
+    const fn data_checksum(&self, container: Container) -> u32 {
+        match container {
+            Container::Raw => 1,
+            Container::Zlib if self.is_new => 1,
+            Container::Zlib => self.checksum,
+            Container::Gzip if self.is_new => 0,
+            Container::Gzip => crc32_from_gzip_register(self.checksum),
+        }
     }
 }
 
@@ -443,6 +384,21 @@ impl<'m> ZipCompressor<'m> {
     pub const fn total_in(&self) -> u64 {
         self.total_in
     }
+
+    /// True once the stream is complete.
+    pub const fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// The engine has output that found no room: call again even without input.
+    pub fn has_held_output(&self) -> bool {
+        self.running.has_held_output()
+    }
+
+    /// Adler-32 (zlib) or CRC-32 (gzip) of the input taken so far; 1 for raw data.
+    pub const fn checksum(&self) -> u32 {
+        self.running.data_checksum(self.container)
+    }
 }
 
 /// How much of `input_bytes` is sure to fit into `room_bytes` when it does not shrink (D.7 point 2).
@@ -476,6 +432,12 @@ impl<'m> ZipDecompressor<'m> {
         self.header = HeaderReader::new(self.container);
         self.running = Running::NEW;
         self.is_finished = false;
+    }
+
+    /// The same before a stream of another format.
+    pub fn restart_as(&mut self, container: Container) {
+        self.container = container;
+        self.restart();
     }
 
     /// Decompresses a chunk: one request at most. `consumed` stops exactly behind the trailer.
@@ -540,6 +502,21 @@ impl<'m> ZipDecompressor<'m> {
     pub const fn total_out(&self) -> u64 {
         self.total_out
     }
+
+    /// True once the stream is complete.
+    pub const fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// The engine has output that found no room: call again even without input.
+    pub fn has_held_output(&self) -> bool {
+        !self.is_finished && self.running.has_held_output()
+    }
+
+    /// Adler-32 (zlib) or CRC-32 (gzip) of the output so far; 1 for raw data.
+    pub const fn checksum(&self) -> u32 {
+        self.running.data_checksum(self.container)
+    }
 }
 
 #[cfg(test)]
@@ -571,13 +548,5 @@ mod tests {
         assert_eq!(out[5..13], [0x26, 0x39, 0xf4, 0xcb, 9, 0, 0, 0]);
         put_empty_end(Container::Zlib, 0x091e_01de, 9, &mut out);
         assert_eq!(out[5..9], [0x09, 0x1e, 0x01, 0xde]);
-    }
-
-    #[test]
-    fn tails() {
-        assert_eq!(Tail::of(Container::Gzip, &[]), Tail::Nothing);
-        assert_eq!(Tail::of(Container::Gzip, &[0x1f, 0x8b, 8]), Tail::Member);
-        assert_eq!(Tail::of(Container::Gzip, &[0, 0]), Tail::Garbage);
-        assert_eq!(Tail::of(Container::Zlib, &[0x78, 0x9c]), Tail::Garbage);
     }
 }

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use hal::{Barriers, DmaBuffer, DmaError, DmaMapper, DmaPort, Iova, Pa, PhysMemory, Region, Requester};
 use qm_spec::{Cqe, Doorbell, DoorbellCommand, DoorbellLayout, DusLayout};
 use uacce_abi::{Attribute, Call, Command, Errno, FileRegion, Kernel, QpContext, QpInfo};
-use uacce_user::{QueueMemory, QueueRegions, System};
+use uacce_user::{QueueMemory, QueueRegions, RingEntry, System};
 use zip_model::{Direction, EngineMemory, Job, Step};
 use zip_spec::{Capabilities, Sqe};
 
@@ -23,6 +25,9 @@ pub enum Did {
     Context(u16),
     Info,
     Map(Region, u64),
+    Reserve(FileRegion, u64),
+    Memory(u64),
+    Share(i32, i32),
     Start,
     Put,
     Close,
@@ -37,6 +42,28 @@ pub enum Engine {
     Echo,
     /// By the engine's model, over a shadow of the process's memory.
     Zip(Box<EngineMemory>, Shadow, Capabilities),
+    /// By the engine's model, over this process's own memory: what shares its addresses.
+    InPlace(Box<EngineMemory>, OwnMemory, Capabilities),
+}
+
+/// This process's memory, as a device that shares its addresses has it.
+pub struct OwnMemory(File);
+
+impl OwnMemory {
+    fn new() -> Self {
+        Self(File::options().read(true).write(true).open("/proc/self/mem").expect("a process may look at itself"))
+    }
+}
+
+impl DmaPort for OwnMemory {
+    fn read(&mut self, who: Requester, from: Iova, out: &mut [u8]) -> Result<(), DmaError> {
+        assert_eq!(who, WHO);
+        self.0.read_exact_at(out, from.0).map_err(|_| DmaError::Abort)
+    }
+    fn write(&mut self, who: Requester, to: Iova, data: &[u8]) -> Result<(), DmaError> {
+        assert_eq!(who, WHO);
+        self.0.write_all_at(data, to.0).map_err(|_| DmaError::Abort)
+    }
 }
 
 /// A process's memory as the engine sees it: only what a test has registered or the engine has written.
@@ -77,7 +104,7 @@ impl DmaPort for Shadow {
     }
 }
 
-/// Attributes of a node.
+/// Attributes of a node; one without an `api` is not there.
 #[derive(Clone)]
 pub struct Node {
     pub api: &'static str,
@@ -127,6 +154,9 @@ pub struct MockMemory(Rc<State>);
 
 const DUS_AT: u64 = 0x20_0000_0000;
 const MMIO_AT: u64 = 0x20_1000_0000;
+/// Where reserved and other memory lies for the process, and reserved memory for a device without translation.
+pub const SS_AT: u64 = 0x20_2000_0000;
+pub const SS_PHYSICAL: u64 = 0x5000_0000;
 const ARENA: u64 = 0x100_0000;
 
 impl Mock {
@@ -136,7 +166,12 @@ impl Mock {
 
     /// A node `hisi_qm_v3` for all formats, changed by `change`.
     pub fn with(depth: u16, change: impl FnOnce(&mut Vec<Node>)) -> Self {
-        let layout = DusLayout::new(128, depth.into(), depth.into(), 4096);
+        Self::of_entries(128, depth, change)
+    }
+
+    /// The same with submission entries of another length.
+    pub fn of_entries(entry_bytes: usize, depth: u16, change: impl FnOnce(&mut Vec<Node>)) -> Self {
+        let layout = DusLayout::new(entry_bytes, depth.into(), depth.into(), 4096);
         let memory = HostMemory::new();
         let dma = HostDma::new(&memory, Pa(ARENA), 1 << 20);
         let dus = dma.alloc(layout.len_bytes(), 4096).unwrap();
@@ -152,7 +187,7 @@ impl Mock {
         change(&mut nodes);
         let state = State {
             nodes,
-            info: QpInfo { sqe_size: 128, sq_depth: depth, cq_depth: depth, reserved: 0 },
+            info: QpInfo { sqe_size: entry_bytes as u32, sq_depth: depth, cq_depth: depth, reserved: 0 },
             layout,
             engine: RefCell::new(Engine::Echo),
             is_eager: Cell::new(true),
@@ -190,6 +225,18 @@ impl Mock {
         mock
     }
 
+    /// The same over this process's own memory.
+    pub fn zip_in_place() -> Self {
+        let mock = Self::new(64);
+        *mock.state.engine.borrow_mut() = Engine::InPlace(Box::default(), OwnMemory::new(), Capabilities::V3);
+        mock
+    }
+
+    /// How many things of a kind were done since the log was last taken.
+    pub fn count(&self, is_it: impl Fn(&Did) -> bool) -> usize {
+        self.state.log.borrow().iter().filter(|did| is_it(did)).count()
+    }
+
     pub fn take_log(&self) -> Vec<Did> {
         self.state.log.take()
     }
@@ -213,7 +260,7 @@ impl Mock {
     pub fn written(&self) -> Vec<(u64, Vec<u8>)> {
         match &mut *self.state.engine.borrow_mut() {
             Engine::Zip(_, shadow, _) => shadow.written.drain(..).collect(),
-            Engine::Echo => vec![],
+            Engine::Echo | Engine::InPlace(..) => vec![],
         }
     }
 
@@ -288,12 +335,13 @@ impl State {
         while served < most && self.sq_head.get() != self.sq_tail.get() {
             let index = self.sq_head.get();
             let mut bytes = [0; 128];
-            self.device_read(usize::from(index) * 128, &mut bytes);
+            let entry_bytes = self.info.sqe_size as usize;
+            self.device_read(usize::from(index) * entry_bytes, &mut bytes[..entry_bytes]);
             let mut sqe = Sqe(core::array::from_fn(|i| u32::from_le_bytes(bytes[4 * i..4 * i + 4].try_into().unwrap())));
             self.fetched.borrow_mut().push_back(sqe);
             self.answer(&mut sqe);
             let bytes: Vec<u8> = sqe.0.iter().flat_map(|word| word.to_le_bytes()).collect();
-            self.device_write(usize::from(index) * 128, &bytes);
+            self.device_write(usize::from(index) * entry_bytes, &bytes[..entry_bytes]);
             self.sq_head.set((index + 1) % self.info.sq_depth);
             self.complete(Cqe { sq_head: index, sq_num: NUMBER, phase: self.phase.get() });
             served += 1;
@@ -317,21 +365,24 @@ impl State {
                 self.arrivals.set(self.arrivals.get() + 1);
                 sqe.set_result(self.arrivals.get(), sqe.0[4], zip_spec::Status::SUCCESS, false);
             }
-            Engine::Zip(memory, shadow, capabilities) => {
-                let mut job = Job::with_capabilities(sqe.0, self.direction.get(), WHO, capabilities);
-                loop {
-                    match job.step(shadow, memory) {
-                        Step::Progress => {}
-                        Step::Done(words) => break *sqe = Sqe(words),
-                        Step::Stalled(tag) => panic!("{tag:?}"),
-                    }
-                }
+            Engine::Zip(memory, shadow, capabilities) => self.run(sqe, memory, shadow, capabilities),
+            Engine::InPlace(memory, own, capabilities) => self.run(sqe, memory, own, capabilities),
+        }
+    }
+
+    fn run(&self, sqe: &mut Sqe, engine: &mut EngineMemory, memory: &mut impl DmaPort, capabilities: &Capabilities) {
+        let mut job = Job::with_capabilities(sqe.0, self.direction.get(), WHO, capabilities);
+        loop {
+            match job.step(memory, engine) {
+                Step::Progress => {}
+                Step::Done(words) => break *sqe = Sqe(words),
+                Step::Stalled(tag) => panic!("{tag:?}"),
             }
         }
     }
 
     fn attribute(&self, node: u32, attribute: Attribute) -> Result<String, Errno> {
-        let node = self.nodes.get(node as usize).ok_or(Errno::ENODEV)?;
+        let node = self.nodes.get(node as usize).filter(|node| !node.api.is_empty()).ok_or(Errno::ENODEV)?;
         Ok(match attribute {
             Attribute::Name => "mock".into(),
             Attribute::Api => node.api.into(),
@@ -382,9 +433,22 @@ impl State {
                         log(Did::Put);
                         self.started.set(false);
                     }
+                    Command::GET_SS_DMA => argument.copy_from_slice(&SS_PHYSICAL.to_le_bytes()),
                     other => panic!("{other:?}"),
                 }
                 Ok(0)
+            }
+            Call::MapMemory { len_bytes, .. } => {
+                log(Did::Memory(len_bytes));
+                Ok(SS_AT)
+            }
+            Call::ShareQueue { fd, target } => {
+                log(Did::Share(fd.0, target.0));
+                Ok(0)
+            }
+            Call::MapRegion { region: region @ (FileRegion::Ss | FileRegion::Dko), len_bytes, .. } => {
+                log(Did::Reserve(region, len_bytes));
+                Ok(SS_AT)
             }
             Call::MapRegion { region, len_bytes, .. } => {
                 let region = if region == FileRegion::Dus { Region::Dus } else { Region::Mmio };
@@ -427,9 +491,9 @@ impl Barriers for Mock {
 }
 
 impl System for Mock {
-    type Memory = MockMemory;
+    type Memory<E: RingEntry> = MockMemory;
 
-    fn queue_memory(&self, regions: &QueueRegions) -> MockMemory {
+    fn queue_memory<E: RingEntry>(&self, regions: &QueueRegions) -> MockMemory {
         assert_eq!((regions.dus, regions.mmio, regions.layout), (DUS_AT, MMIO_AT, self.state.layout));
         assert_eq!(
             (regions.sq_depth, regions.cq_depth, regions.doorbell_offset),
@@ -443,21 +507,22 @@ impl System for Mock {
     }
 }
 
-impl QueueMemory for MockMemory {
+impl<E: RingEntry> QueueMemory<E> for MockMemory {
     fn is_tx_stopped(&self) -> bool {
         self.0.dus.read32(self.0.layout.tx_stop_offset()) != 0
     }
     fn is_rx_stopped(&self) -> bool {
         self.0.dus.read32(self.0.layout.rx_stop_offset()) != 0
     }
-    fn write_entry(&self, index: u32, sqe: &Sqe) {
-        for i in 0..16 {
-            self.0.dus.write64(128 * index as usize + 8 * i, sqe.pair(2 * i));
+    fn write_entry(&self, index: u32, entry: &E) {
+        for (i, pair) in entry.words().as_chunks::<2>().0.iter().enumerate() {
+            self.0.dus.write64(E::BYTES * index as usize + 8 * i, u64::from(pair[0]) | u64::from(pair[1]) << 32);
         }
     }
-    fn read_entry(&self, index: u32, into: &mut Sqe) {
-        for i in 0..16 {
-            into.set_pair(2 * i, self.0.dus.read64(128 * index as usize + 8 * i));
+    fn read_entry(&self, index: u32, into: &mut E) {
+        for (i, pair) in into.words_mut().as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let word = self.0.dus.read64(E::BYTES * index as usize + 8 * i);
+            *pair = [word as u32, (word >> 32) as u32];
         }
     }
     fn completion_dw2(&self, index: u32) -> u32 {

@@ -271,7 +271,7 @@ fn requests(system: &SvcSystem, series: Series, count: usize, samples: &mut Samp
         _ => system.map_memory(2 * PAGE_BYTES, Protection::ReadWrite)?,
     };
     let page = |index: usize| Iova(fresh + index as u64 * PAGE_BYTES);
-    let sqe_type = queue.format().sqe_type;
+    let sqe_type = queue.format().sqe_type();
     let request = |source: Iova, destination: Iova| {
         Request {
             sqe_type,
