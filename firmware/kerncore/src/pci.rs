@@ -207,6 +207,13 @@ impl SavedSpace {
         if let Some(at) = extended_capability(space, rid, EXTENDED_PASID) {
             offsets.push(at + 4);
         }
+        if let Some(at) = extended_capability(space, rid, EXTENDED_ATS) {
+            offsets.push(at + 4);
+        }
+        if let Some(at) = extended_capability(space, rid, EXTENDED_PRI) {
+            // The allocation may change only while requests are off.
+            offsets.extend([at + 12, at + 4]);
+        }
         if let Some(at) = extended_capability(space, rid, EXTENDED_SRIOV) {
             // Page size, registers and number of the virtual functions, and then the switch.
             offsets.extend((0..6).map(|bar| at + 0x24 + 4 * bar));
@@ -332,6 +339,21 @@ pub fn page_requests(space: &impl ConfigSpace, rid: u16) -> Option<PageRequests>
     let at = extended_capability(space, rid, EXTENDED_PRI)?;
     let answers_carry_pasid = space.read32(rid, at + 4) & PRI_RESPONSE_PASID != 0;
     Some(PageRequests { capacity: space.read32(rid, at + 8), answers_carry_pasid })
+}
+
+/// True if the function keeps translations if it is let.
+pub fn has_ats(space: &impl ConfigSpace, rid: u16) -> bool {
+    extended_capability(space, rid, EXTENDED_ATS).is_some()
+}
+
+/// Turns ATS on, pages of 4 KiB being the smallest translation: all there is to do for a virtual function, which asks for pages by the physical one's
+/// PRI. PASID must be on already: it may not change while ATS is on. False if the function lacks it.
+pub fn enable_ats(space: &impl ConfigSpace, rid: u16) -> bool {
+    let at = extended_capability(space, rid, EXTENDED_ATS);
+    if let Some(at) = at {
+        space.write32(rid, at + 4, ATS_ENABLE);
+    }
+    at.is_some()
 }
 
 /// Turns ATS on, pages of 4 KiB being the smallest translation, then page requests, `allocation` at a time. PASID must be on already: it may

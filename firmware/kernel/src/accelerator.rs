@@ -42,7 +42,7 @@ const DOORBELL_PAGE_BYTES: u64 = 0x1_0000;
 /// Length of the doorbell pages that the kernel maps of a function: those of the queues that it uses.
 pub(crate) const DOORBELLS_BYTES: u64 = QUEUES as u64 * DOORBELL_PAGE_BYTES;
 
-/// Page requests that a function may have under way. All of them together find room in the PRI queue.
+/// Page requests that a device may have under way. Those of all devices together find room in the PRI queue.
 const PAGE_REQUESTS: u32 = 32;
 
 /// Time for drivers that wait for a device. While they wait the SMMU's events are served: what the device is doing may need a page first.
@@ -191,7 +191,7 @@ fn bring_up(found: &Found, kind: EngineKind) -> Result<AcceleratorReport, Accele
     };
     let windows = virtual_functions::map(found)?;
     let connection = connection(stream_of(found)?)?;
-    connect(found, &connection)?;
+    connect(found, found.function.rid, &connection)?;
     let vectors = set_up_interrupts(found, count(), connection.addresses)?;
     let accelerator = Accelerator::new(found, kind, Role::Physical, Resources { registers, doorbells, connection, vectors, windows })?;
     if let Some(rates) = accelerator.engine.base_rates()
@@ -342,8 +342,9 @@ pub(crate) fn connection(stream: StreamId) -> Result<Connection, AcceleratorErro
     Ok(Connection { stream, addresses: DeviceAddresses::Domain(domain), link })
 }
 
-/// Lets a function's DMA through the SMMU: from here on it is translated, the kernel's by its domain, its processes' by theirs.
-pub(crate) fn connect(found: &Found, connection: &Connection) -> Result<(), AcceleratorError> {
+/// Lets a function's DMA through the SMMU: from here on it is translated, the kernel's by its domain, its processes' by theirs. Pages are asked for
+/// by the PRI of `physical`: the function itself, or the physical one of a virtual one.
+pub(crate) fn connect(found: &Found, physical: u16, connection: &Connection) -> Result<(), AcceleratorError> {
     let Connection { stream, addresses, link } = *connection;
     let rid = found.function.rid;
     let config = pci::config_space(found.host).ok_or(AcceleratorError::NotConfined)?;
@@ -358,7 +359,10 @@ pub(crate) fn connect(found: &Found, connection: &Connection) -> Result<(), Acce
     let serves_sva = link.is_some_and(|link| link.profile == Profile::Sva);
     let page_faults = smmu::page_faults().filter(|_| serves_sva);
     let requests = match page_faults {
-        Some(PageFaults::PageRequest) => Some(pci_core::page_requests(&config, rid).ok_or(AcceleratorError::NoPageRequests)?),
+        Some(PageFaults::PageRequest) => {
+            let requests = pci_core::page_requests(&config, physical).filter(|_| pci_core::has_ats(&config, rid));
+            Some(requests.ok_or(AcceleratorError::NoPageRequests)?)
+        }
         _ => None,
     };
     let faults = if page_faults == Some(PageFaults::Stall) { FaultModel::Stall } else { FaultModel::Terminate };
@@ -371,7 +375,11 @@ pub(crate) fn connect(found: &Found, connection: &Connection) -> Result<(), Acce
     if let Some(requests) = requests {
         // The SMMU first: translation requests of a stream without ATS are refused.
         smmu::enable_page_requests(stream, requests.answers_carry_pasid).map_err(AcceleratorError::Smmu)?;
-        pci_core::enable_page_requests(&config, rid, requests.capacity.min(PAGE_REQUESTS));
+        if physical == rid {
+            pci_core::enable_page_requests(&config, rid, requests.capacity.min(PAGE_REQUESTS));
+        } else {
+            pci_core::enable_ats(&config, rid);
+        }
     }
     Ok(())
 }

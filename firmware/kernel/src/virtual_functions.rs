@@ -80,7 +80,7 @@ fn bring_up(index: usize, physical: &Accelerator, windows: &VirtualWindows, numb
     };
     let config = accelerator.config().ok_or(AcceleratorError::NoFunction)?;
     pci_core::enable_master(&config.ecam, config.rid);
-    accelerator::connect(&accelerator.found, &accelerator.connection)?;
+    accelerator::connect(&accelerator.found, physical.found.function.rid, &accelerator.connection)?;
     accelerator::program_interrupts(&accelerator.found, accelerator.vectors)?;
     accelerator.qm.with_lock(|qm| qm.initialise().and_then(|()| qm.start())).map_err(AcceleratorError::Qm)?;
     accelerator.publish(index)

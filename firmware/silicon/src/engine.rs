@@ -42,6 +42,7 @@ enum SlotState {
 }
 
 /// A request under way.
+#[expect(clippy::large_enum_variant, reason = "it lies in a static, one per slot, and there is nothing to box it in")]
 enum Running {
     Zip(Job),
     Dummy(dummy_model::Job),
@@ -130,16 +131,16 @@ impl Silicon {
             };
             trace::note(Some(Counter::Resumes), Kind::Resume, u64::from(tag.stream.0), u64::from(tag.stag), code);
             // Transactions that are held back without a record share a tag: all of them go on.
-            for slot in 0..SLOTS {
-                match self.scheduler.slots[slot] {
+            for (state, work) in self.scheduler.slots.iter_mut().zip(&WORK) {
+                match *state {
                     SlotState::Parked(waits) if waits == tag => {
                         // SAFETY: parked, and we hold the lock.
-                        if let Some((job, _)) = unsafe { WORK[slot].get() } {
+                        if let Some((job, _)) = unsafe { work.get() } {
                             job.resume(verdict);
                         }
-                        self.scheduler.slots[slot] = SlotState::Ready;
+                        *state = SlotState::Ready;
                     }
-                    SlotState::Stalling(waits, _) if waits == tag => self.scheduler.slots[slot] = SlotState::Stalling(tag, Some(verdict)),
+                    SlotState::Stalling(waits, _) if waits == tag => *state = SlotState::Stalling(tag, Some(verdict)),
                     _ => {}
                 }
             }

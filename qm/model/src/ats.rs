@@ -1,4 +1,5 @@
-//! ATS and PRI extended capabilities of the physical function: what software has switched on, and what the device's port reports back.
+//! ATS and PRI extended capabilities: what software has switched on, and what the device's port reports back. A virtual function has ATS of its own; page
+//! requests of all functions go by the physical function's PRI.
 //!
 //! The capabilities are registers only. Whoever owns the function's port to memory asks them after every write to configuration space.
 
@@ -36,6 +37,11 @@ pub struct PageRequestStatus {
     pub outstanding: bool,
 }
 
+/// First dword of what a virtual function has of them, and the header that leads there.
+pub const VF_HEADER: u16 = 0x100;
+/// ATS control.
+pub const ATS_CONTROL: u16 = 0x184;
+
 /// The registers behind both capabilities.
 pub struct AtsSpace {
     ats_control: u32,
@@ -54,7 +60,7 @@ impl AtsSpace {
     pub fn dword(&self, offset: u16) -> u32 {
         match offset {
             EXT_ATS => u32::from(pci::EXT_CAP_ID_ATS) | 1 << 16 | u32::from(EXT_PRI) << 20,
-            0x184 => (ATS::PAGE_ALIGNED::SET + ATS::GLOBAL::SET).value | self.ats_control,
+            ATS_CONTROL => (ATS::PAGE_ALIGNED::SET + ATS::GLOBAL::SET).value | self.ats_control,
             EXT_PRI => u32::from(pci::EXT_CAP_ID_PRI) | 1 << 16,
             0x194 => {
                 let PageRequestStatus { failed, unexpected, outstanding } = self.status;
@@ -71,11 +77,21 @@ impl AtsSpace {
         }
     }
 
+    /// What a virtual function shows: an empty header that points on, and ATS as the last capability.
+    pub fn virtual_dword(&self, offset: u16) -> u32 {
+        match offset {
+            VF_HEADER => 1 << 16 | u32::from(EXT_ATS) << 20,
+            EXT_ATS => u32::from(pci::EXT_CAP_ID_ATS) | 1 << 16,
+            ATS_CONTROL => self.dword(offset),
+            _ => 0,
+        }
+    }
+
     /// Writes a dword; only bits in `lanes` change. Status bits that are not in them are not cleared by what they read as.
     pub fn write(&mut self, offset: u16, new: u32, lanes: u32) {
         match offset {
             // The smallest translation is that of the only page size: STU is read-only zero.
-            0x184 => self.ats_control = new & ATS::ENABLE::SET.value,
+            ATS_CONTROL => self.ats_control = new & ATS::ENABLE::SET.value,
             0x194 => {
                 self.pri_enable = new & PRI::ENABLE::SET.value != 0;
                 let cleared = new & lanes;
@@ -91,7 +107,7 @@ impl AtsSpace {
 }
 
 impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
-    /// Gives the physical function its ATS and PRI capabilities: for a part behind an SMMU that has both. To be called before any software
+    /// Gives the physical function its ATS and PRI capabilities, and virtual ones their ATS: for a part behind an SMMU that has both. To be called before any software
     /// looks.
     pub fn offer_ats(&mut self) {
         self.config.ats = true;
@@ -99,7 +115,13 @@ impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
 
     /// True if software has switched ATS on in the physical function.
     pub fn ats_enabled(&self) -> bool {
-        self.config.ats && self.functions[PF].pci.ats().ats_control != 0
+        self.function_ats_enabled(PF as u8)
+    }
+
+    /// True if software has switched ATS on in a function; false for a virtual one that is not enabled.
+    pub fn function_ats_enabled(&self, function: u8) -> bool {
+        let f = usize::from(function);
+        self.config.ats && f < FUNCTIONS && self.is_enabled(f) && self.functions[f].pci.ats().ats_control != 0
     }
 
     /// What software lets the physical function ask for.

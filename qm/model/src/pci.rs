@@ -5,7 +5,7 @@ use qm_spec::pci::sriov;
 use qm_spec::regs::{DOORBELL_PAGE_BYTES, VF_BAR2_BYTES};
 use qm_spec::{pci, vector};
 
-use crate::ats::{AtsSpace, EXT_ATS, EXT_ATS_END};
+use crate::ats::{ATS_CONTROL, AtsSpace, EXT_ATS, EXT_ATS_END};
 use crate::function::PF;
 use crate::{Bar, QmConfig, QmModel};
 
@@ -185,6 +185,7 @@ impl PciSpace {
             // Ids and BARs of a virtual function live in the physical function's capability; PASID is shared with it, too.
             match offset {
                 pci::ID => return u32::MAX,
+                EXT_PASID.. if config.ats => return self.ats.virtual_dword(offset),
                 pci::BAR2 | 0x1c | pci::BAR4 | 0x24 | EXT_PASID.. => return 0,
                 _ => {}
             }
@@ -245,6 +246,7 @@ impl PciSpace {
             // Memory decode of a virtual function is the physical function's VF MSE.
             pci::COMMAND_STATUS if shape.is_virtual => self.command = new & pci::COMMAND::BME::SET.value,
             pci::COMMAND_STATUS => self.command = new & COMMAND_WRITABLE,
+            ATS_CONTROL if shape.is_virtual && shape.config.ats => self.ats.write(offset, new, lanes),
             pci::BAR2 | 0x1c | pci::BAR4 | 0x24 | EXT_PASID.. if shape.is_virtual => {}
             EXT_SRIOV..=EXT_SRIOV_END if shape.total_vfs != 0 => self.write_sriov(shape, offset, new),
             EXT_ATS..=EXT_ATS_END if shape.config.ats => self.ats.write(offset, new, lanes),

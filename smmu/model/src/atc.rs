@@ -83,6 +83,8 @@ impl Atc {
 
 /// Groups that an endpoint can have open at once. Their index is the stall tag under which the access waits.
 const GROUPS: usize = 96;
+/// Streams that share an endpoint: a device's functions.
+const STREAMS: usize = 64;
 
 #[derive(Clone, Copy)]
 enum Group {
@@ -101,8 +103,8 @@ pub struct Endpoint {
     completes_invalidations: bool,
     /// Groups that may be open at once.
     allocation: usize,
-    /// An access of this stream waits because no more groups may be open.
-    short: Option<StreamId>,
+    /// Accesses of these streams wait because no more groups may be open.
+    short: [Option<StreamId>; STREAMS],
     unexpected: bool,
 }
 
@@ -121,7 +123,7 @@ impl Endpoint {
             requests_pages: true,
             completes_invalidations: true,
             allocation: GROUPS,
-            short: None,
+            short: [None; STREAMS],
             unexpected: false,
         }
     }
@@ -131,9 +133,13 @@ impl Endpoint {
         &self.atc
     }
 
-    /// Empties the translation cache: what switching ATS on or off does.
-    pub fn forget_translations(&mut self) {
-        self.atc.entries.fill(None);
+    /// Empties the translation cache of a stream: what switching its ATS on or off does.
+    pub fn forget_translations(&mut self, stream: StreamId) {
+        for entry in &mut self.atc.entries {
+            if entry.is_some_and(|entry| entry.stream == stream) {
+                *entry = None;
+            }
+        }
     }
 
     /// Limits the groups that are open at once (the outstanding page request allocation). An access beyond it waits for one to be answered.
@@ -225,8 +231,7 @@ impl Endpoint {
         let stream = tx.who.stream;
         let free = self.groups.iter().position(|g| matches!(g, Group::Free)).filter(|_| self.outstanding() < self.allocation);
         let Some(index) = free else {
-            self.short = Some(stream);
-            return Fault::Stalled(StallTag { stream, stag: HELD_STAG });
+            return self.hold(stream);
         };
         self.groups[index] = Group::Open(stream, tx.who.substream);
         let request = PageRequest {
@@ -251,6 +256,15 @@ impl Endpoint {
             }
             _ => Fault::Stalled(StallTag { stream, stag: index as u16 }),
         }
+    }
+
+    /// Holds an access back until a group may be opened.
+    fn hold(&mut self, stream: StreamId) -> Fault {
+        if !self.short.contains(&Some(stream)) {
+            let Some(place) = self.short.iter_mut().find(|place| place.is_none()) else { return Fault::Abort };
+            *place = Some(stream);
+        }
+        Fault::Stalled(StallTag { stream, stag: HELD_STAG })
     }
 
     /// Sends a page request of the caller's making, one of a group that this opens. The answer comes out of
@@ -311,8 +325,10 @@ impl Endpoint {
         let answered = |g: &Group| matches!(g, Group::Answered(..));
         let Some(index) = self.groups.iter().position(answered) else {
             // Whoever waited for a group looks again; if there is still none it waits again.
-            let stream = self.short.filter(|_| self.outstanding() < self.allocation)?;
-            self.short = None;
+            if self.outstanding() >= self.allocation {
+                return None;
+            }
+            let stream = self.short.iter_mut().find_map(Option::take)?;
             return Some((StallTag { stream, stag: HELD_STAG }, Verdict::Retry));
         };
         let Group::Answered(stream, verdict) = core::mem::replace(&mut self.groups[index], Group::Free) else { return None };

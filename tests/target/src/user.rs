@@ -331,7 +331,8 @@ impl RawQueue {
         is_there
     }
 
-    fn take_words_quietly(&mut self, sqe: &mut [u32]) -> bool {
+    /// Takes the entry of the next completion of any engine, if there is one; the device is not told.
+    pub fn take_words_quietly(&mut self, sqe: &mut [u32]) -> bool {
         let cqe = self.dus + self.layout.cq_offset() as u64 + u64::from(self.head) * CQE_BYTES as u64;
         let high = load(cqe + 8);
         if Cqe::phase_of((high >> 32) as u32) != self.phase {

@@ -16,9 +16,10 @@ mod programs {
     use dummy_spec::{Completion, MAX_BYTES, Request, Sqe, Status};
     use firmware_apps::SvcSystem;
     use hal::Iova;
+    use target_tests::pattern::Random;
     use target_tests::user::{self, FREE_AT, RawQueue, deflate, fill, give_way, holds, leave, memory, set_word, store, word};
     use target_tests::{check, get};
-    use uacce_abi::{Attribute, Errno, Kernel, NodeIndex, Protection, VALUE_MAX_BYTES};
+    use uacce_abi::{Attribute, Errno, Kernel, NodeIndex, PollFd, Protection, VALUE_MAX_BYTES};
 
     pub const PAGE: u64 = 4096;
     /// The engines' nodes, in the order of their places on the bus.
@@ -152,13 +153,55 @@ mod programs {
         leave()
     }
 
+    /// Keeps its queue full of copies whose pages nobody has touched, and some that cannot be.
+    pub extern "C" fn doomed(seed: u64) -> ! {
+        let mut random = Random(seed + 1);
+        let mut queue = RawQueue::open_on(DUMMY, 0);
+        let (mut in_flight, mut tag) = (0, 0);
+        loop {
+            let (source, destination) = (memory(32 * PAGE), memory(32 * PAGE));
+            for _ in 0..32 {
+                let at = random.below(24) * PAGE;
+                let to = if random.below(8) == 0 { 0x1000 } else { destination + at };
+                queue.put_words(&copy(source + at, to, 8 * PAGE, tag).0);
+                in_flight += 1;
+                tag += 1;
+            }
+            queue.ring();
+            let mut sqe = Sqe::ZERO;
+            while in_flight > 400 {
+                in_flight -= u64::from(queue.take_words(&mut sqe.0));
+            }
+            set_word(BUSY, 1);
+        }
+    }
+
+    /// Sleeps until its copy is done, again and again.
+    pub extern "C" fn sleeper(_: u64) -> ! {
+        let mut queue = RawQueue::open_on(DUMMY, 0);
+        let (source, destination) = (memory(PAGE), memory(PAGE));
+        for tag in 0..20 {
+            fill(source, PAGE, tag);
+            queue.arm();
+            submit(&mut queue, &copy(source, destination, PAGE, tag));
+            let mut entries = [PollFd::new(queue.fd)];
+            check!(SvcSystem.poll(&mut entries, 30_000_000_000) == Ok(1), tag);
+            let mut sqe = Sqe::ZERO;
+            check!(queue.take_words(&mut sqe.0) && Completion::from(&sqe).status.is_good() && holds(destination, PAGE, tag), tag);
+        }
+        leave()
+    }
+
     /// Runs a request to its end; false if its queue is taken out of service before that.
     fn survives(queue: &mut RawQueue, sqe: &[u32], into: &mut [u32]) -> bool {
         queue.put_words(sqe);
-        queue.ring();
+        // Once this word is set there may be no doorbell any more.
+        if !queue.stop_words().0 {
+            queue.ring();
+        }
         loop {
-            let is_over = queue.stop_words().1;
-            if queue.take_words(into) {
+            let (is_ending, is_over) = queue.stop_words();
+            if if is_ending { queue.take_words_quietly(into) } else { queue.take_words(into) } {
                 return true;
             }
             if is_over {
@@ -170,6 +213,28 @@ mod programs {
 
     /// Works on one engine for ever; says so every 20 rounds. When its queue is taken out of service it says so, too, and takes another one.
     pub extern "C" fn worker(node: u64) -> ! {
+        work(node, true)
+    }
+
+    /// As [`worker`], but ends with its first queue.
+    pub extern "C" fn leaver(node: u64) -> ! {
+        work(node, false)
+    }
+
+    /// Finds the dummy gone, and zip in its place.
+    pub extern "C" fn stranger(_: u64) -> ! {
+        check!(SvcSystem.open_node(DUMMY) == Err(Errno::ENODEV));
+        check!(is(ZIP, Attribute::Name, "hisi_zip-0"));
+        leave()
+    }
+
+    /// Ends at once.
+    pub extern "C" fn moment(_: u64) -> ! {
+        give_way();
+        leave()
+    }
+
+    fn work(node: u64, again: bool) -> ! {
         let me = node as usize;
         let open = || RawQueue::open_on(NodeIndex(node as u32), 0);
         let mut queue = open();
@@ -190,6 +255,9 @@ mod programs {
             if !survived {
                 set_word(STOPPED + me, word(STOPPED + me) + 1);
                 check!(queue.close().is_ok());
+                if !again {
+                    break;
+                }
                 queue = open();
             }
             if round % 20 == 0 {
@@ -200,27 +268,13 @@ mod programs {
     }
 }
 
+/// What holds whoever does the engines' work, and when.
 #[cfg(target_os = "none")]
-#[embedded_test::tests(default_timeout = 120)]
-mod on_dummy {
+mod shared {
     use super::programs as p;
-    use alloc::vec::Vec;
-    use firmware_kernel::{EngineKind, ErrorSource, controller_reset, inject_errors};
-    use qm_spec::RAS;
     use target_tests::{Board, start_kernel};
 
-    #[test]
-    fn ua_t3_a5_a_second_engine_has_a_format_of_its_own() {
-        let report = start_kernel();
-        let kinds = report.accelerators.iter().map(|one| one.as_ref().map(|one| (one.engine, one.stream.0, one.queues)));
-        let kinds: Vec<_> = kinds.map(|one| one.expect("it comes up")).collect();
-        assert_eq!(kinds, [(EngineKind::Zip, 8, 64), (EngineKind::Dummy, 0x80, 64)]);
-        let board = Board::new();
-        board.run(board.start("foreigner", p::foreigner, 0));
-    }
-
-    #[test]
-    fn ua_o9_two_unlike_engines_work_at_once_in_one_process() {
+    pub fn two_unlike_engines_work_at_once_in_one_process() {
         start_kernel();
         let board = Board::new();
         let juggler = board.start("juggler", p::juggler, 0);
@@ -229,8 +283,10 @@ mod on_dummy {
     }
 
     /// Two controllers: what an error makes of one is nothing to the other.
-    #[test]
-    fn a_reset_of_one_device_is_nothing_to_the_other() {
+    pub fn a_reset_of_one_device_is_nothing_to_the_other() {
+        use firmware_kernel::{ErrorSource, controller_reset, inject_errors};
+        use qm_spec::RAS;
+
         start_kernel();
         let board = Board::new();
         for node in [p::ZIP, p::DUMMY] {
@@ -251,5 +307,118 @@ mod on_dummy {
         assert!(controller_reset(1).is_ok());
         until_busy();
         assert_eq!([0, 1].map(|place| board.word(p::STOPPED + place)), [1, 2]);
+    }
+}
+
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 120)]
+mod on_dummy {
+    use super::programs as p;
+    use alloc::vec::Vec;
+    use firmware_kernel::{EngineKind, remove_device, with_qm};
+    use target_tests::{Board, start_kernel};
+
+    #[test]
+    fn ua_t3_a5_a_second_engine_has_a_format_of_its_own() {
+        let report = start_kernel();
+        let kinds = report.accelerators.iter().map(|one| one.as_ref().map(|one| (one.engine, one.stream.0, one.queues)));
+        let kinds: Vec<_> = kinds.map(|one| one.expect("it comes up")).collect();
+        assert_eq!(kinds, [(EngineKind::Zip, 8, 64), (EngineKind::Dummy, 0x80, 64)]);
+        let board = Board::new();
+        board.run(board.start("foreigner", p::foreigner, 0));
+    }
+
+    #[test]
+    fn ua_o9_two_unlike_engines_work_at_once_in_one_process() {
+        super::shared::two_unlike_engines_work_at_once_in_one_process();
+    }
+
+    #[test]
+    fn a_reset_of_one_device_is_nothing_to_the_other() {
+        super::shared::a_reset_of_one_device_is_nothing_to_the_other();
+    }
+
+    #[test]
+    fn ua_t3_l5_its_interrupts_wake_who_sleeps_in_poll() {
+        start_kernel();
+        let board = Board::new();
+        board.run(board.start("sleeper", p::sleeper, 0));
+        assert!(with_qm(1, |qm| qm.statistics().eq_interrupts).expect("it is there") >= 20);
+        assert_eq!(with_qm(0, |qm| qm.statistics().eq_interrupts), Some(0), "and none of the other device's");
+    }
+
+    #[test]
+    fn ua_t3_l10_one_device_goes_and_the_other_stays() {
+        start_kernel();
+        let board = Board::new();
+        for node in [p::ZIP, p::DUMMY] {
+            board.start("worker", p::leaver, u64::from(node.0));
+        }
+        board.run_until(p::BUSY..p::BUSY + 2);
+        assert_eq!(remove_device(p::DUMMY), Some(0), "every queue stopped");
+        board.run_until(p::STOPPED + 1..p::STOPPED + 2);
+        board.set(p::BUSY, 0);
+        board.run_until(p::BUSY..p::BUSY + 1);
+        assert_eq!(board.word(p::STOPPED), 0);
+        board.run(board.start("stranger", p::stranger, 0));
+    }
+}
+
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 120)]
+mod on_dummy_1p3 {
+    #[test]
+    fn ua_o9_two_unlike_engines_work_at_once_in_one_process() {
+        super::shared::two_unlike_engines_work_at_once_in_one_process();
+    }
+
+    #[test]
+    fn a_reset_of_one_device_is_nothing_to_the_other() {
+        super::shared::a_reset_of_one_device_is_nothing_to_the_other();
+    }
+}
+
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 120)]
+mod on_dummy_1p0_icount {
+    #[test]
+    fn ua_o9_two_unlike_engines_work_at_once_in_one_process() {
+        super::shared::two_unlike_engines_work_at_once_in_one_process();
+    }
+
+    #[test]
+    fn a_reset_of_one_device_is_nothing_to_the_other() {
+        super::shared::a_reset_of_one_device_is_nothing_to_the_other();
+    }
+}
+
+/// Time is counted instructions here: how long a queue takes to drain does not depend on the host.
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 120)]
+mod on_dummy_1p1_icount {
+    use super::programs as p;
+    use core::time::Duration;
+    use firmware_kernel::{kill, living, run_until_exit, set_quantum, with_qm};
+    use target_tests::{Board, start_kernel};
+
+    #[test]
+    fn ua_t3_l6_a_process_that_dies_amid_copies_leaves_nothing_behind() {
+        start_kernel();
+        let board = Board::new();
+        for death in 0..12 {
+            board.set(p::BUSY, 0);
+            let doomed = board.start("doomed", p::doomed, death);
+            if death % 2 == 0 {
+                board.run_until(p::BUSY..p::BUSY + 1);
+            } else {
+                set_quantum(Duration::from_micros(100 << (death / 2)));
+                run_until_exit(board.start("moment", p::moment, 0)).expect("it ends");
+                set_quantum(Duration::from_millis(10));
+            }
+            kill(doomed).expect("it lives");
+            assert!(living().is_empty());
+            assert_eq!(with_qm(1, |qm| qm.available()), Some(64), "death {death}");
+        }
+        board.run(board.start("juggler", p::juggler, 0));
     }
 }

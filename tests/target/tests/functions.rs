@@ -220,19 +220,18 @@ mod help {
     }
 }
 
+/// What holds on a machine with stalls and on one with page requests.
 #[cfg(target_os = "none")]
-#[embedded_test::tests(default_timeout = 60)]
-mod plain {
+mod shared {
     use super::help::{number, start_with};
     use super::programs as p;
     use alloc::vec::Vec;
-    use firmware_kernel::{AcceleratorError, QmError, disable_virtual, enable_virtual, function_reset, with_core, with_qm};
+    use firmware_kernel::{function_reset, with_core};
     use hal::{AccessKind, Iova, StreamId, SubstreamId};
     use target_tests::board::space;
-    use target_tests::{Board, accelerator, start_kernel, vendor};
+    use target_tests::{Board, vendor};
 
-    #[test]
-    fn qm_v01_eight_functions_run_jobs_at_once_each_on_its_own_stream() {
+    pub fn eight_functions_run_jobs_at_once() {
         let (physical, functions) = start_with(8);
         assert_eq!(functions.len(), 8);
         for (index, function) in functions.iter().enumerate() {
@@ -263,8 +262,7 @@ mod plain {
         assert_eq!(unknown, vendor::Answer::Abort, "a function that is not enabled");
     }
 
-    #[test]
-    fn qm_r08_a_reset_and_a_hostile_function_disturb_no_other() {
+    pub fn a_reset_and_a_hostile_function_disturb_no_other() {
         let (_, functions) = start_with(8);
         let board = Board::new();
         board.set(p::LAST_ROUND, 40);
@@ -288,6 +286,26 @@ mod plain {
         }
         // The victim's requests ended once each: completed, or cut off and told so.
         assert!(board.word(p::STOPPED + 8) >= 1);
+    }
+}
+
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 60)]
+mod plain {
+    use super::help::number;
+    use super::programs as p;
+    use alloc::vec::Vec;
+    use firmware_kernel::{AcceleratorError, QmError, disable_virtual, enable_virtual, with_qm};
+    use target_tests::{Board, accelerator, start_kernel};
+
+    #[test]
+    fn qm_v01_eight_functions_run_jobs_at_once_each_on_its_own_stream() {
+        super::shared::eight_functions_run_jobs_at_once();
+    }
+
+    #[test]
+    fn qm_r08_a_reset_and_a_hostile_function_disturb_no_other() {
+        super::shared::a_reset_and_a_hostile_function_disturb_no_other();
     }
 
     #[test]
@@ -354,5 +372,24 @@ mod on_1p1_icount {
             let is = share * sum;
             assert!(is.abs_diff(due) * 10 <= due, "quality {quality}: {share} of {all}, {shares:?}");
         }
+    }
+}
+
+/// The functions keep translations of their own and ask for pages by the physical function's PRI.
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 60)]
+mod on_atspri {
+    use firmware_kernel::page_request_counters;
+
+    #[test]
+    fn qm_v01_eight_functions_run_jobs_at_once_each_on_its_own_stream() {
+        super::shared::eight_functions_run_jobs_at_once();
+        let counters = page_request_counters();
+        assert!(counters.requests > 9 * 4, "every function met pages that were not there: {counters:?}");
+    }
+
+    #[test]
+    fn qm_r08_a_reset_and_a_hostile_function_disturb_no_other() {
+        super::shared::a_reset_and_a_hostile_function_disturb_no_other();
     }
 }

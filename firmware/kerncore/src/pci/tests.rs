@@ -159,6 +159,13 @@ fn page_requests_are_enabled_after_ats_and_with_their_allocation() {
     assert!(enable_page_requests(&bus, 0x08, 32));
     // Smallest translation 4 KiB, enabled; 32 requests; enabled.
     assert_eq!((bus.get(8, 0x184), bus.get(8, 0x19c), bus.get(8, 0x194)), (0x8000_0060, 32, 0x8001_0001));
+    // A reset of the function takes both away; they come back with its space.
+    let saved = SavedSpace::of(&bus, 0x08);
+    bus.set(0x08, 0x184, 0x0000_0060, 0x801f_0000);
+    bus.set(0x08, 0x19c, 0, !0);
+    bus.set(0x08, 0x194, 0x8001_0000, 0x0000_0001);
+    saved.restore(&bus, 0x08);
+    assert_eq!((bus.get(8, 0x184), bus.get(8, 0x19c), bus.get(8, 0x194)), (0x8000_0060, 32, 0x8001_0001));
     bus.set(0x08, 0x194, 0, 1);
     assert_eq!(page_requests(&bus, 0x08), Some(PageRequests { capacity: 96, answers_carry_pasid: false }));
 }

@@ -282,3 +282,26 @@ fn qm_v03_messages_between_virtual_functions_do_not_exist() {
     assert_eq!(s.command(2, 1 << 16 | 0xd, 0).0, 7);
     let _ = Iova(0);
 }
+
+/// Page requests of all functions go by the physical function's PRI; translations are each function's own.
+#[test]
+fn a_virtual_function_has_ats_of_its_own_and_no_pri() {
+    let device = Device::new(2);
+    device.silicon().model.offer_ats();
+    let (_physical, _virtual) = device.with_vfs(2);
+    let config = device.config(1);
+    let extended = || [0x100, 0x104, 0x140, 0x180, 0x184, 0x190, 0x194, 0x19c].map(|at| config.read32(at));
+    // An empty header that points on, and ATS as the last capability: page-aligned requests, global invalidation, off.
+    assert_eq!(extended(), [0x1801_0000, 0, 0, 0x0001_000f, 0x60, 0, 0, 0]);
+    for (at, value) in [(0x184, 0xffff_ffff), (0x194, 1), (0x19c, 8)] {
+        config.write32(at, value);
+    }
+    assert_eq!(extended(), [0x1801_0000, 0, 0, 0x0001_000f, 0x8000_0060, 0, 0, 0]);
+    let enabled = || [0, 1, 2, 63].map(|function| device.silicon().model.function_ats_enabled(function));
+    assert_eq!((enabled(), device.silicon().model.page_requests().enabled), ([false, true, false, false], false));
+    config.write32(0x48, 1 << 15);
+    assert_eq!(enabled(), [false; 4], "a function-level reset takes it back");
+    config.write32(0x184, 1 << 31);
+    device.config.write32(0x148, 0);
+    assert_eq!(enabled(), [false; 4], "so does disabling the function");
+}
