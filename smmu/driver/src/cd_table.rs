@@ -9,7 +9,7 @@ use smmu_spec::{
 };
 
 use crate::command_queue::CommandQueue;
-use crate::entry::{Change, Words, rewrite};
+use crate::entry::{Change, Step, Words, rewrite};
 use crate::error::SmmuError;
 use crate::features::{Features, StallModel};
 use crate::port::Port;
@@ -125,6 +125,15 @@ pub(crate) struct CdTable<B> {
     leaves: Vec<(u32, B), MAX_LEAVES>,
 }
 
+/// When the last, tidying stores of a change must be visible.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tidied {
+    /// When the call returns.
+    AtOnce,
+    /// With the CMD_SYNC that the caller goes on to.
+    ByTheNextSync,
+}
+
 impl<B: DmaBuffer> CdTable<B> {
     /// Makes an empty table for all SubstreamIDs of this SMMU, or for one context if it has none.
     pub(crate) fn new<M: DmaMapper<Buffer = B>>(memory: &M, features: &Features) -> Result<Self, SmmuError> {
@@ -238,6 +247,7 @@ impl<B: DmaBuffer> CdTable<B> {
         stream: StreamId,
         substream: SubstreamId,
         target: &Words,
+        tidied: Tidied,
     ) -> Result<Change, SmmuError> {
         let (buffer, at) = self.locate(substream).ok_or(SmmuError::SubstreamOutOfRange(substream))?;
         rewrite(
@@ -245,9 +255,9 @@ impl<B: DmaBuffer> CdTable<B> {
             target,
             used,
             |word, value| buffer.write64(at + 8 * word, value),
-            || {
+            |step| {
                 queue.push(port, Operation::CfgiCd { stream, substream, leaf: Leaf::Only })?;
-                queue.sync(port)
+                if step == Step::Tidying && tidied == Tidied::ByTheNextSync { Ok(()) } else { queue.sync(port) }
             },
         )
     }

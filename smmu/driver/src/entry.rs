@@ -16,17 +16,27 @@ pub(crate) enum Change {
     ThroughInvalid,
 }
 
+/// What the stores of a step were for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// The next step may only be taken when they are visible, or the change is not in force before.
+    Needed,
+    /// The change is in force: only bits that the SMMU does not look at any more were stored.
+    Tidying,
+}
+
 /// Changes an entry from `current` to `target`. `used` tells which bits the SMMU looks at; `target` sets no bit outside its own.
-/// `store` writes one word by a single 64-bit store; `sync` makes the stores visible and waits until no cached copy is left.
+/// `store` writes one word by a single 64-bit store; `sync` makes the stores visible and waits until no cached copy is left. After
+/// [`Step::Tidying`], which comes last, it need not wait: whatever is synced next will do.
 pub(crate) fn rewrite<E>(
     current: &Words,
     target: &Words,
     used: fn(&Words) -> Words,
     mut store: impl FnMut(usize, u64),
-    mut sync: impl FnMut() -> Result<(), E>,
+    mut sync: impl FnMut(Step) -> Result<(), E>,
 ) -> Result<Change, E> {
     let mut live = *current;
-    let mut step = |to: &Words, words: core::ops::Range<usize>| {
+    let mut step = |to: &Words, words: core::ops::Range<usize>, what: Step| {
         let mut changed = false;
         for i in words {
             if live[i] != to[i] {
@@ -35,7 +45,7 @@ pub(crate) fn rewrite<E>(
                 changed = true;
             }
         }
-        if changed { sync() } else { Ok(()) }
+        if changed { sync(what) } else { Ok(()) }
     };
     let old_used = used(current);
     let new_used = used(target);
@@ -43,21 +53,25 @@ pub(crate) fn rewrite<E>(
     let mut prepared: Words = core::array::from_fn(|i| (current[i] & old_used[i]) | (target[i] & !old_used[i]));
     let differs = |i: &usize| (prepared[*i] ^ target[*i]) & new_used[*i] != 0;
     let change = match (0..8).filter(differs).count() {
-        0 => Change::Hitless,
+        0 => {
+            step(target, 0..8, Step::Needed)?;
+            Change::Hitless
+        }
         1 => {
             let critical = (0..8).find(differs).unwrap_or(0);
             prepared[critical] = current[critical];
-            step(&prepared, 0..8)?;
-            step(target, critical..critical + 1)?;
+            step(&prepared, 0..8, Step::Needed)?;
+            step(target, critical..critical + 1, Step::Needed)?;
             Change::Hitless
         }
         _ => {
-            step(&[0; 8], 0..1)?;
-            step(target, 1..8)?;
+            step(&[0; 8], 0..1, Step::Needed)?;
+            step(target, 1..8, Step::Needed)?;
+            step(target, 0..1, Step::Needed)?;
             Change::ThroughInvalid
         }
     };
-    step(target, 0..8)?;
+    step(target, 0..8, Step::Tidying)?;
     Ok(change)
 }
 

@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use super::{Change, Words, rewrite};
+use super::{Change, Step, Words, rewrite};
 use crate::cd_table::{self, Treatment, context, quiesced};
 use crate::features::StallModel;
 use crate::space::TableDescription;
@@ -21,7 +21,8 @@ fn meaning(entry: &Words, used: fn(&Words) -> Words) -> Words {
 fn run(from: &Words, to: &Words, used: fn(&Words) -> Words) -> (usize, bool) {
     let memory = core::cell::RefCell::new(*from);
     let states = core::cell::RefCell::new(std::vec![*from]);
-    let syncs = core::cell::Cell::new(0);
+    let synced = core::cell::RefCell::new(*from);
+    let (syncs, tidied) = (core::cell::Cell::new(0), core::cell::Cell::new(false));
     let mut all: Vec<Words> = std::vec![];
     let change = rewrite::<()>(
         from,
@@ -31,7 +32,12 @@ fn run(from: &Words, to: &Words, used: fn(&Words) -> Words) -> (usize, bool) {
             memory.borrow_mut()[i] = value;
             states.borrow_mut().push(*memory.borrow());
         },
-        || {
+        |step| {
+            // Nothing comes after a tidying step, and what was synced before it means the target already.
+            assert!(!tidied.get());
+            assert!(step == Step::Needed || meaning(&synced.borrow(), used) == meaning(to, used));
+            tidied.set(step == Step::Tidying);
+            *synced.borrow_mut() = *memory.borrow();
             syncs.set(syncs.get() + 1);
             Ok(())
         },

@@ -3,7 +3,7 @@
 use hal::{Clock, DmaMapper, Pa, RegisterWindow, StreamId, SubstreamId};
 use smmu_spec::{command::Operation, descriptor::Granule};
 
-use crate::cd_table::{CdTable, Slot, Treatment, context, quiesced};
+use crate::cd_table::{CdTable, Slot, Tidied, Treatment, context, quiesced};
 use crate::error::{SmmuError, TableField};
 use crate::features::{Features, StallModel};
 use crate::init::{Smmu, TableMemory};
@@ -205,7 +205,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             return Err(error);
         }
         let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
-        if let Err(error) = contexts.set(&self.port, &mut self.commands, stream, substream, &context(table, how)) {
+        if let Err(error) = contexts.set(&self.port, &mut self.commands, stream, substream, &context(table, how), Tidied::AtOnce) {
             if contexts.slot(substream) == Slot::Empty {
                 self.forget_ats(stream, Some(substream));
                 self.leave_space(table.asid);
@@ -230,7 +230,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         let asid = match contexts.slot(substream) {
             Slot::Live { asid } if substream.0 != 0 => {
                 let quiet = quiesced(&contexts.read(substream), stall_model);
-                contexts.set(&self.port, &mut self.commands, stream, substream, &quiet)?;
+                // From its first step on nobody walks the table: what is left of it in the context goes with the invalidation's own CMD_SYNC.
+                contexts.set(&self.port, &mut self.commands, stream, substream, &quiet, Tidied::ByTheNextSync)?;
                 asid
             }
             Slot::Quiesced { asid } => asid,
@@ -253,7 +254,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         let at = self.position(stream)?;
         let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
         let Slot::Quiesced { asid } = contexts.slot(substream) else { return Err(SmmuError::NotBound(substream)) };
-        contexts.set(&self.port, &mut self.commands, stream, substream, &[0; 8])?;
+        contexts.set(&self.port, &mut self.commands, stream, substream, &[0; 8], Tidied::AtOnce)?;
         self.forget_ats(stream, Some(substream));
         self.streams[at].bound -= 1;
         self.leave_space(asid);

@@ -242,7 +242,7 @@ impl<B: DmaBuffer> StreamTable<B> {
             target,
             used,
             |word, value| buffer.write64(at + 8 * word, value),
-            || {
+            |_| {
                 queue.push(port, Operation::CfgiSte { stream, leaf: Leaf::Only })?;
                 queue.sync(port)
             },
