@@ -82,7 +82,7 @@ fn base_machine(is_bench: bool) -> Outcome<Machine> {
 ///
 /// Words, joined by `_`: `bare` (no EL2), `edu` (QEMU's DMA engine), `dummy` (the dummy engine), `icount`, `rev21`, `rev30`, `rev51`, `NpM` (N host and M engine cores), and
 /// for the SMMU's TLB `miss`, `random`, `prefetch`, and `atspri` for one with ATS and page requests instead of stalls. How the kernel shares
-/// memory with processes: `pasid`, `domain`, `noiommu`, or `kernelonly`.
+/// memory with processes: `pasid`, `domain`, `noiommu`, or `kernelonly`. `ssidN`: SubstreamIDs have N bits.
 fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
     let mut machine = base.clone();
     let modules = test.rsplit_once("::").map_or("", |(modules, _)| modules);
@@ -103,6 +103,11 @@ fn machine_of(test: &str, base: &Machine) -> Outcome<Machine> {
                 "kernelonly" => machine.bootargs += " uacce_mode=0",
                 "miss" | "random" | "prefetch" => machine.tlb_policy = word.to_owned(),
                 _ => {
+                    let bits = word.strip_prefix("ssid").and_then(|bits| bits.parse().ok()).filter(|bits| (1..=20).contains(bits));
+                    if bits.is_some() {
+                        machine.ssid_bits = bits;
+                        continue;
+                    }
                     let cores = word.split_once('p').and_then(|(host, engine)| Some((host.parse().ok()?, engine.parse().ok()?)));
                     let Some((host @ 1..=8, engine @ 0..=8)) = cores else {
                         return Err(Complaint::new(format!("test {test}: the runner knows no machine word {word:?} (module {module})")));
@@ -183,6 +188,8 @@ mod tests {
         let cores = machine_of("smmu::on_2p0_icount_rev21::x", &base).expect("known words");
         assert_eq!((cores.host_cores, cores.engine_cores, cores.icount_shift), (2, 0, Some(0)));
         assert_eq!(cores.revision, Revision::V2);
+        assert_eq!(machine_of("on_ssid6::x", &base).expect("a known word").ssid_bits, Some(6));
+        assert!(machine_of("on_ssid0::x", &base).is_err() && machine_of("on_ssid::x", &base).is_err());
         let asking = machine_of("on_atspri_miss_1p3::x", &base).expect("known words");
         assert_eq!((asking.smmu_profile.as_str(), asking.tlb_policy.as_str(), asking.engine_cores), ("atspri", "miss", 3));
     }
