@@ -32,6 +32,11 @@ pub unsafe fn init(level: Level, room: Range<usize>) {
     unsafe { heap.lock().init(core::ptr::with_exposed_provenance_mut(room.start), room.len()) };
 }
 
+/// Bytes of the caller's heap that are in use.
+pub fn heap_used() -> usize {
+    with_heap(|heap| heap.used()).unwrap_or(0)
+}
+
 /// Runs `f` on the caller's heap with interrupts masked, so that no handler of the same level can meet the lock taken.
 fn with_heap<T>(f: impl FnOnce(&mut Heap) -> T) -> Option<T> {
     let heap = match level() {

@@ -14,7 +14,9 @@ mod programs;
 mod rooms;
 
 pub use hal::Pa;
+pub use heap::heap_used;
 pub use level::{Level, level};
+pub use log::log_records;
 pub use programs::boot;
 pub use rooms::{el1_heap, el1_room, shared_room};
 

@@ -26,6 +26,8 @@ struct Frame {
 
 struct Channel {
     owner: AtomicU64,
+    /// Frames written since boot.
+    frames: AtomicU64,
     frame: UnsafeCell<Frame>,
 }
 
@@ -35,7 +37,7 @@ unsafe impl Sync for Channel {}
 impl Channel {
     const fn new() -> Self {
         let frame = Frame { encoder: defmt::Encoder::new(), bytes: [0; FRAME_BYTES], len: 0, daif: 0, console: None };
-        Self { owner: AtomicU64::new(NOBODY), frame: UnsafeCell::new(frame) }
+        Self { owner: AtomicU64::new(NOBODY), frames: AtomicU64::new(0), frame: UnsafeCell::new(frame) }
     }
 }
 
@@ -62,6 +64,11 @@ fn channel() -> Option<&'static Channel> {
         Level::El1 => Some(&EL1),
         Level::El2 => (!EL2_MUTED.load(Ordering::Relaxed)).then_some(&EL2),
     }
+}
+
+/// Records that the caller's level has written to its log since boot, at any severity.
+pub fn log_records() -> u64 {
+    channel().map_or(0, |channel| channel.frames.load(Ordering::Relaxed))
 }
 
 fn me() -> u64 {
@@ -122,6 +129,7 @@ unsafe impl defmt::Logger for Logger {
             // A log line that the host does not take has no one to be reported to.
             let _ = console.write(&frame.bytes[..frame.len]);
         }
+        channel.frames.fetch_add(1, Ordering::Relaxed);
         let daif = frame.daif;
         channel.owner.store(NOBODY, Ordering::Release);
         cpu::restore_interrupts(daif);

@@ -50,7 +50,7 @@ pub use domain::{IOVA_WINDOW, description as domain_table, lookup as lookup_iova
 pub use engines::EngineKind;
 pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interrupts_unwanted};
 pub use kernel_table::{MapDeviceError, map_device};
-pub use memory::{free_frames, total_frames};
+pub use memory::{Withheld, free_frames, total_frames, withhold_frames};
 pub use monitor::dump;
 pub use pci::{Bar, Ecam, Found, FunctionError, FunctionSpace, bring_up as bring_up_function, config_space, functions, map_bar, stream_of};
 pub use qm_driver::{QmError, Reset, ResetFailure, ResetStep};

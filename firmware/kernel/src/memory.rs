@@ -4,6 +4,7 @@
 //! every access lies inside a frame of the map (checked), and no Rust reference is ever made to such memory: frames belong to page tables,
 //! processes and devices, which change them at any moment.
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use firmware_kerncore::frames::{FRAME_BYTES, FrameMap};
@@ -36,6 +37,32 @@ pub fn free_frames() -> usize {
 /// Frames in all.
 pub fn total_frames() -> usize {
     with_frames(|map| map.total_frames()).unwrap_or(0)
+}
+
+/// Frames that nobody can have while the value lives: a machine with less memory, for tests of what happens without.
+#[derive(Debug)]
+pub struct Withheld(Vec<(Pa, usize)>);
+
+/// Takes free frames away until at most `keep` are left. Nothing is written to them.
+pub fn withhold_frames(keep: usize) -> Withheld {
+    let mut runs = Vec::new();
+    let mut frames = free_frames().saturating_sub(keep);
+    while frames > 0 && free_frames() > keep {
+        let wanted = frames.min(free_frames() - keep);
+        match with_frames(|map| map.alloc_run(wanted, FRAME_BYTES)).flatten() {
+            Some(at) => runs.push((at, wanted)),
+            None => frames = wanted / 2,
+        }
+    }
+    Withheld(runs)
+}
+
+impl Drop for Withheld {
+    fn drop(&mut self) {
+        for (at, frames) in self.0.drain(..) {
+            free_run(at, frames);
+        }
+    }
 }
 
 /// A pointer to `len_bytes` bytes of RAM.
