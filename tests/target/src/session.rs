@@ -7,8 +7,13 @@ use crate::user::{self, RawQueue, SvcSystem};
 
 /// Reads a decimal attribute of node 0.
 pub fn number(attribute: Attribute) -> u64 {
+    number_of(NodeIndex(0), attribute)
+}
+
+/// Reads a decimal attribute of a node.
+pub fn number_of(node: NodeIndex, attribute: Attribute) -> u64 {
     let mut value = [0; VALUE_MAX_BYTES];
-    let text = get!(SvcSystem.attribute(NodeIndex(0), attribute, &mut value));
+    let text = get!(SvcSystem.attribute(node, attribute, &mut value));
     get!(text.trim_end().parse::<u64>())
 }
 

@@ -252,15 +252,36 @@ impl RawQueue {
 
     /// Maps and starts an open queue.
     pub fn of(fd: Fd, direction: u16) -> Self {
+        get!(Self::try_of(fd, direction))
+    }
+
+    /// Maps and starts an open queue, if that can be done.
+    ///
+    /// # Errors
+    /// What the first call that was refused has answered. The handle is still the caller's.
+    pub fn try_of(fd: Fd, direction: u16) -> Result<Self, Errno> {
         let system = SvcSystem;
-        let number = get!(system.set_qp_context(fd, direction));
-        let info = get!(system.set_qp_info(fd));
+        let number = system.set_qp_context(fd, direction)?;
+        let info = system.set_qp_info(fd)?;
         let layout = DusLayout::new(info.sqe_size as usize, info.sq_depth.into(), info.cq_depth.into(), PAGE_BYTES as usize);
-        let dus = get!(system.map_region(fd, Region::Dus, layout.len_bytes() as u64));
-        let mmio = get!(system.map_region(fd, Region::Mmio, Self::MMIO_BYTES));
-        get!(system.ioctl(fd, Command::START_Q));
+        let dus = system.map_region(fd, Region::Dus, layout.len_bytes() as u64)?;
+        let mmio = system.map_region(fd, Region::Mmio, Self::MMIO_BYTES)?;
+        system.ioctl(fd, Command::START_Q)?;
         let (sq_depth, cq_depth, entry_bytes) = (info.sq_depth, info.cq_depth, info.sqe_size.into());
-        Self { fd, number, mmio, mmio_bytes: Self::MMIO_BYTES, dus, entry_bytes, layout, sq_depth, cq_depth, tail: 0, head: 0, phase: true }
+        Ok(Self {
+            fd,
+            number,
+            mmio,
+            mmio_bytes: Self::MMIO_BYTES,
+            dus,
+            entry_bytes,
+            layout,
+            sq_depth,
+            cq_depth,
+            tail: 0,
+            head: 0,
+            phase: true,
+        })
     }
 
     /// A queue that compresses.

@@ -11,8 +11,9 @@ target_tests::suite!();
 #[cfg(target_os = "none")]
 mod programs {
     use target_tests::check;
-    use target_tests::user::{self, FREE_AT, RawQueue, counters, deflate, hold, leave, memory, memory_at, set_word};
-    use uacce_abi::Protection;
+    use target_tests::get;
+    use target_tests::user::{self, FREE_AT, RawQueue, SvcSystem, counters, deflate, hold, leave, memory, memory_at, set_word};
+    use uacce_abi::{Call, Kernel, Protection};
     use zip_spec::{Completion, Status};
 
     pub const PAGE: u64 = 4096;
@@ -27,8 +28,17 @@ mod programs {
     pub const AT: usize = 5;
     /// Where the test says a kernel buffer is.
     pub const KERNEL_MEMORY: usize = 8;
+    /// Where the process's own table is.
+    pub const ROOT: usize = 9;
+    pub const GO: usize = 10;
+    /// Registers of the interrupt controller and of the SMMU: mapped for the kernel in every process's table.
+    pub const GIC: u64 = 0x0800_0000;
+    pub const SMMU: u64 = 0x20_0000_0000;
+    /// Requests of [`no_such_memory`].
+    pub const BAD: usize = 13;
     /// Statuses, in order.
     pub const STATUSES: usize = 16;
+    pub const ROUNDS: usize = 40;
 
     fn good(completion: Completion, bytes: u64) -> u64 {
         check!(completion.status.is_good(), completion.status.0);
@@ -123,6 +133,81 @@ mod programs {
         leave()
     }
 
+    /// Memory that goes away between two requests whose translations are cached, and other memory at the same address.
+    pub extern "C" fn unmapped(_: u64) -> ! {
+        let (mut there, mut back) = (RawQueue::compressing(), RawQueue::decompressing());
+        let (source, output) = (FREE_AT, FREE_AT + 0x10_0000);
+        let map = |at| memory_at(at, PAGE, Protection::ReadWrite);
+        let unmap = |at| check!(SvcSystem.call(Call::Unmap { at, len_bytes: PAGE }) == Ok(0));
+        let (packed, plain) = (memory(2 * PAGE), memory(PAGE));
+        for round in 0..16 {
+            map(source);
+            map(output);
+            user::fill(source, PAGE, round);
+            let request = deflate(source, PAGE, output, PAGE, round);
+            good(there.run(&request), PAGE);
+            // Its frame is free for somebody else: what the device is told to write there now must not reach it.
+            unmap(output);
+            let next = memory(PAGE);
+            user::fill(next, PAGE, 1000 + round);
+            check!(there.run(&request).status == Status::DESTINATION_ABORT, round);
+            check!(user::holds(next, PAGE, 1000 + round), round);
+            unmap(next);
+            // The same for reading.
+            let request = deflate(source, PAGE, packed, 2 * PAGE, round);
+            good(there.run(&request), PAGE);
+            unmap(source);
+            check!(there.run(&request).status == Status::SOURCE_ABORT, round);
+            // New memory at the old address is what is seen there.
+            map(source);
+            let produced = good(there.run(&request), PAGE);
+            good_output(back.run(&deflate(packed, produced, plain, PAGE, round)));
+            check!(user::is_all(plain, PAGE, 0), round);
+            unmap(source);
+        }
+        set_word(DONE, 1);
+        leave()
+    }
+
+    fn good_output(completion: Completion) {
+        check!(completion.status.is_good(), completion.status.0);
+        check!(u64::from(completion.produced) == PAGE, completion.produced);
+    }
+
+    /// A request whose output needs more frames than there are, one after there are enough again.
+    pub extern "C" fn starves(_: u64) -> ! {
+        const BYTES: u64 = 256 * PAGE;
+        let (mut there, mut back) = (RawQueue::compressing(), RawQueue::decompressing());
+        let (zeroes, packed, output) = (memory(BYTES), memory(PAGE), memory(BYTES));
+        let produced = good(there.run(&deflate(zeroes, BYTES, packed, PAGE, 1)), BYTES);
+        get!(SvcSystem.call(Call::Unmap { at: zeroes, len_bytes: BYTES }));
+        set_word(AT, 1);
+        user::await_words(GO..GO + 1, 1);
+        let completion = back.run(&deflate(packed, produced, output, BYTES, 2));
+        set_word(STATUSES, completion.status.0.into());
+        set_word(REFUSED, counters().device_faults_refused);
+        set_word(DONE, 1);
+        user::await_words(GO..GO + 1, 2);
+        let completion = back.run(&deflate(packed, produced, output, BYTES, 3));
+        check!(completion.status.is_good() && u64::from(completion.produced) == BYTES, completion.status.0);
+        set_word(DONE + 15, 1);
+        leave()
+    }
+
+    /// Works on memory that it has, all the time.
+    pub extern "C" fn bystander(_: u64) -> ! {
+        let mut queue = RawQueue::compressing();
+        let (source, output) = (memory(PAGE), memory(2 * PAGE));
+        user::fill(source, PAGE, 3);
+        let mut rounds = 0;
+        loop {
+            good(queue.run(&deflate(source, PAGE, output, 2 * PAGE, rounds)), PAGE);
+            rounds += 1;
+            set_word(ROUNDS, rounds);
+            user::give_way();
+        }
+    }
+
     /// Bytes of the image that every process can read, long enough to cross a page.
     static CONSTANTS: Words = Words({
         let mut bytes = [0; 3 * PAGE as usize];
@@ -161,7 +246,8 @@ mod programs {
         let mut queue = RawQueue::compressing();
         let (source, output) = (memory(2 * PAGE), memory(PAGE));
         user::fill(source, 2 * PAGE, 8);
-        let kernel = user::word(KERNEL_MEMORY);
+        user::await_words(GO..GO + 1, 1);
+        let (kernel, root) = (user::word(KERNEL_MEMORY), user::word(ROOT));
         let last = FREE_AT + 0x100_0000;
         memory_at(last, PAGE, Protection::ReadWrite);
         user::fill(last, PAGE, 9);
@@ -176,7 +262,15 @@ mod programs {
             deflate(0, PAGE, output, PAGE, 105),
             deflate(1 << 45, PAGE, output, PAGE, 106),
             deflate(0xffff_ff80_0000_0000, PAGE, output, PAGE, 107),
+            // The process's own table, and registers that the kernel has mapped in it.
+            deflate(root, PAGE, output, PAGE, 108),
+            deflate(source, PAGE, root, PAGE, 109),
+            deflate(GIC, PAGE, output, PAGE, 110),
+            deflate(source, PAGE, SMMU, PAGE, 111),
+            // What the process may store to and no device may: its own doorbell page.
+            deflate(source, PAGE, queue.mmio, PAGE, 112),
         ];
+        check!(bad.len() == BAD);
         let before = counters();
         for (index, request) in bad.iter().enumerate() {
             let completion = queue.run(request);
@@ -196,11 +290,12 @@ mod programs {
 mod steps {
     use super::programs as p;
     use alloc::vec::Vec;
-    use firmware_kernel::{PageFaults, identity, page_faults, page_request_counters, set_tick, take_events};
+    use firmware_kernel::{PageFaults, identity, page_faults, page_request_counters, set_tick, take_events, withhold_frames};
+    use firmware_platform::trace::Counter;
     use hal::{AccessKind, DmaBuffer, Iova, SubstreamId};
     use smmu_driver::{Event, FaultKind, TranslationFault};
     use target_tests::board::{frames, space};
-    use target_tests::{Board, accelerator, pattern, start_kernel};
+    use target_tests::{Board, accelerator, pattern, start_kernel, vendor};
     use uacce_abi::ProcessId;
     use zip_spec::Status;
 
@@ -237,6 +332,40 @@ mod steps {
         assert_eq!(board.word(p::SOURCE_FAULTS), 65, "64 pages of source, one of output");
         assert_eq!(board.word(p::OUTPUT_FAULTS), 64);
         assert_eq!(board.word(p::CPU_FAULTS), 0);
+        if page_faults() == Some(PageFaults::Stall) {
+            // Each of them waited, and went on when it was told.
+            let [stalls, resumes] = [Counter::Stalls, Counter::Resumes].map(vendor::counter);
+            assert!(stalls >= 65 + 64 && resumes >= stalls, "{stalls} stalls, {resumes} resumed");
+        }
+    }
+
+    pub fn unmapped() {
+        start_kernel();
+        let board = Board::new();
+        board.run(board.start("unmapped", p::unmapped, 0));
+        assert_eq!(board.word(p::DONE), 1);
+        by_page_requests();
+    }
+
+    pub fn starved() {
+        start_kernel();
+        let board = Board::new();
+        board.start("bystander", p::bystander, 0);
+        let process = board.start("starves", p::starves, 0);
+        board.run_until(p::AT..p::AT + 1);
+        board.run_until(p::ROUNDS..p::ROUNDS + 1);
+        {
+            let _withheld = withhold_frames(64);
+            let before = board.word(p::ROUNDS);
+            board.set(p::GO, 1);
+            board.run_until(p::DONE..p::DONE + 1);
+            assert_eq!(board.word(p::STATUSES) as u8, Status::DESTINATION_ABORT.0);
+            assert!(board.word(p::REFUSED) >= 1, "the fault could not be resolved");
+            assert!(board.word(p::ROUNDS) > before, "nobody else is disturbed");
+        }
+        board.set(p::GO, 2);
+        board.run(process);
+        assert_eq!(board.word(p::DONE + 15), 1, "with memory it works");
     }
 
     pub fn read_only() {
@@ -283,14 +412,18 @@ mod steps {
         let kernel_at = kernel.physical_address().expect("frames").0;
         board.set(p::KERNEL_MEMORY, kernel_at);
         let process = board.start("no such memory", p::no_such_memory, 0);
+        let root = identity(space(process)).expect("alive").root.0;
+        board.set(p::ROOT, root);
+        board.set(p::GO, 1);
         board.run_until(p::DONE..p::DONE + 1);
 
         let (read, write) = (Status::SOURCE_ABORT.0, Status::DESTINATION_ABORT.0);
-        let statuses: Vec<u8> = (0..8).map(|index| board.word(p::STATUSES + index) as u8).collect();
-        assert_eq!(statuses, [read, write, read, write, read, read, read, read]);
+        let statuses: Vec<u8> = (0..p::BAD).map(|index| board.word(p::STATUSES + index) as u8).collect();
+        assert_eq!(statuses, [read, write, read, write, read, read, read, read, read, write, read, write, write]);
         assert!((0..512).all(|index| kernel.read64(index * 8) == pattern::word(99, index as u64)), "kernel memory was written");
 
-        assert_eq!(board.word(p::REFUSED), 8);
+        // The SMMU lets the last one through: what lies there is no memory.
+        assert_eq!(board.word(p::REFUSED), p::BAD as u64 - 1);
         if by_page_requests() {
             return;
         }
@@ -306,10 +439,14 @@ mod steps {
             (Translation, 0, Read),
             (Translation, 1 << 45, Read),
             (Translation, 0xffff_ff80_0000_0000, Read),
+            (Permission, root, Read),
+            (Permission, root, Write),
+            (Permission, p::GIC, Read),
+            (Permission, p::SMMU, Write),
         ];
         let substream = substream(process);
         let all = faults();
-        // Faults that were resolved are among them; those of these eight are not.
+        // Faults that were resolved are among them; those of these requests are not.
         let mut refused = all.iter().filter(|fault| wanted.iter().any(|(_, at, _)| fault.address.0 == *at));
         for (kind, at, access) in wanted {
             let fault = refused.next().unwrap_or_else(|| panic!("no event for {kind:?} {at:#x} {access:?} in {all:?}"));
@@ -329,7 +466,17 @@ mod plain {
     use super::steps;
 
     #[test]
-    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+    fn ua_v7_o8_what_was_unmapped_is_gone_for_the_device_at_once() {
+        steps::unmapped();
+    }
+
+    #[test]
+    fn ua_f08_without_memory_a_device_fault_ends_its_own_request_only() {
+        steps::starved();
+    }
+
+    #[test]
+    fn ua_f2_v2_o7_untouched_buffers_fault_on_the_device_and_come_right() {
         steps::first_touch();
     }
 
@@ -349,7 +496,7 @@ mod plain {
     }
 
     #[test]
-    fn ua_o6_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
+    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
         steps::no_such_memory();
     }
 }
@@ -361,7 +508,7 @@ mod on_random {
     use super::steps;
 
     #[test]
-    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+    fn ua_f2_v2_o7_untouched_buffers_fault_on_the_device_and_come_right() {
         steps::first_touch();
     }
 
@@ -371,7 +518,7 @@ mod on_random {
     }
 
     #[test]
-    fn ua_o6_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
+    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
         steps::no_such_memory();
     }
 }
@@ -383,7 +530,7 @@ mod on_prefetch {
     use super::steps;
 
     #[test]
-    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+    fn ua_f2_v2_o7_untouched_buffers_fault_on_the_device_and_come_right() {
         steps::first_touch();
     }
 
@@ -400,7 +547,12 @@ mod on_atspri {
     use super::steps;
 
     #[test]
-    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+    fn ua_v7_o8_what_was_unmapped_is_gone_for_the_device_at_once() {
+        steps::unmapped();
+    }
+
+    #[test]
+    fn ua_f2_v2_o7_untouched_buffers_fault_on_the_device_and_come_right() {
         steps::first_touch();
     }
 
@@ -420,7 +572,7 @@ mod on_atspri {
     }
 
     #[test]
-    fn ua_o6_memory_that_is_not_the_processs_ends_in_an_error() {
+    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error() {
         steps::no_such_memory();
     }
 }
@@ -432,12 +584,12 @@ mod on_atspri_1p0_icount {
     use super::steps;
 
     #[test]
-    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+    fn ua_f2_v2_o7_untouched_buffers_fault_on_the_device_and_come_right() {
         steps::first_touch();
     }
 
     #[test]
-    fn ua_o6_memory_that_is_not_the_processs_ends_in_an_error() {
+    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error() {
         steps::no_such_memory();
     }
 }
@@ -449,7 +601,7 @@ mod on_atspri_random_1p3 {
     use super::steps;
 
     #[test]
-    fn ua_v2_untouched_buffers_fault_on_the_device_and_come_right() {
+    fn ua_f2_v2_o7_untouched_buffers_fault_on_the_device_and_come_right() {
         steps::first_touch();
     }
 

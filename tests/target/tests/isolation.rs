@@ -465,7 +465,7 @@ mod plain {
     }
 
     #[test]
-    fn ua_q3_a_store_past_the_own_doorbell_page_kills() {
+    fn ua_q3_p01_a_store_past_the_own_doorbell_page_kills() {
         steps::store_past_the_page();
     }
 

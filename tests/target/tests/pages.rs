@@ -392,7 +392,7 @@ mod on_atspri_1p3 {
 #[embedded_test::tests(default_timeout = 60)]
 mod on_atspri_miss {
     #[test]
-    fn sm_without_atc_inv_the_old_page_is_served() {
+    fn ua_o16_without_atc_inv_the_old_page_is_served() {
         super::steps::the_old_page_until_told();
     }
 }
@@ -402,7 +402,7 @@ mod on_atspri_miss {
 #[embedded_test::tests(default_timeout = 60)]
 mod on_miss {
     #[test]
-    fn sm_without_any_cache_the_new_page_is_served_at_once() {
+    fn ua_o16_without_any_cache_the_new_page_is_served_at_once() {
         super::steps::no_cache_no_old_page();
     }
 }

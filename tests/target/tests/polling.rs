@@ -14,6 +14,7 @@ mod programs {
 
     use firmware_apps::SvcSystem;
     use hal::Barriers;
+    use target_tests::pattern::Random;
     use target_tests::user::{self, RawQueue, counters, deflate, leave, memory, request, set_word};
     use target_tests::{check, get};
     use uacce_abi::{Call, Kernel, PollFd};
@@ -25,6 +26,8 @@ mod programs {
     const SOURCE_BYTES: u64 = 512;
     const OUTPUT_BYTES: u64 = 4096;
     pub const ROUNDS: u64 = 1000;
+    /// Rounds of the sleeper.
+    pub const SLEEPS_WANTED: u64 = if option_env!("SOC_LONG").is_some() { 10_000 } else { 1_000 };
     /// Words of the board.
     pub const KERNEL: usize = 0;
     pub const OWN: usize = 1;
@@ -32,6 +35,7 @@ mod programs {
     pub const INTERRUPTS: usize = 3;
     pub const SLEEPS: usize = 4;
     pub const LOST: usize = 5;
+    pub const RINGS: usize = 6;
     pub const DONE: usize = 8;
 
     const WANTED: Wanted<'static> = Wanted { algorithm: "gzip", direction: Direction::Compress };
@@ -91,6 +95,25 @@ mod programs {
         for tag in 0..ROUNDS {
             one(queue, buffers, tag);
         }
+    }
+
+    /// Nothing but requests, as many as it is told.
+    pub extern "C" fn requests(count: u64) -> ! {
+        let system = SvcSystem;
+        let mut queue = get!(wd_request_queue(&system, &WANTED));
+        let buffers = warm(&mut queue);
+        for tag in 0..count {
+            one(&mut queue, &buffers, tag);
+        }
+        leave()
+    }
+
+    /// Has a queue, and says where its rings lie.
+    pub extern "C" fn has_rings(_: u64) -> ! {
+        let queue = RawQueue::compressing();
+        set_word(RINGS, queue.dus);
+        set_word(DONE, 1);
+        user::hold()
     }
 
     /// One at a time; the query that ends an interval is the one exception in it.
@@ -219,17 +242,20 @@ mod programs {
         }
     }
 
-    /// Receives without a single look before the sleep.
-    pub extern "C" fn sleeper(_: u64) -> ! {
+    /// Receives without a single look before the sleep. Requests of any length end at any moment: before the queue is armed, between that and
+    /// the sleep, in the sleep.
+    pub extern "C" fn sleeper(seed: u64) -> ! {
         const BYTES: u64 = 16 << 10;
+        let mut random = Random(seed);
         let system = Watched { sleeps: Cell::new(0), lost: Cell::new(0) };
         let mut queue = get!(wd_request_queue(&system, &WANTED));
         let (source, output) = (memory(BYTES), memory(2 * BYTES));
         user::fill(source, BYTES, 2);
         user::touch(output, 2 * BYTES);
         let mut sqe = Sqe::ZERO;
-        for tag in 0..ROUNDS {
-            get!(wd_send(&mut queue, &request(RequestType::GZIP, source, BYTES, output, 2 * BYTES, tag)));
+        for tag in 0..SLEEPS_WANTED {
+            let bytes = 8 * (1 + random.below(BYTES / 8));
+            get!(wd_send(&mut queue, &request(RequestType::GZIP, source, bytes, output, 2 * BYTES, tag)));
             get!(wd_recv_sync(&mut queue, &mut sqe, CompletionWait { spins: 0, timeout_nanoseconds: u64::MAX }));
             let completion = Completion::from(&sqe);
             check!(completion.status.is_good() && completion.tag == tag, completion.tag);
@@ -273,8 +299,9 @@ mod programs {
 #[embedded_test::tests(default_timeout = 60)]
 mod plain {
     use super::programs as p;
-    use firmware_kernel::{interrupts_handled, set_tick};
+    use firmware_kernel::{interrupts_handled, lookup_user, set_tick};
     use firmware_platform::trace::Counter;
+    use target_tests::board::space;
     use target_tests::{Board, start_kernel, vendor};
 
     /// The query that ends the interval is an exception itself; there must be no other.
@@ -307,6 +334,27 @@ mod plain {
     }
 
     #[test]
+    fn ua_q10_rings_are_memory_and_a_request_is_two_stores_to_the_device() {
+        start_kernel();
+        let board = Board::new();
+        set_tick(false);
+        let accesses = |count: u64| {
+            let before = vendor::counter(Counter::BarAccesses);
+            board.run(board.start("requests", p::requests, count));
+            vendor::counter(Counter::BarAccesses) - before
+        };
+        // The first of all processes has the queue's memory made.
+        accesses(1);
+        let (few, many) = (accesses(100), accesses(1100));
+        assert_eq!(many - few, 2 * 1000, "one doorbell tells of a request, one of its completion");
+        let process = board.start("has rings", p::has_rings, 0);
+        board.run_until(p::DONE..p::DONE + 1);
+        let found = lookup_user(space(process), board.word(p::RINGS)).expect("mapped");
+        // Attribute index 1 of the house's MAIR: normal memory; 0 would be a device's.
+        assert_eq!(found.descriptor >> 2 & 7, 1);
+    }
+
+    #[test]
     fn ua_a6_interrupts_are_among_the_exceptions_counted() {
         start_kernel();
         let board = Board::new();
@@ -326,10 +374,11 @@ mod plain {
     }
 
     #[test]
-    fn ua_u5_1000_synchronous_receives_lose_no_wake_up() {
+    #[timeout(300)]
+    fn ua_u5_l07_synchronous_receives_lose_no_wake_up() {
         start_kernel();
         let board = Board::new();
-        board.run(board.start("sleeper", p::sleeper, 0));
+        board.run(board.start("sleeper", p::sleeper, 5));
         assert_eq!((board.word(p::DONE), board.word(p::LOST)), (1, 0));
         // Without an engine core the request is complete before the store returns, and nobody has to sleep.
         let has_engine_core = vendor::counter(Counter::Kicks) > 0;

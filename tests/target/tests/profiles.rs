@@ -400,7 +400,7 @@ macro_rules! profile {
             const PROFILE: Profile = $profile;
 
             #[test]
-            fn ua_l4_a5_q5_f5_f6_m3_m4_data_goes_there_and_back_and_flags_tell_how() {
+            fn ua_l4_a5_q5_f5_f6_m3_m4_o25_data_goes_there_and_back_and_flags_tell_how() {
                 steps::round_trips(PROFILE);
             }
 
@@ -410,7 +410,7 @@ macro_rules! profile {
             }
 
             #[test]
-            fn ua_p4_m2_the_kernel_compresses_beside_a_process_where_there_is_room() {
+            fn ua_p4_m2_f7_the_kernel_compresses_beside_a_process_where_there_is_room() {
                 steps::kernel_beside(PROFILE);
             }
 

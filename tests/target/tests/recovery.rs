@@ -16,8 +16,9 @@ extern crate alloc;
 mod programs {
     use firmware_apps::SvcSystem;
     use target_tests::check;
+    use target_tests::session::number_of;
     use target_tests::user::{self, RawQueue, await_words, board, deflate, hold, leave, memory, set_word, word};
-    use uacce_abi::{Kernel, NodeIndex, QpContext};
+    use uacce_abi::{Attribute, Errno, Kernel, NodeIndex, QpContext};
     use zip_spec::Completion;
 
     const PAGE: u64 = 4096;
@@ -141,9 +142,12 @@ mod programs {
     /// Asks for a queue, which it must not get; then, at the test's word, for good ones.
     pub extern "C" fn refused(number: u64) -> ! {
         let node = NodeIndex(number as u32 & 0xff);
-        check!(SvcSystem.open_node(node).is_err());
+        let isolated = |value: u64| check!(number_of(node, Attribute::Isolate) == value);
+        check!(SvcSystem.open_node(node) == Err(Errno::ENODEV));
+        isolated(1);
         set_word(BUSY, 1);
         await_words(GO..GO + 1, 1);
+        isolated(0);
         let (source, packed, output) = (memory(BYTES), memory(2 * BYTES), memory(BYTES));
         hundred_good(number, source, packed, output);
         set_word(GOOD, 1);
@@ -250,12 +254,12 @@ mod plain {
     }
 
     #[test]
-    fn qm_r01_a_platform_that_fails_isolates_until_a_reset_works() {
+    fn qm_r01_ua_p06_a_platform_that_fails_isolates_until_a_reset_works() {
         fails_then_works(ResetFault::Fails, QmError::Unsupported);
     }
 
     #[test]
-    fn qm_r01_a_platform_that_hangs_isolates_until_a_reset_works() {
+    fn qm_r01_ua_p06_a_platform_that_hangs_isolates_until_a_reset_works() {
         fails_then_works(ResetFault::NeverEnds, QmError::DrainTimedOut);
     }
 

@@ -266,7 +266,7 @@ mod plain {
     }
 
     #[test]
-    fn ua_v1_a_mapping_made_later_is_used_at_once() {
+    fn ua_v1_o8_a_mapping_made_later_is_used_at_once() {
         steps::remapping();
     }
 
