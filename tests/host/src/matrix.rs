@@ -1,7 +1,8 @@
 //! Which test shows what: the lists of `docs/checklist` beside the names of the tests. `TESTS_DOC=write` renews `docs/tests.md`.
 //!
 //! A test that shows an item begins with the block and the item's number, or several numbers: `sm_t04_…`, `ua_o1_o2_…`. The items of the
-//! queue interface's specification have numbers without a leading zero (`O1`), those of the validation plan have two digits (`UA-L01`).
+//! queue interface's specification have numbers without a leading zero (`O1`), those of the validation plan have two digits (`UA-L01`). Items of
+//! another block may follow: `ua_o13_sy_m03_…`. `tests/verdicts` puts the verdicts of a run beside the table.
 
 use crate::house::root;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,25 +30,35 @@ fn items(file: &str) -> Vec<Item> {
     items
 }
 
-/// The ids that a test's name begins with, as the lists write them.
+/// The ids that a test's name begins with, as the lists write them: of a block, then perhaps of another one.
 fn ids(name: &str) -> Vec<String> {
-    let mut words = name.split('_');
-    let block = match words.next() {
-        Some(block @ ("sm" | "qm" | "zp" | "ua" | "sy")) => block.to_uppercase(),
-        _ => return Vec::new(),
-    };
-    let is_number = |word: &&str| {
-        let digits = word.trim_start_matches(|c: char| c.is_ascii_lowercase());
-        let letters = word.len() - digits.len();
-        letters == 1 && matches!(digits.len(), 1 | 2) && digits.bytes().all(|b| b.is_ascii_digit())
-    };
-    let spelled = |word: &str| {
-        let word = word.to_uppercase();
-        // The specification's numbers have no leading zero, the plan's always two digits; 10 and more are the specification's for ua.
-        let is_plan = word.len() == 3 && (block != "UA" || word.as_bytes()[1] == b'0');
-        if is_plan { format!("{block}-{word}") } else { word }
-    };
-    words.take_while(is_number).map(spelled).collect()
+    let is_block = |word: &str| matches!(word, "sm" | "qm" | "zp" | "ua" | "sy");
+    let mut words = name.split('_').peekable();
+    let mut ids = Vec::new();
+    while let Some(block) = words.next_if(|word| is_block(word)) {
+        let before = ids.len();
+        while let Some(id) = words.peek().and_then(|word| id_of(&block.to_uppercase(), word)) {
+            ids.push(id);
+            words.next();
+        }
+        if ids.len() == before {
+            break;
+        }
+    }
+    ids
+}
+
+/// The id that a word is in a block, if it is one.
+fn id_of(block: &str, word: &str) -> Option<String> {
+    let digits = word.trim_start_matches(|c: char| c.is_ascii_lowercase());
+    let letters = word.len() - digits.len();
+    if letters != 1 || !matches!(digits.len(), 1 | 2) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let word = word.to_uppercase();
+    // The specification's numbers have no leading zero, the plan's always two digits; 10 and more are the specification's for ua.
+    let is_plan = word.len() == 3 && (block != "UA" || word.as_bytes()[1] == b'0');
+    Some(if is_plan { format!("{block}-{word}") } else { word })
 }
 
 /// The names of the tests in a source file, with the module that chose their machine.
@@ -109,7 +120,8 @@ fn document() -> String {
     let mut out = String::from(
         "# Which test shows what\n\nGenerated from `docs/checklist` and the names of the tests: `TESTS_DOC=write cargo test --target host-tuple \
          -p host-tests matrix`. Every test named here runs in\n`cargo test`, which passes only if all of them do; a word in quotes is the \
-         machine that the test boots on. An item without a test shows a dash.\n",
+         machine that the test boots on. An item without a test shows a dash.\n`tests/verdicts LOG` prints this table with the result of each \
+         test in a run whose output is in `LOG`, and fails if one has failed or did not run; CI does.\n",
     );
     let mut known = BTreeSet::new();
     for (heading, file) in LISTS {
@@ -141,6 +153,19 @@ fn document() -> String {
     out
 }
 
+/// What an item's answer elsewhere names in quotes is there.
+#[test]
+fn answers_elsewhere_exist() {
+    for (_, file) in LISTS {
+        for item in items(file) {
+            for name in item.elsewhere.iter().flat_map(|text| text.split('`').skip(1).step_by(2)).filter(|name| name.contains('/')) {
+                let name = name.split_whitespace().next().unwrap_or(name);
+                assert!(root().join(name).exists(), "{}: {name}", item.id);
+            }
+        }
+    }
+}
+
 /// The table follows the tests.
 #[test]
 fn the_table_of_tests_is_what_the_tests_are_called() {
@@ -159,6 +184,8 @@ fn names_tell_their_items() {
     assert_eq!(ids("qm_d04_d05_a_foreign_number"), ["QM-D04", "QM-D05"]);
     assert_eq!(ids("ua_k1_o15_f01_copies"), ["K1", "O15", "UA-F01"]);
     assert_eq!(ids("ua_l10_handles"), ["L10"]);
+    assert_eq!(ids("ua_o6_o13_sy_m03_memory"), ["O6", "O13", "SY-M03"]);
+    assert_eq!(ids("qm_v05_ua_o28_sy_words"), ["QM-V05", "O28"]);
     assert!(ids("sm_words_only").is_empty() && ids("nothing_t04").is_empty() && ids("qm").is_empty());
 }
 

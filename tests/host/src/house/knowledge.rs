@@ -13,7 +13,7 @@ fn every_crate_has_its_row() {
 
 /// Every edge of the workspace is in the table: a new one is a change of the architecture.
 #[test]
-fn dependencies_follow_the_table() {
+fn ua_a2_dependencies_follow_the_table() {
     let table = table();
     let mut broken = Vec::new();
     for (name, member) in members() {
@@ -47,7 +47,7 @@ fn the_table_has_no_stale_edges() {
 
 /// The law behind the table, so that a row cannot be edited into a breach of it.
 #[test]
-fn the_table_follows_the_floors() {
+fn ua_a2_t5_the_table_follows_the_floors() {
     let table = table();
     let ends = |name: &str, words: &[&str]| words.iter().any(|word| name.ends_with(word));
     let mut broken = Vec::new();

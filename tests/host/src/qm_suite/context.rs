@@ -332,7 +332,7 @@ fn qm_x09_a_queue_whose_second_context_is_refused_is_closed_again() {
 }
 
 #[test]
-fn qm_x10_each_allocation_failing_in_turn_unwinds() {
+fn qm_x10_sy_i02_each_allocation_failing_in_turn_unwinds() {
     for nth in 0..4 {
         let machine = Machine::v3(4);
         let mut driver = machine.driver();

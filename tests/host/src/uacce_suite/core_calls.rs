@@ -329,7 +329,7 @@ fn pasids_run_out_with_ebusy_and_take_no_queue() {
 }
 
 #[test]
-fn ua_l1_l10_l06_removal_ends_queues_at_once_and_frees_the_node_at_the_last_close() {
+fn ua_l1_l10_o23_l06_removal_ends_queues_at_once_and_frees_the_node_at_the_last_close() {
     let mut f = Fixture::new(2);
     let queue = f.open(OWNER);
     f.map(queue, OWNER, Region::Mmio, MMIO_BYTES).expect("map");
@@ -369,7 +369,7 @@ fn ua_l5_i3_l07_poll_tells_each_completion_once_and_names_the_waiter() {
 }
 
 #[test]
-fn ua_s1_s2_s3_l08_attributes_tell_what_the_device_is() {
+fn ua_s1_s2_s3_o24_o28_l08_attributes_tell_what_the_device_is() {
     let f = Fixture::new(4);
     let expected = [
         (Attribute::Name, "hisi_zip-0"),
@@ -413,7 +413,7 @@ fn handles_and_nodes_run_out_cleanly() {
 }
 
 #[test]
-fn ua_l11_r9_l12_nothing_is_open_or_taken_before_registration() {
+fn ua_l11_r9_l12_o24_nothing_is_open_or_taken_before_registration() {
     let log = Log::default();
     let mut spaces = FakeSpaces::new(&log);
     let device = FakeDevice::new(&log, 4);

@@ -205,7 +205,7 @@ fn document() -> String {
 }
 
 #[test]
-fn ua_l02_l8_every_call_in_every_state_is_in_the_errno_table() {
+fn ua_l02_l8_o23_every_call_in_every_state_is_in_the_errno_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/uacce/errors.md");
     let document = document();
     if std::env::var_os("UACCE_DOCS").is_some_and(|word| word == "write") {

@@ -25,16 +25,32 @@ pub enum Did {
     Release(u64, u64, Drained),
 }
 
-/// The order of everything, over both ports.
+/// The order of everything, over both ports, and which call is to fail.
 #[derive(Clone, Default, Debug)]
-pub struct Log(Rc<RefCell<Vec<Did>>>);
+pub struct Log {
+    done: Rc<RefCell<Vec<Did>>>,
+    until_failure: Rc<Cell<u32>>,
+}
 
 impl Log {
     pub fn take(&self) -> Vec<Did> {
-        self.0.take()
+        self.done.take()
+    }
+    /// Lets the `nth` call that can fail do so, 1 being the next; 0 for none.
+    pub fn fail_at(&self, nth: u32) {
+        self.until_failure.set(nth);
+    }
+    /// True while the failure asked for has not come.
+    pub fn waits_for_failure(&self) -> bool {
+        self.until_failure.get() != 0
     }
     fn push(&self, did: Did) {
-        self.0.borrow_mut().push(did);
+        self.done.borrow_mut().push(did);
+    }
+    fn fails(&self) -> bool {
+        let left = self.until_failure.get();
+        self.until_failure.set(left.saturating_sub(1));
+        left == 1
     }
 }
 
@@ -91,6 +107,9 @@ impl QueueDevice for Shared {
         }
     }
     fn get_queue(&self, substream: Option<SubstreamId>) -> Result<QueueId, QueueError> {
+        if self.0.log.fails() {
+            return Err(QueueError::OutOfMemory);
+        }
         let id = self.0.free.borrow_mut().pop_first().ok_or(QueueError::Busy)?;
         self.0.log.push(Did::Get(id, substream.map(|s| s.0)));
         Ok(QueueId(id))
@@ -101,15 +120,15 @@ impl QueueDevice for Shared {
     }
     fn start_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Start(queue.0));
-        self.0.start.get()
+        if self.0.log.fails() { Err(QueueError::Io) } else { self.0.start.get() }
     }
     fn stop_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Stop(queue.0));
-        self.0.stop.get()
+        if self.0.log.fails() { Err(QueueError::TimedOut) } else { self.0.stop.get() }
     }
     fn retire_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Retire(queue.0));
-        self.0.stop.get()
+        if self.0.log.fails() { Err(QueueError::TimedOut) } else { self.0.stop.get() }
     }
     fn is_isolated(&self) -> bool {
         self.0.is_isolated.get()
@@ -165,7 +184,7 @@ impl FakeSpaces {
     }
 
     fn place(&mut self, space: SpaceId) -> Result<u64, SpaceError> {
-        if self.out_of_memory {
+        if self.out_of_memory || self.log.fails() {
             return Err(SpaceError::OutOfMemory);
         }
         let at = self.next;
@@ -184,6 +203,9 @@ impl AddressSpaces for FakeSpaces {
         self.profile
     }
     fn bind(&mut self, _node: u32, space: SpaceId) -> Result<Option<SubstreamId>, SpaceError> {
+        if self.log.fails() {
+            return Err(SpaceError::Iommu);
+        }
         self.log.push(Did::Bind(space.0));
         if !self.profile.has_substream() {
             return Ok(None);

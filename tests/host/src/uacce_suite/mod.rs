@@ -5,3 +5,4 @@ mod exhaustive;
 mod fakes;
 mod profiles;
 mod reference;
+mod sweep;

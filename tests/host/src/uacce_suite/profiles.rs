@@ -1,6 +1,6 @@
 //! The four profiles: what is granted, which regions and commands exist, who may be served at once.
 
-use super::fakes::{DUS_BYTES, Did, FakeDevice, FakeSpaces, Log, Shared};
+use super::fakes::{DUS_BYTES, Did, FakeDevice, FakeSpaces, Log, MMIO_BYTES, Shared};
 use hal::Va;
 use std::rc::Rc;
 use uacce_abi::{Attribute, Command, Errno, FileRegion, NodeIndex};
@@ -106,6 +106,35 @@ fn ua_q4_addresses_kept_for_the_kernel_exist_where_there_is_one_table() {
         assert!(mapped.is_ok() || mapped == Err(Errno::EINVAL));
         assert_eq!(m.log.take().contains(&Did::ReserveForKernel(1, 0x1000)), profile == Profile::ShareDomain);
     }
+}
+
+#[test]
+fn ua_q2_regions_have_an_order_and_only_reserved_memory_has_any_length() {
+    let mut regions = FileRegion::ALL;
+    regions.sort_by_key(|region| region.legacy_number());
+    assert_eq!(regions, [FileRegion::Mmio, FileRegion::Dko, FileRegion::Dus, FileRegion::Ss], "as drawn, from offset 0 on");
+    let mut m = Machine::new(Profile::ShareDomain);
+    for len in [0x1000, 0x2_0000, 0x123_4000] {
+        let queue = m.open(OWNER).expect("open");
+        assert_eq!(m.map(queue, FileRegion::Mmio, MMIO_BYTES + 0x1000), Err(Errno::EINVAL));
+        assert_eq!(m.map(queue, FileRegion::Dus, DUS_BYTES + 0x1000), Err(Errno::EINVAL));
+        assert_eq!(m.map(queue, FileRegion::Dus, DUS_BYTES - 0x1000), Err(Errno::EINVAL));
+        m.map(queue, FileRegion::Ss, len).expect("as long as the application likes");
+        assert!(m.log.take().contains(&Did::Reserve(1, len)));
+        m.uacce.close(queue, OWNER, &mut m.spaces).expect("close");
+    }
+}
+
+#[test]
+fn ua_q11_without_an_iommu_the_driver_backs_its_regions_and_the_core_the_reserved_one() {
+    let mut m = Machine::new(Profile::NoIommu);
+    let queue = m.open(OWNER).expect("open");
+    m.log.take();
+    m.map(queue, FileRegion::Mmio, MMIO_BYTES).expect("doorbells");
+    m.map(queue, FileRegion::Dus, DUS_BYTES).expect("rings");
+    m.map(queue, FileRegion::Ss, 0x3000).expect("reserved");
+    // What the fake device says its regions are, once each; nothing of the device's for the third.
+    assert_eq!(m.log.take(), [Did::Map(1, 0x21_0000_0000), Did::Map(1, 0x5000_0000), Did::Reserve(1, 0x3000)]);
 }
 
 #[test]
