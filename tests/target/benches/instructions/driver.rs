@@ -1,10 +1,14 @@
 //! The queue manager's driver, driven by the kernel itself: no process, no system call, no library.
 
+extern crate alloc;
+
+use alloc::vec::Vec;
 use firmware_kernel::{DomainMemory, with_qm};
 use hal::{DmaBuffer, DmaMapper, Iova, QueueId};
+use hal_aarch64::pmu;
 use zip_spec::{BufferType, Container, Mode, Request, Sqe, SqeType, Window};
 
-use crate::kernel::{sample, traps};
+use crate::kernel::{median, sample, traps};
 use crate::row::Row;
 
 /// Bytes of a request's input.
@@ -66,6 +70,35 @@ impl Driver {
         let spent = sample(|_| operation());
         let spent = spent.since(sample(|_| beside()));
         Row { el0: None, el1: spent.el1, el2: spent.el2, traps_hundredths }
+    }
+
+    /// The life of a queue, by its driver: started, stopped when nothing is in flight, given back with its memory wiped.
+    pub fn life() -> [Row; 3] {
+        const SAMPLES: usize = 16;
+        let mut samples = [const { Vec::new() }; 3];
+        let mut trapped = [0; 3];
+        for _ in 0..SAMPLES {
+            let queue = with_qm(0, |qm| qm.get_queue(None)).expect("a QM").expect("a free queue");
+            for (step, samples) in samples.iter_mut().enumerate() {
+                let traps_before = traps();
+                let before = pmu::instructions();
+                let done = with_qm(0, |qm| match step {
+                    0 => qm.start_queue(queue),
+                    1 => qm.stop_queue(queue),
+                    _ => {
+                        qm.put_queue(queue);
+                        Ok(())
+                    }
+                });
+                samples.push(pmu::instructions().since(before));
+                trapped[step] = traps() - traps_before;
+                assert_eq!(done, Some(Ok(())));
+            }
+        }
+        core::array::from_fn(|step| {
+            let spent = median(&samples[step]);
+            Row { el0: None, el1: spent.el1, el2: spent.el2, traps_hundredths: 100 * trapped[step] }
+        })
     }
 
     /// A submission, which runs the request.

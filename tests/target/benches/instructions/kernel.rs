@@ -82,7 +82,7 @@ pub fn traps() -> u64 {
 }
 
 /// The median of each level, by itself.
-fn median(samples: &[Instructions]) -> Instructions {
+pub fn median(samples: &[Instructions]) -> Instructions {
     let middle = |level: fn(&Instructions) -> u64| {
         let mut values: Vec<u64> = samples.iter().map(level).collect();
         values.sort_unstable();
@@ -226,6 +226,34 @@ impl Bench {
         let traps = traps() - before;
         let spent = sample(|_| round());
         Row { el0: None, el1: spent.el1, el2: spent.el2, traps_hundredths: 100 * traps }
+    }
+
+    /// Measures the SMMU's half of a process's first queue and of its last: the context of a SubstreamID made, and taken away for good.
+    pub fn bind_and_unbind(&self) -> [Row; 2] {
+        const STREAM: StreamId = StreamId(ACCELERATOR_RID);
+        let table = firmware_kernel::domain_table().expect("a domain");
+        let mut rows = [Vec::new(), Vec::new()];
+        let mut trapped = [0; 2];
+        for _ in 0..SAMPLES_AT_EL1 {
+            let substream = firmware_kernel::with_smmu(|smmu| smmu.allocate_substream()).expect("an SMMU").expect("a SubstreamID");
+            for half in 0..2 {
+                let traps_before = traps();
+                let before = pmu::instructions();
+                let done = firmware_kernel::with_smmu(|smmu| match half {
+                    0 => smmu.bind(STREAM, substream, &table),
+                    _ => smmu.unbind(STREAM, substream),
+                });
+                rows[half].push(pmu::instructions().since(before));
+                trapped[half] = traps() - traps_before;
+                assert_eq!(done, Some(Ok(())));
+            }
+            firmware_kernel::with_smmu(|smmu| smmu.free_substream(substream)).expect("an SMMU").expect("bound to nothing");
+        }
+        let nothing = sample(|_| {});
+        [0, 1].map(|half| {
+            let spent = median(&rows[half]).since(nothing);
+            Row { el0: None, el1: spent.el1, el2: spent.el2, traps_hundredths: 100 * trapped[half] }
+        })
     }
 
     /// Measures a compression of the kernel's own, from the call to the copied result.

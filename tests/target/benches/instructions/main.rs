@@ -83,7 +83,7 @@ mod on_1p0_icount {
         row::print("receive, completion there", &receive, "");
         let slept = bench.process(Series::ReceiveByInterrupt, 200);
         let slept = Row { traps_hundredths: slept.traps_hundredths - traps_hundredths, ..slept };
-        row::print("receive by interrupt and poll()", &slept, "");
+        row::print("wd_recv_sync: interrupt and poll()", &slept, "");
         row::print("send + receive, 16 in flight, each", &bench.process(Series::Batch, 60).each_of(16), "");
         let empty = bench.process(Series::ReceiveNothing, 500);
         row::print("receive, nothing there", &empty, "");
@@ -101,6 +101,7 @@ mod on_1p0_icount {
         row::print("device's first read of a page", &read, "8,017 EL1, 4 traps: the same");
         let touch = bench.process(Series::CpuFirstWrite, 64);
         row::print("CPU's first write to a page", &touch, "1 EL0, 1,638 EL1: Linux 6.1");
+        row::print("4 KiB request, user's own memory", &bench.process(Series::Page, 64), "");
 
         // The first queue of a process: its address space is bound with it, and unbound with the last.
         let open = bench.process(Series::Open, 16);
@@ -121,6 +122,14 @@ mod on_1p0_icount {
         row::print("close, last queue", &close, "64 EL0, 42,664 EL1, 18 traps: uacce, Linux 6.1");
         let next = bench.process(Series::KeepOpen, 16);
         row::print("open + map + start, further queue", &next, "195 EL0, 34,653 EL1, 12 traps: the same");
+
+        let [start, stop, put] = Driver::life();
+        row::print("QM driver: start a queue", &start, "");
+        row::print("QM driver: stop an idle queue", &stop, "");
+        row::print("QM driver: put it, rings wiped", &put, "");
+        let [bind, unbind] = bench.bind_and_unbind();
+        row::print("SMMU driver: bind a process", &bind, "9,019 EL1, 4 traps: SVA bind, first of the mm, Linux 6.1");
+        row::print("SMMU driver: unbind it", &unbind, "2,636 EL1, 4 traps: the same, last of the mm");
 
         let driver = Driver::new();
         row::print("QM driver: submit, run in the trap", &driver.submit(), "");
@@ -167,6 +176,22 @@ mod on_1p0_icount {
         floor("kernel-side compress at EL1", kernel_side.el1, KERNEL_COMPRESS_MAX);
         floor("close at EL1", close.el1, OPEN_CLOSE_MAX);
         assert_eq!(missed, 0, "floors were missed");
+    }
+}
+
+/// Where memory is not shared but reserved: what the user has must be copied there and back.
+#[cfg(target_os = "none")]
+#[embedded_test::tests(default_timeout = 120)]
+mod on_pasid_1p0_icount {
+    use super::kernel::Bench;
+    use super::process::Series;
+    use super::row;
+
+    #[test]
+    fn copies_through_reserved_memory() {
+        let bench = Bench::start();
+        row::head();
+        row::print("4 KiB request, copies in and out", &bench.process(Series::PageByCopies, 64), "");
     }
 }
 
