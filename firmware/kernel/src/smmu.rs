@@ -7,7 +7,7 @@ use hal::{AccessKind, Iova, Pa, StreamId, SubstreamId, Va, Verdict};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock, mmu};
 use heapless::Deque;
 use smmu_driver::{
-    AtsOptions, Config, Event, Features, Granule, Leaf, PageAnswer, PageEvent, PageGroup, Smmu, SmmuError, TableDescription,
+    AtsOptions, Completion, Config, Event, Features, Granule, Leaf, PageAnswer, PageEvent, PageGroup, Smmu, SmmuError, TableDescription,
 };
 
 use crate::dma::PhysicalMemory;
@@ -38,7 +38,8 @@ static PAGE_OVERFLOW_COUNT: AtomicU64 = AtomicU64::new(0);
 /// The driver's.
 pub(crate) fn init(registers: MmioWindow) -> Result<Features, SmmuError> {
     // CPU and SMMU know a process by the same ASID: one that either would cut off is never handed out.
-    let config = Config { asid_bits: mmu::asid_bits(), ..Config::default() };
+    // A message in memory is polled without a register access.
+    let config = Config { asid_bits: mmu::asid_bits(), completion: Completion::MessageOrPoll, ..Config::default() };
     let features = *Smmu::init_in(&mut SMMU.lock(), registers, GenericTimer, PhysicalMemory, config)?.features();
     *FEATURES.lock() = Some(features);
     Ok(features)

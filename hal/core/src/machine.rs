@@ -23,6 +23,17 @@ pub trait PhysMemory {
     /// # Errors
     /// [`BusError`] if out of reach.
     fn read64(&mut self, at: Pa) -> Result<u64, BusError>;
+    /// Reads aligned 64-bit words that follow each other, each in one access, in rising order.
+    ///
+    /// # Errors
+    /// [`BusError`] if any of them is out of reach; `out` is then unspecified.
+    #[inline]
+    fn read_words(&mut self, at: Pa, out: &mut [u64]) -> Result<(), BusError> {
+        for (i, word) in out.iter_mut().enumerate() {
+            *word = self.read64(Pa(at.0 + 8 * i as u64))?;
+        }
+        Ok(())
+    }
     /// Writes an aligned 64-bit word in one access.
     ///
     /// # Errors

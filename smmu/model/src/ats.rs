@@ -142,6 +142,7 @@ impl SmmuModel {
 
     /// The effective EATS of a stream, or how its ATS traffic ends.
     fn effective_ats(&mut self, stream: StreamId, mem: &mut impl PhysMemory) -> Result<Option<Ats>, AtsRefusal> {
+        let checks = CR0::ATSCHK.is_set(self.regs.cr0ack);
         match self.ste(stream, mem) {
             // IDR0.ATSRECERR = 0: configuration errors of ATS traffic leave no record.
             Err(_) | Ok(SteAction::Illegal) => Err(AtsRefusal::Error),
@@ -149,7 +150,7 @@ impl SmmuModel {
             Ok(SteAction::Bypass(_)) => Ok(None),
             Ok(SteAction::Translate(config)) => Ok(match config.eats {
                 1 => Some(Ats::Full),
-                2 if CR0::ATSCHK.is_set(self.regs.cr0ack) => Some(Ats::SplitStage),
+                2 if checks => Some(Ats::SplitStage),
                 _ => None,
             }),
         }
@@ -169,8 +170,9 @@ impl SmmuModel {
             Err(AtsRefusal::Silent) => return AtsCompletion::UnsupportedRequest,
             Err(AtsRefusal::Error) => return AtsCompletion::CompleterAbort,
         };
-        let (translation, overrides) = match self.route(who, mem) {
-            Ok(Route::Translate(translation, overrides)) => (translation, overrides),
+        let mut translation = Translation::NONE;
+        let overrides = match self.route(who, &mut translation, mem) {
+            Ok(Route::Translate(overrides)) => overrides,
             // Stage 1 alone, bypassed by S1DSS.
             Ok(Route::Bypass(_)) => {
                 let page = Pa(iova.0 & !0xfff);
@@ -243,11 +245,11 @@ impl SmmuModel {
             Ok(Some(Ats::Full)) => Ok(passed),
             Ok(Some(Ats::SplitStage)) => {
                 let Ok(SteAction::Translate(config)) = self.ste(who.stream, mem) else { return Err(Fault::Abort) };
-                let Some(s2) = config.stage2 else { return Err(Fault::Abort) };
+                let (Some(s2), merges) = (config.stage2, config.overrides.merges) else { return Err(Fault::Abort) };
                 let translation = Translation { stage1: None, stage2: Some(s2) };
                 match self.stage2(&s2, at.0, Stage2Access::of(&tx), mem) {
                     Ok(entry) => Ok(Translated::from_entry(&entry.without_stage1(), at.0)),
-                    Err(fault) => Err(self.end(&tx, &translation, (fault, config.overrides.merges), mem, irq)),
+                    Err(fault) => Err(self.end(&tx, &translation, (fault, merges), mem, irq)),
                 }
             }
         }

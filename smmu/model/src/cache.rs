@@ -19,7 +19,11 @@ impl<V: Copy, const SETS: usize> Cache<V, SETS> {
     }
 
     pub fn get(&self, key: u64) -> Option<V> {
-        self.entries[Self::set(key)].iter().flatten().find(|(k, _)| *k == key).map(|(_, v)| *v)
+        self.find(key).copied()
+    }
+
+    pub fn find(&self, key: u64) -> Option<&V> {
+        self.entries[Self::set(key)].iter().flatten().find(|(k, _)| *k == key).map(|(_, v)| v)
     }
 
     /// Inserts or replaces; evicts in turn when the set is full.

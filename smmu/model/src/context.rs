@@ -7,6 +7,7 @@ use smmu_spec::regs::address_bits;
 use crate::profile::{Features, StallModel};
 use crate::stream::Stage1Config;
 use crate::tlb::{Tag, world};
+use crate::walk::rule;
 
 /// Words of a CD that some implemented feature looks at.
 pub(crate) type CdWords = [u64; 4];
@@ -27,7 +28,7 @@ pub(crate) struct Half {
 }
 
 /// A legal CD, ready for use.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Context {
     pub halves: [Half; 2],
     /// Owner of the translations.
@@ -35,9 +36,8 @@ pub(crate) struct Context {
     pub mair: u64,
     pub output_bits: u32,
     pub access_flag_ignored: bool,
-    pub wxn: bool,
-    pub pan: bool,
-    pub epan: bool,
+    /// WXN, PAN, EPAN and the world, as bits of `walk::rule`.
+    pub rules: u8,
     pub update_access: bool,
     pub update_dirty: bool,
     pub stall: bool,
@@ -61,17 +61,17 @@ impl Context {
         let abort = CD_DW0::A.is_set(dw0);
         let asid = CD_DW0::ASID.read(dw0) as u16;
         let (ha, hd) = (CD_DW0::HA.is_set(dw0), CD_DW0::HD.is_set(dw0));
+        // The plain EL2 world has TTB0 only and ignores EPDx, ASID and PAN.
+        let el2 = ste.world == world::EL2;
         let is_legal = stall_is_legal
             && (abort || !f.term_model)
-            && (asid <= 0xff || f.asid16)
+            && (asid <= 0xff || f.asid16 || el2)
             && (!ha || f.httu >= 1)
             && (!hd || f.httu >= 2)
             && (f.httu < 3 || ha || !CD_DW1::HAFT.is_set(dw1));
         if !is_legal {
             return None;
         }
-        // The plain EL2 world has TTB0 only and ignores EPDx, ASID and PAN.
-        let el2 = ste.world == world::EL2;
         let output_bits = address_bits(CD_DW0::IPS.read(dw0) as u32).min(f.oas_bits);
         let halves = [
             RawHalf {
@@ -109,9 +109,10 @@ impl Context {
             mair,
             output_bits,
             access_flag_ignored: CD_DW0::AFFD.is_set(dw0),
-            wxn: CD_DW0::WXN.is_set(dw0),
-            pan: CD_DW0::PAN.is_set(dw0) && !el2,
-            epan: f.epan && CD_DW1::EPAN.is_set(dw1),
+            rules: if CD_DW0::WXN.is_set(dw0) { rule::WXN } else { 0 }
+                | if CD_DW0::PAN.is_set(dw0) { rule::PAN } else { 0 }
+                | if f.epan && CD_DW1::EPAN.is_set(dw1) { rule::EPAN } else { 0 }
+                | if el2 { rule::PLAIN_EL2 } else { 0 },
             update_access: ha,
             update_dirty: hd && ha,
             stall,
@@ -119,6 +120,16 @@ impl Context {
             abort,
         })
     }
+}
+
+/// Log2 of the first address that a start table may not have.
+pub(crate) fn limit(granule: Granule, output_bits: u32) -> u32 {
+    if granule == Granule::Kib64 { output_bits } else { output_bits.min(48) }
+}
+
+/// The address bits of a start table that count: it is aligned to its size, 64 bytes at least.
+pub(crate) fn start_table_mask(granule: Granule, input_bits: u32, start_level: u32) -> u64 {
+    !((8_u64 << (input_bits - granule.level_shift(start_level))).max(64) - 1)
 }
 
 /// One half as its fields stand.
@@ -160,12 +171,10 @@ impl RawHalf {
         }
         let input_bits = 64 - self.size;
         let start_level = granule.start_level(input_bits);
-        let table_bytes = (8_u64 << (input_bits - granule.level_shift(start_level))).max(64);
-        let limit = if granule == Granule::Kib64 { output_bits } else { output_bits.min(48) };
-        if self.table >> limit != 0 {
+        if self.table >> limit(granule, output_bits) != 0 {
             return None;
         }
-        let table = self.table & !(table_bytes - 1);
+        let table = self.table & start_table_mask(granule, input_bits, start_level);
         Some(Half { table, input_bits, start_level, granule, walks_disabled, top_byte_ignored, unprivileged_forbidden, hierarchy_ignored })
     }
 }

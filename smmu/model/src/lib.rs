@@ -19,6 +19,7 @@ mod cache;
 mod command_queue;
 mod configuration;
 mod context;
+mod decoded;
 mod event_queue;
 mod invalidate;
 mod micro_tlb;

@@ -7,6 +7,7 @@ use smmu_spec::queue::RingIndex;
 
 use crate::ats::AtcQueue;
 use crate::configuration::ConfigurationCaches;
+use crate::decoded::Decoded;
 use crate::micro_tlb::{Line, Ports, RECENT};
 use crate::policy::{Policy, Retention};
 use crate::pri_queue::Responses;
@@ -79,6 +80,7 @@ pub struct SmmuModel {
     pub(crate) features: Features,
     pub(crate) regs: Registers,
     pub(crate) caches: ConfigurationCaches,
+    pub(crate) decoded: Decoded,
     pub(crate) tlb: Tlb,
     pub(crate) resolved: [Resolved; RESOLVED],
     /// Resolved contexts of another generation are void. Never 0.
@@ -113,6 +115,7 @@ impl SmmuModel {
             features: Features::of(&profile.ids),
             regs: Registers::new(),
             caches: ConfigurationCaches::new(),
+            decoded: Decoded::new(),
             tlb: Tlb::new(),
             resolved: [const { Resolved::EMPTY }; RESOLVED],
             generation: 1,

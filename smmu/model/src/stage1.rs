@@ -45,6 +45,11 @@ pub(crate) struct Translation {
     pub stage2: Option<Stage2>,
 }
 
+impl Translation {
+    /// No stage yet.
+    pub const NONE: Self = Self { stage1: None, stage2: None };
+}
+
 /// Selects the half and checks the address against it; gives the address with its ignored top byte replaced.
 #[inline]
 pub(crate) fn locate<'c>(context: &'c Context, tx: &Transaction) -> Option<(&'c Half, u64)> {
@@ -157,7 +162,9 @@ impl SmmuModel {
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
         let (half, address) = locate(context, tx).ok_or(TRANSLATION)?;
-        if let Some(entry) = self.tlb.lookup(context.tag, address).copied() {
+        if self.retention.caches()
+            && let Some(entry) = self.tlb.lookup(context.tag, address).copied()
+        {
             let bit = permission_bit(tx);
             if self.retention.forgets() {
                 self.tlb.forget(context.tag, address);
@@ -295,6 +302,7 @@ impl SmmuModel {
     }
 }
 
+#[inline]
 fn entry_of(leaf: &Leaf, context: &Context, address: u64) -> Entry {
     let is_global = !LEAF::NG.is_set(leaf.descriptor);
     let attr_index = LEAF::ATTR_INDEX.read(leaf.descriptor);
@@ -304,7 +312,7 @@ fn entry_of(leaf: &Leaf, context: &Context, address: u64) -> Entry {
         page: address >> 12,
         output,
         ipa: output,
-        permissions: leaf.permissions(context, context.tag.world() == 2),
+        permissions: leaf.permissions(context),
         stage2: allow::EVERYTHING,
         size_log2: leaf.reach_log2() as u8,
         level: leaf.level as u8,

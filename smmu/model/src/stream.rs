@@ -80,8 +80,8 @@ pub(crate) struct Stage1Config {
 }
 
 impl SteAction {
-    /// Decodes an STE under what the implementation advertises.
-    pub fn decode(words: &SteWords, f: &Features) -> Self {
+    /// Decodes an STE under CR2.E2H and what the implementation advertises.
+    pub fn decode(words: &SteWords, e2h: bool, f: &Features) -> Self {
         let [dw0, dw1, dw2, dw3] = *words;
         if !STE_DW0::V.is_set(dw0) {
             return Self::Illegal;
@@ -90,7 +90,19 @@ impl SteAction {
         match STE_DW0::CONFIG.read(dw0) {
             0..=3 => Self::Abort,
             4 => Self::Bypass(overrides),
-            config => translating(config, [dw0, dw1, dw2, dw3], f).map_or(Self::Illegal, |c| Self::Translate(SteConfig { overrides, ..c })),
+            config => match translating(config, [dw0, dw1, dw2, dw3], f) {
+                None => Self::Illegal,
+                Some(mut config) => {
+                    config.overrides = overrides;
+                    if let Some(stage1) = &mut config.stage1
+                        && stage1.world == world::EL2
+                        && e2h
+                    {
+                        stage1.world = world::EL2_E2H;
+                    }
+                    Self::Translate(config)
+                }
+            },
         }
     }
 }
@@ -175,7 +187,7 @@ mod tests {
     const GOOD: SteWords = [0x8000_0000_4800_002b, 0xd6, 0, 0];
 
     fn decode(words: SteWords, profile: Profile) -> SteAction {
-        SteAction::decode(&words, &Features::of(&profile.ids))
+        SteAction::decode(&words, false, &Features::of(&profile.ids))
     }
 
     fn stage1_of(action: SteAction) -> Option<Stage1Config> {

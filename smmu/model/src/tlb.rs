@@ -46,12 +46,22 @@ impl Tag {
         Self(self.0 & !0xffff | TAG_GLOBAL)
     }
 
+    /// The same owner but for the ASID.
+    pub const fn with_asid(self, asid: u16) -> Self {
+        Self(self.0 & !0xffff | asid as u64)
+    }
+
     pub const fn is_global(self) -> bool {
         self.0 & TAG_GLOBAL != 0
     }
 
     pub const fn asid(self) -> u16 {
         self.0 as u16
+    }
+
+    /// As a number that tells owners apart.
+    pub const fn number(self) -> u64 {
+        self.0
     }
 
     const fn vmid(self) -> u16 {

@@ -115,7 +115,8 @@ impl SmmuModel {
             let refused = GBPA::ABORT.is_set(self.regs.gbpa) || self.features.beyond_oas(tx.iova.0);
             return if refused { Err(Fault::Abort) } else { Ok(untranslated(tx.iova)) };
         }
-        match self.route(tx.who, mem) {
+        let mut translation = Translation::NONE;
+        match self.route(tx.who, &mut translation, mem) {
             Err(Refusal::Silent) => Err(Fault::Abort),
             Err(Refusal::Record(record, merges)) => {
                 self.record_event(record, merges, mem, irq);
@@ -133,7 +134,7 @@ impl SmmuModel {
                 let translation = Translation { stage1: None, stage2: Some(stage2) };
                 Err(self.end(&overridden(tx, overrides), &translation, (fault, overrides.merges), mem, irq))
             }
-            Ok(Route::Translate(translation, overrides)) => {
+            Ok(Route::Translate(overrides)) => {
                 let key = requester_key(&tx.who).filter(|_| self.retention.is_steady() && overrides.changes_nothing());
                 if let Some(key) = key {
                     self.resolved[resolved_slot(key)] = Resolved { key, generation: self.generation, translation: Some(translation) };
@@ -155,7 +156,10 @@ impl SmmuModel {
 
     /// Fetches a translation as a hint, for CMD_PREFETCH_ADDR.
     pub(crate) fn prefetch_address(&mut self, who: Requester, address: u64, mem: &mut impl PhysMemory) {
-        if let Ok(Route::Translate(Translation { stage1: Some(context), stage2 }, _)) = self.route(who, mem) {
+        let mut translation = Translation::NONE;
+        if let Ok(Route::Translate(_)) = self.route(who, &mut translation, mem)
+            && let Translation { stage1: Some(context), stage2 } = translation
+        {
             let tx = Transaction { who, iova: Iova(address), kind: AccessKind::Read };
             self.prefetch_page(&tx, &context, stage2.as_ref(), address, mem);
         }

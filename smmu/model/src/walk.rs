@@ -106,57 +106,77 @@ impl Leaf {
     }
 
     /// Who may do what by stage 1, as `allow` bits.
-    pub fn permissions(&self, context: &Context, plain_el2: bool) -> u16 {
-        let d = self.descriptor;
-        let ap_table = TABLE::AP_TABLE.read(self.restrictions);
-        let clean = self.is_writable_clean(context);
-        let writable = (!LEAF::AP2.is_set(d) || clean) && ap_table & 2 == 0;
-        let mut bits = if clean { allow::CLEAN } else { 0 };
-        let mut grant = |who: u16, what: u16| bits |= 1 << (who + what);
-        if plain_el2 {
-            let executable = !(LEAF::UXN.is_set(d) || TABLE::UXN_TABLE.is_set(self.restrictions) || context.wxn && writable);
-            for who in [allow::UNPRIVILEGED, allow::PRIVILEGED] {
-                grant(who, allow::READ);
-                if writable {
-                    grant(who, allow::WRITE);
-                }
-                if executable {
-                    grant(who, allow::EXECUTE);
-                }
-            }
-            return bits;
-        }
+    pub fn permissions(&self, context: &Context) -> u16 {
+        let (d, ap_table) = (self.descriptor, TABLE::AP_TABLE.read(self.restrictions));
+        let is_clean = self.is_writable_clean(context);
         let unprivileged = LEAF::AP1.is_set(d) && ap_table & 1 == 0;
-        let unprivileged_writable = unprivileged && writable;
+        let writable = (!LEAF::AP2.is_set(d) || is_clean) && ap_table & 2 == 0;
         let uxn = LEAF::UXN.is_set(d) || TABLE::UXN_TABLE.is_set(self.restrictions);
         let pxn = LEAF::PXN.is_set(d) || TABLE::PXN_TABLE.is_set(self.restrictions);
-        let unprivileged_executable = !(uxn || context.wxn && unprivileged_writable);
-        if unprivileged {
-            grant(allow::UNPRIVILEGED, allow::READ);
-        }
-        if unprivileged_writable {
-            grant(allow::UNPRIVILEGED, allow::WRITE);
-        }
-        if unprivileged_executable {
-            grant(allow::UNPRIVILEGED, allow::EXECUTE);
-        }
-        let privileged_data = !(context.pan && (unprivileged || context.epan && unprivileged_executable));
-        if privileged_data {
-            grant(allow::PRIVILEGED, allow::READ);
-            if writable {
-                grant(allow::PRIVILEGED, allow::WRITE);
-            }
-        }
-        if !(pxn || unprivileged_writable || context.wxn && writable) {
-            grant(allow::PRIVILEGED, allow::EXECUTE);
-        }
-        bits
+        let case = u8::from(unprivileged) | u8::from(writable) << 1 | u8::from(uxn) << 2 | u8::from(pxn) << 3 | context.rules;
+        u16::from(PERMISSIONS[usize::from(case)]) | if is_clean { allow::CLEAN } else { 0 }
     }
+}
+
+/// Bits that decide who may do what at stage 1: of the descriptors in 3:0, of the CD and its world above.
+pub(crate) mod rule {
+    pub const UNPRIVILEGED: u8 = 1;
+    pub const WRITABLE: u8 = 1 << 1;
+    pub const UXN: u8 = 1 << 2;
+    pub const PXN: u8 = 1 << 3;
+    pub const WXN: u8 = 1 << 4;
+    pub const PAN: u8 = 1 << 5;
+    pub const EPAN: u8 = 1 << 6;
+    /// EL2 without E2H: one privilege, one execute-never bit.
+    pub const PLAIN_EL2: u8 = 1 << 7;
+}
+
+/// The `allow` bits of each combination of `rule` bits.
+static PERMISSIONS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut case = 0;
+    while case < table.len() {
+        table[case] = permissions_of(case as u8);
+        case += 1;
+    }
+    table
+};
+
+const fn permissions_of(case: u8) -> u8 {
+    const fn grant(bits: u8, who: u16, what: u16, granted: bool) -> u8 {
+        bits | (granted as u8) << (who + what)
+    }
+    let (writable, wxn) = (case & rule::WRITABLE != 0, case & rule::WXN != 0);
+    let uxn = case & rule::UXN != 0;
+    if case & rule::PLAIN_EL2 != 0 {
+        let executable = !(uxn || wxn && writable);
+        let mut bits = 0;
+        let mut who = allow::UNPRIVILEGED;
+        while who <= allow::PRIVILEGED {
+            bits = grant(bits, who, allow::READ, true);
+            bits = grant(bits, who, allow::WRITE, writable);
+            bits = grant(bits, who, allow::EXECUTE, executable);
+            who += allow::PRIVILEGED - allow::UNPRIVILEGED;
+        }
+        return bits;
+    }
+    let unprivileged = case & rule::UNPRIVILEGED != 0;
+    let unprivileged_writable = unprivileged && writable;
+    let unprivileged_executable = !(uxn || wxn && unprivileged_writable);
+    let mut bits = grant(0, allow::UNPRIVILEGED, allow::READ, unprivileged);
+    bits = grant(bits, allow::UNPRIVILEGED, allow::WRITE, unprivileged_writable);
+    bits = grant(bits, allow::UNPRIVILEGED, allow::EXECUTE, unprivileged_executable);
+    // PAN keeps privileged data accesses off what is accessible without privilege; EPAN counts executing as access.
+    let is_kept_off = case & rule::PAN != 0 && (unprivileged || case & rule::EPAN != 0 && unprivileged_executable);
+    bits = grant(bits, allow::PRIVILEGED, allow::READ, !is_kept_off);
+    bits = grant(bits, allow::PRIVILEGED, allow::WRITE, writable && !is_kept_off);
+    grant(bits, allow::PRIVILEGED, allow::EXECUTE, !(case & rule::PXN != 0 || unprivileged_writable || wxn && writable))
 }
 
 impl SmmuModel {
     /// Walks for `address`, already checked to lie in the tables' range. Level-3 tables found earlier are taken from the walk cache.
     /// Descriptors of nested tables lie where stage 2 `through` says.
+    #[inline]
     pub(crate) fn walk_tables(
         &mut self,
         tables: &Tables,
@@ -164,62 +184,92 @@ impl SmmuModel {
         through: Option<&Stage2>,
         mem: &mut impl PhysMemory,
     ) -> Result<Leaf, WalkFault> {
+        match through {
+            None => self.walk_plain(tables, address, mem),
+            Some(s2) => self.walk_nested(tables, address, s2, mem),
+        }
+    }
+
+    fn walk_plain(&mut self, tables: &Tables, address: u64, mem: &mut impl PhysMemory) -> Result<Leaf, WalkFault> {
+        let place = |_: &mut Self, ipa, _: &mut _| Ok(ipa);
+        match tables.granule {
+            Granule::Kib4 => self.walk_granule::<0, _>(tables, address, place, mem),
+            Granule::Kib16 => self.walk_granule::<2, _>(tables, address, place, mem),
+            Granule::Kib64 => self.walk_granule::<1, _>(tables, address, place, mem),
+        }
+    }
+
+    fn walk_nested(&mut self, tables: &Tables, address: u64, s2: &Stage2, mem: &mut impl PhysMemory) -> Result<Leaf, WalkFault> {
+        let place = |model: &mut Self, ipa, mem: &mut _| {
+            let page = model.stage2(s2, ipa, Stage2Access::fetch(Purpose::TableRead), mem).map_err(WalkFault::Nested)?;
+            Ok(page.output | ipa & 0xfff)
+        };
+        match tables.granule {
+            Granule::Kib4 => self.walk_granule::<0, _>(tables, address, place, mem),
+            Granule::Kib16 => self.walk_granule::<2, _>(tables, address, place, mem),
+            Granule::Kib64 => self.walk_granule::<1, _>(tables, address, place, mem),
+        }
+    }
+
+    /// Walks tables of the granule that `TG0` names: a copy of the loop per granule, so that its shifts and masks are constants. A descriptor
+    /// lies where `place` says.
+    #[inline(always)]
+    fn walk_granule<const TG0: u64, M: PhysMemory>(
+        &mut self,
+        tables: &Tables,
+        address: u64,
+        place: impl Fn(&mut Self, u64, &mut M) -> Result<u64, WalkFault>,
+        mem: &mut M,
+    ) -> Result<Leaf, WalkFault> {
+        let granule = const { Granule::from_tg0(TG0).expect("a granule's code") };
+        let (page_shift, stride) = (granule.shift(), granule.stride());
         self.counters.walks += 1;
         let caches = self.retention.caches();
-        let granule = tables.granule;
-        let beyond = |a: u64| a >> tables.output_bits != 0;
-        let (mut level, mut table, mut restrictions) = (tables.start_level, tables.table, 0);
-        let mut index_bits = tables.input_bits - granule.level_shift(level);
-        if level < 3
-            && caches
+        let beyond = u64::MAX << tables.output_bits;
+        let (mut table, mut restrictions) = (tables.table, 0);
+        let mut shift = granule.level_shift(tables.start_level);
+        let mut last_index = (1_u64 << (tables.input_bits - shift)) - 1;
+        if caches
+            && shift > page_shift
             && let Some(found) = self.tlb.table_pointer(tables.tag, address, granule)
         {
-            (level, table, restrictions, index_bits) = (3, found.table, found.restrictions, granule.stride());
+            (table, restrictions) = (found.table, found.restrictions);
+            (shift, last_index) = (page_shift, (1 << stride) - 1);
         }
-        loop {
-            let shift = granule.level_shift(level);
-            let index = (address >> shift) & ((1 << index_bits) - 1);
-            let ipa = table + index * 8;
-            let at = match through {
-                None => ipa,
-                Some(s2) => {
-                    let page = self.stage2(s2, ipa, Stage2Access::fetch(Purpose::TableRead), mem).map_err(WalkFault::Nested)?;
-                    page.output | ipa & 0xfff
-                }
-            };
+        let (descriptor, at, ipa) = loop {
+            let ipa = table + ((address >> shift) & last_index) * 8;
+            let at = place(self, ipa, mem)?;
             let descriptor = mem.read64(Pa(at)).map_err(|_| WalkFault::ExternalAbort(at))?;
-            if !TABLE::VALID.is_set(descriptor) {
-                return Err(WalkFault::Translation);
+            let is_table = TABLE::VALID.is_set(descriptor) && TABLE::TABLE.is_set(descriptor) && shift > page_shift;
+            if !is_table {
+                break (descriptor, at, ipa);
             }
-            let table_bit = TABLE::TABLE.is_set(descriptor);
-            if level < 3 && table_bit {
-                table = granule.address(descriptor, granule.shift());
-                if beyond(table) {
-                    return Err(WalkFault::AddressSize);
-                }
-                if !tables.hierarchy_ignored {
-                    restrictions |= descriptor & RESTRICTIONS;
-                }
-                level += 1;
-                index_bits = granule.stride();
-                if level == 3 && caches {
-                    let first = address & !((1 << granule.level_shift(2)) - 1);
-                    self.tlb.insert_table_pointer(TablePointer { tag: tables.tag, first, table, granule, restrictions });
-                }
-                continue;
-            }
-            if (level == 3 && !table_bit) || (level < 3 && !granule.has_block_at(level)) {
-                return Err(WalkFault::Translation);
-            }
-            let output = granule.address(descriptor, shift);
-            if beyond(output) {
+            table = granule.address(descriptor, page_shift);
+            if table & beyond != 0 {
                 return Err(WalkFault::AddressSize);
             }
-            let leaf = Leaf { descriptor, descriptor_at: at, descriptor_ipa: ipa, output, level, granule, restrictions };
-            if LEAF::CONTIGUOUS.is_set(descriptor) {
-                self.check_contiguous(&leaf, mem);
+            restrictions |= descriptor;
+            (shift, last_index) = (shift - stride, (1 << stride) - 1);
+            if caches && shift == page_shift {
+                let first = address & !((1 << granule.level_shift(2)) - 1);
+                let restrictions = if tables.hierarchy_ignored { 0 } else { restrictions & RESTRICTIONS };
+                self.tlb.insert_table_pointer(TablePointer { tag: tables.tag, first, table, granule, restrictions });
             }
-            return Ok(leaf);
+        };
+        let level = 3 - (shift - page_shift) / stride;
+        let is_leaf = if level == 3 { TABLE::TABLE.is_set(descriptor) } else { granule.has_block_at(level) };
+        if !TABLE::VALID.is_set(descriptor) || !is_leaf {
+            return Err(WalkFault::Translation);
         }
+        let output = granule.address(descriptor, shift);
+        if output & beyond != 0 {
+            return Err(WalkFault::AddressSize);
+        }
+        let restrictions = if tables.hierarchy_ignored { 0 } else { restrictions & RESTRICTIONS };
+        let leaf = Leaf { descriptor, descriptor_at: at, descriptor_ipa: ipa, output, level, granule, restrictions };
+        if LEAF::CONTIGUOUS.is_set(descriptor) {
+            self.check_contiguous(&leaf, mem);
+        }
+        Ok(leaf)
     }
 }

@@ -3,6 +3,8 @@
 use hal::{AccessKind, BusError, Iova, IrqLines, Pa, PhysMemory, Requester, StreamId, SubstreamId};
 use smmu_model::{MicroTlb, Policy, Ports, Profile, SmmuModel, Transaction};
 
+use crate::naive::Naive;
+
 /// StreamID of all traffic.
 pub const SID: u32 = 8;
 /// The page that every address space maps.
@@ -46,6 +48,13 @@ impl PhysMemory for Memory {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(self.part(at, 8)?);
         Ok(u64::from_le_bytes(bytes))
+    }
+    fn read_words(&mut self, at: Pa, out: &mut [u64]) -> Result<(), BusError> {
+        let bytes = self.part(at, 8 * out.len())?;
+        for (word, bytes) in out.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Ok(())
     }
     fn write64(&mut self, at: Pa, value: u64) -> Result<(), BusError> {
         self.write(at, &value.to_le_bytes())
@@ -115,6 +124,13 @@ pub fn model(policy: Policy, mem: &mut Memory) -> Box<SmmuModel> {
     model.mmio_write(0x020, 4, 1, mem, lines);
     model.set_policy(policy);
     model
+}
+
+/// The naive walker of an SMMU that identifies itself as this one and is set up like it.
+pub fn naive(model: &mut SmmuModel) -> Naive {
+    let mut id = |offset| model.mmio_read(offset, 4) as u32;
+    let [idr0, idr1, idr3, idr5] = [id(0x000), id(0x004), id(0x00c), id(0x014)];
+    Naive { idr0, idr1, idr3, idr5, cr0: 1, strtab_base: STRTAB, strtab_base_cfg: 5 }
 }
 
 /// A port that holds the page of every SubstreamID below `count`.

@@ -12,13 +12,14 @@ use std::process::{Command, ExitCode};
 
 use cpu_time::ThreadTime;
 use machine::{LINES, MOST, Memory, NoLines, output, read};
+use naive::Naive;
 use peer::Peer;
 use smmu_model::{MicroTlb, Policy, Ports, SmmuModel};
 
 const USAGE: &str = "cargo bench [-- [--rounds N]]
 cargo bench -- --instructions
     instructions per translation over the PASID counts; needs valgrind
-cargo bench -- --once hit|walk COUNT
+cargo bench -- --once hit|walk|naive COUNT
     what --instructions counts: the function `measured`";
 
 /// PASIDs of the three set-ups.
@@ -27,7 +28,7 @@ const COUNTS: [u32; 3] = [1, 1_000, MOST];
 const BATCH: u64 = 1 << 17;
 /// Instructions that a hit and a full walk may take, the loop and the comparison of the answer included.
 const MOST_FOR_A_HIT: f64 = 70.0;
-const MOST_FOR_A_WALK: f64 = 2_200.0;
+const MOST_FOR_A_WALK: f64 = 1_300.0;
 /// Translations that are counted as instructions.
 const COUNTED: u64 = 10_000;
 
@@ -39,6 +40,7 @@ struct Setup {
     sticky: Box<SmmuModel>,
     walker: Box<SmmuModel>,
     port: Box<MicroTlb<'static, LINES>>,
+    naive: Naive,
     peer: Option<Peer>,
 }
 
@@ -48,7 +50,8 @@ impl Setup {
         let ports: &'static Ports = Box::leak(Box::new(Ports::new()));
         let mut sticky = machine::model(Policy::Sticky, &mut mem);
         sticky.attach(ports);
-        let walker = machine::model(Policy::AlwaysMiss, &mut mem);
+        let mut walker = machine::model(Policy::AlwaysMiss, &mut mem);
+        let naive = machine::naive(&mut walker);
         let port = machine::port(count, ports, &mut sticky, &mut mem);
         // Every PASID in turn, in an order that no prefetcher knows; of equal length for all counts.
         let mut order: Vec<u32> = (0..MOST).map(|i| i % count).collect();
@@ -57,7 +60,7 @@ impl Setup {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             order.swap(i, (state >> 33) as usize % (i + 1));
         }
-        Self { order, mem, ports, sticky, walker, port, peer: with_peer.then(|| Peer::new(count)) }
+        Self { order, mem, ports, sticky, walker, port, naive, peer: with_peer.then(|| Peer::new(count)) }
     }
 }
 
@@ -89,7 +92,7 @@ enum Who {
 const EVERYBODY: [Who; 4] = [Who::Hit, Who::PeerHit, Who::Walk, Who::Naive];
 
 fn run(who: Who, s: &mut Setup, translations: u64) -> f64 {
-    let Setup { order, mem, port, walker, peer, .. } = s;
+    let Setup { order, mem, port, walker, naive, peer, .. } = s;
     match who {
         Who::Hit => measured(order, translations, |ssid, i| port.hit(&read(ssid, i), |to| to.pa.0)),
         Who::PeerHit => {
@@ -97,7 +100,7 @@ fn run(who: Who, s: &mut Setup, translations: u64) -> f64 {
             measured(order, translations, |ssid, i| peer.translate(ssid, i))
         }
         Who::Walk => measured(order, translations, |ssid, i| walker.translate(read(ssid, i), mem, &mut NoLines).ok().map(|to| to.pa.0)),
-        Who::Naive => measured(order, translations, |ssid, i| naive::translate(&read(ssid, i), mem)),
+        Who::Naive => measured(order, translations, |ssid, i| naive.translate(&read(ssid, i), mem).ok().map(|to| to.pa.0)),
     }
 }
 
@@ -165,7 +168,7 @@ fn table(n: usize) -> bool {
     for (count, hit, peer, walk, naive, threads) in results {
         let wanted = if count == MOST { 3.0 } else { 8.0 };
         all &= floor(&format!("{count} PASIDs: crate's hit / port hit"), peer / hit, peer / hit >= wanted, &format!(">= {wanted:.1}"));
-        println!("  {:<58} {:>7.2}", format!("{count} PASIDs: full walk / naive walk"), walk / naive);
+        println!("  {:<58} {:>7.2}   wanted 0.40, see README.md", format!("{count} PASIDs: full walk / naive walk"), walk / naive);
         all &= floor(&format!("{count} PASIDs: hit of two threads each / of one"), threads, threads <= 1.3, "<= 1.30");
     }
     all
@@ -205,7 +208,12 @@ fn main() -> ExitCode {
         ["--instructions"] => flat(),
         ["--once", what, count] => {
             let mut s = Setup::new(count.parse().expect("a number"), false);
-            run(if what == "hit" { Who::Hit } else { Who::Walk }, &mut s, COUNTED);
+            let who = match what {
+                "hit" => Who::Hit,
+                "walk" => Who::Walk,
+                _ => Who::Naive,
+            };
+            run(who, &mut s, COUNTED);
             true
         }
         _ => {
