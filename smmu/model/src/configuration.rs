@@ -313,7 +313,7 @@ impl SmmuModel {
     /// Logs two live CDs of one owner with different tables. Looks at all of them only if the owner's table is another one than last time.
     fn check_asid(&mut self, key: u64, new: Option<&Context>) {
         let Some(new) = new.filter(|c| !c.halves[0].walks_disabled) else { return };
-        let table = new.halves[0].table;
+        let table = new.halves[0].tables.table;
         let latest = self.caches.owners.get(new.tag.number());
         self.caches.owners.insert(new.tag.number(), table);
         if latest.is_none_or(|latest| latest == table) {
@@ -325,7 +325,7 @@ impl SmmuModel {
             .values()
             .filter(|(k, _)| *k != key)
             .filter_map(|(_, c)| c.as_ref())
-            .any(|old| old.tag == new.tag && !old.halves[0].walks_disabled && old.halves[0].table != table);
+            .any(|old| old.tag == new.tag && !old.halves[0].walks_disabled && old.halves[0].tables.table != table);
         if clashes {
             self.log(Violation::AsidClash { asid: new.tag.asid() });
         }

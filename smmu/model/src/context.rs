@@ -7,7 +7,7 @@ use smmu_spec::regs::address_bits;
 use crate::profile::{Features, StallModel};
 use crate::stream::Stage1Config;
 use crate::tlb::{Tag, world};
-use crate::walk::rule;
+use crate::walk::{Tables, rule};
 
 /// Words of a CD that some implemented feature looks at.
 pub(crate) type CdWords = [u64; 4];
@@ -15,16 +15,11 @@ pub(crate) type CdWords = [u64; 4];
 /// One half of the input address space: TTB0 or TTB1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Half {
-    /// Start table, aligned to its own size.
-    pub table: u64,
-    /// Input address bits; 64 while walks are disabled, when no range is checked.
-    pub input_bits: u32,
-    pub start_level: u32,
-    pub granule: Granule,
+    /// 64 input address bits while walks are disabled, when no range is checked.
+    pub tables: Tables,
     pub walks_disabled: bool,
     pub top_byte_ignored: bool,
     pub unprivileged_forbidden: bool,
-    pub hierarchy_ignored: bool,
 }
 
 /// A legal CD, ready for use.
@@ -34,7 +29,6 @@ pub(crate) struct Context {
     /// Owner of the translations.
     pub tag: Tag,
     pub mair: u64,
-    pub output_bits: u32,
     pub access_flag_ignored: bool,
     /// WXN, PAN, EPAN and the world, as bits of `walk::rule`.
     pub rules: u8,
@@ -102,12 +96,11 @@ impl Context {
         if !endian_is_legal && halves.iter().any(|h| !h.walks_disabled) {
             return None;
         }
-        let asid = if el2 { 0 } else { asid };
+        let tag = Tag::of_asid(ste.world, ste.vmid, if el2 { 0 } else { asid }, CD_DW0::ASET.is_set(dw0));
         Some(Self {
-            halves: [halves[0].check(output_bits, f)?, halves[1].check(output_bits, f)?],
-            tag: Tag::of_asid(ste.world, ste.vmid, asid, CD_DW0::ASET.is_set(dw0)),
+            halves: [halves[0].check(tag, output_bits, f)?, halves[1].check(tag, output_bits, f)?],
+            tag,
             mair,
-            output_bits,
             access_flag_ignored: CD_DW0::AFFD.is_set(dw0),
             rules: if CD_DW0::WXN.is_set(dw0) { rule::WXN } else { 0 }
                 | if CD_DW0::PAN.is_set(dw0) { rule::PAN } else { 0 }
@@ -145,19 +138,12 @@ struct RawHalf {
 
 impl RawHalf {
     /// `None` if ILLEGAL. Nothing but the walk disable is looked at while it is set.
-    fn check(&self, output_bits: u32, f: &Features) -> Option<Half> {
+    fn check(&self, tag: Tag, output_bits: u32, f: &Features) -> Option<Half> {
         let Self { walks_disabled, top_byte_ignored, unprivileged_forbidden, hierarchy_ignored, .. } = *self;
+        let half = |tables| Half { tables, walks_disabled, top_byte_ignored, unprivileged_forbidden };
+        let none = Tables { tag, table: 0, input_bits: 64, start_level: 3, granule: Granule::Kib4, output_bits, hierarchy_ignored };
         if walks_disabled {
-            return Some(Half {
-                table: 0,
-                input_bits: 64,
-                start_level: 3,
-                granule: Granule::Kib4,
-                walks_disabled,
-                top_byte_ignored,
-                unprivileged_forbidden,
-                hierarchy_ignored,
-            });
+            return Some(half(none));
         }
         let granule = self.granule.filter(|g| f.has_granule(*g))?;
         let smallest = if f.vax && granule == Granule::Kib64 { 12 } else { 16 };
@@ -175,7 +161,7 @@ impl RawHalf {
             return None;
         }
         let table = self.table & start_table_mask(granule, input_bits, start_level);
-        Some(Half { table, input_bits, start_level, granule, walks_disabled, top_byte_ignored, unprivileged_forbidden, hierarchy_ignored })
+        Some(half(Tables { table, input_bits, start_level, granule, ..none }))
     }
 }
 
@@ -210,9 +196,9 @@ mod tests {
     #[test]
     fn golden_sva_descriptor_decodes() {
         let context = decode_for(SVA[0], Profile::STALL_S1).expect("legal");
-        assert_eq!((context.halves[0].input_bits, context.halves[0].start_level), (39, 1));
+        assert_eq!((context.halves[0].tables.input_bits, context.halves[0].tables.start_level), (39, 1));
         assert!(context.stall && context.record && context.abort && context.halves[1].walks_disabled);
-        assert_eq!((context.output_bits, context.tag.asid()), (44, 7));
+        assert_eq!((context.halves[0].tables.output_bits, context.tag.asid()), (44, 7));
     }
 
     #[test]
@@ -303,6 +289,18 @@ mod tests {
         let mut asid8 = Profile::STALL_S1;
         asid8.ids.idr0 &= !(1 << 12);
         assert!(decode_for(wide, asid8).is_none() && decode_for(SVA[0], asid8).is_some());
+    }
+
+    #[test]
+    fn the_plain_el2_world_looks_at_no_asid() {
+        let mut asid8 = Profile::STALL;
+        asid8.ids.idr0 &= !(1 << 12);
+        let of = |world| {
+            let words = [SVA[0] | 0x0100_0000_0000_0000, SVA[1], SVA[2], SVA[3]];
+            Context::decode(&words, &Stage1Config { world, ..ste() }, &Features::of(&asid8.ids))
+        };
+        assert!(of(world::EL2).is_some_and(|context| context.tag.asid() == 0));
+        assert!(of(world::EL2_E2H).is_none(), "it has ASIDs");
     }
 
     #[test]

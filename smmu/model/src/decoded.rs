@@ -10,6 +10,7 @@ use crate::context::{CdWords, Context, limit, start_table_mask};
 use crate::profile::Features;
 use crate::stream::{Stage1Config, SteAction, SteWords};
 use crate::tlb::world;
+use crate::walk::Tables;
 
 /// Bits of a CD's first two words that two CDs of one form may have different.
 const OWN_DW0: u64 = CD_DW0::ASID.mask << CD_DW0::ASID.shift;
@@ -77,7 +78,8 @@ impl Form {
         let (table_mask, table_limit) = if half.walks_disabled {
             (0, 64)
         } else {
-            (start_table_mask(half.granule, half.input_bits, half.start_level), limit(half.granule, context.output_bits))
+            let Tables { granule, input_bits, start_level, output_bits, .. } = half.tables;
+            (start_table_mask(granule, input_bits, start_level), limit(granule, output_bits))
         };
         Some(Self { dw0: words[0], dw1: words[1], dw2: words[2], owner: owner(ste), context, table_mask, table_limit })
     }
@@ -102,8 +104,11 @@ impl Form {
         let context = to.insert(self.context);
         if uses_asid {
             context.tag = context.tag.with_asid(asid);
+            for half in &mut context.halves {
+                half.tables.tag = context.tag;
+            }
         }
-        context.halves[0].table = table & self.table_mask;
+        context.halves[0].tables.table = table & self.table_mask;
         context.mair = words[3];
     }
 }

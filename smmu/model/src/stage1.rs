@@ -9,7 +9,7 @@ use crate::model::SmmuModel;
 use crate::stage2::{Purpose, Stage2, Stage2Access, combine_attributes, combine_shareability};
 use crate::tlb::{Entry, allow};
 use crate::translate::{Transaction, Translated};
-use crate::walk::{Leaf, Tables};
+use crate::walk::Leaf;
 
 /// How often a descriptor that changes under an atomic update is read again before the walk is given up as aborted.
 pub(crate) const UPDATE_ATTEMPTS: u32 = 64;
@@ -57,7 +57,8 @@ pub(crate) fn locate<'c>(context: &'c Context, tx: &Transaction) -> Option<(&'c 
     let is_upper = address >> 63 == 1;
     let half = &context.halves[usize::from(is_upper)];
     let distance = if is_upper { !address } else { address };
-    let in_range = half.input_bits >= 64 || distance >> half.input_bits == 0;
+    let input_bits = half.tables.input_bits;
+    let in_range = input_bits >= 64 || distance >> input_bits == 0;
     let top_byte_fits = half.top_byte_ignored || address == tx.iova.0;
     let is_forbidden = half.unprivileged_forbidden && !tx.who.privileged;
     (in_range && top_byte_fits && !is_forbidden).then_some((half, address))
@@ -103,20 +104,6 @@ impl Entry {
     pub(crate) const fn identity(address: u64) -> Self {
         let page = address & !0xfff;
         Self { output: page, ipa: page, permissions: allow::EVERYTHING, stage2: allow::EVERYTHING, attributes: 0xff, ..Self::EMPTY }
-    }
-}
-
-impl Half {
-    pub(crate) fn tables(&self, context: &Context) -> Tables {
-        Tables {
-            tag: context.tag,
-            table: self.table,
-            input_bits: self.input_bits,
-            start_level: self.start_level,
-            granule: self.granule,
-            output_bits: context.output_bits,
-            hierarchy_ignored: self.hierarchy_ignored,
-        }
     }
 }
 
@@ -201,10 +188,9 @@ impl SmmuModel {
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
         let beyond = stage2.filter(|_| extent == Extent::Both);
-        let tables = half.tables(context);
         let mut updated_at = 0;
         for _ in 0..UPDATE_ATTEMPTS {
-            let mut leaf = self.walk_tables(&tables, address, stage2, mem).map_err(|fault| fault.in_stage1())?;
+            let mut leaf = self.walk_tables(&half.tables, address, stage2, mem).map_err(|fault| fault.in_stage1())?;
             updated_at = leaf.descriptor_at;
             let has_access = LEAF::AF.is_set(leaf.descriptor);
             if !has_access && !context.update_access && !context.access_flag_ignored {
@@ -214,7 +200,7 @@ impl SmmuModel {
             if entry.permissions & permission_bit(tx) == 0 {
                 // Not cached: an entry whose Access flag hardware has yet to set, and one whose final address stage 2 has not seen.
                 if stage2.is_none() && (has_access || !context.update_access) {
-                    self.keep(entry);
+                    self.keep(&entry);
                 }
                 return Err(TranslationFault::Stage1(EventId::F_PERMISSION));
             }
@@ -255,16 +241,16 @@ impl SmmuModel {
         (stage2, extent): (Option<&Stage2>, Extent),
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
-        let entry = match (stage2, extent) {
-            (None, _) => entry,
-            // Half of a combined entry is not kept.
-            (Some(_), Extent::Stage1) => return Ok(entry),
-            (Some(s2), Extent::Both) => {
-                let page = self.stage2(s2, entry.output | address & 0xfff, Stage2Access::of(tx), mem)?;
-                combined(entry, &page)
+        let mut entry = entry;
+        if let Some(s2) = stage2 {
+            if extent == Extent::Stage1 {
+                // Half of a combined entry is not kept.
+                return Ok(entry);
             }
-        };
-        self.keep(entry);
+            let page = self.stage2(s2, entry.output | address & 0xfff, Stage2Access::of(tx), mem)?;
+            entry = combined(entry, &page);
+        }
+        self.keep(&entry);
         Ok(entry)
     }
 
@@ -285,7 +271,7 @@ impl SmmuModel {
         if half.walks_disabled || self.tlb.lookup(context.tag, address).is_some() {
             return;
         }
-        let Ok(leaf) = self.walk_tables(&half.tables(context), address, stage2, mem) else { return };
+        let Ok(leaf) = self.walk_tables(&half.tables, address, stage2, mem) else { return };
         if LEAF::AF.is_set(leaf.descriptor) || context.access_flag_ignored && !context.update_access {
             let entry = entry_of(&leaf, context, address);
             if stage2.is_none() || entry.permissions & permission_bit(&hint) != 0 {
@@ -294,10 +280,11 @@ impl SmmuModel {
         }
     }
 
-    pub(crate) fn keep(&mut self, entry: Entry) {
+    #[inline]
+    pub(crate) fn keep(&mut self, entry: &Entry) {
         if self.retention.caches() {
-            let old = self.tlb.insert(entry);
-            self.check_break(old, &entry);
+            let old = self.tlb.insert(*entry);
+            self.check_break(old, entry);
         }
     }
 }

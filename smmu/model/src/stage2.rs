@@ -294,7 +294,7 @@ impl SmmuModel {
             if let Err(fault) = s2.check(&entry, access, ipa) {
                 // An entry whose Access flag hardware has yet to set is not cached.
                 if has_access || !s2.update_access {
-                    self.keep(entry);
+                    self.keep(&entry);
                 }
                 return Err(fault);
             }
@@ -306,7 +306,7 @@ impl SmmuModel {
                 wanted |= LEAF_S2::WRITE::SET.value;
             }
             if wanted == leaf.descriptor {
-                self.keep(entry);
+                self.keep(&entry);
                 return Ok(entry);
             }
             let found = mem
@@ -315,7 +315,7 @@ impl SmmuModel {
             if found == leaf.descriptor {
                 leaf.descriptor = wanted;
                 let entry = s2.entry_of(&leaf, ipa);
-                self.keep(entry);
+                self.keep(&entry);
                 return Ok(entry);
             }
         }
@@ -330,7 +330,7 @@ impl SmmuModel {
         }
         let Ok(leaf) = self.walk_tables(&s2.tables, ipa, None, mem) else { return };
         if LEAF_S2::AF.is_set(leaf.descriptor) || s2.access_flag_ignored && !s2.update_access {
-            self.keep(s2.entry_of(&leaf, ipa));
+            self.keep(&s2.entry_of(&leaf, ipa));
         }
     }
 }

@@ -163,7 +163,7 @@ impl SmmuModel {
             _ => false,
         });
         let is_described = self.caches.cd.values().filter_map(|(_, cd)| cd.as_ref()).any(|cd| {
-            let walked = |half: &crate::context::Half| !half.walks_disabled && in_page(half.table);
+            let walked = |half: &crate::context::Half| !half.walks_disabled && in_page(half.tables.table);
             cd.halves.iter().any(walked)
         });
         if is_configured || is_described || self.tlb.leads_to(page) {

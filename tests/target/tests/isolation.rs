@@ -76,6 +76,28 @@ mod programs {
         hold()
     }
 
+    /// Words of [`resident`]: whose turn it is, and which turns were taken.
+    pub const TURN: usize = 100;
+    pub const TAKEN: usize = 104;
+    pub const TURNS: u64 = 4;
+
+    /// Bound, with data of its own at everybody's address; sends a request when it is its turn.
+    pub extern "C" fn resident(who: u64) -> ! {
+        let me = who as usize;
+        user::fill(SHARED_SOURCE, PAGE, 40 + who);
+        memory_at(SHARED_OUTPUT, BYTES, Protection::ReadWrite);
+        let mut queue = RawQueue::compressing();
+        set_word(DONE + me, 1);
+        for turn in 1..=TURNS {
+            await_words(TURN + me..TURN + me + 1, turn);
+            // Nobody has touched the page that the device is to write: it waits there while others run.
+            let output = SHARED_OUTPUT + turn * PAGE;
+            good(queue.run(&deflate(SHARED_SOURCE, PAGE, output, PAGE, turn)));
+            set_word(TAKEN + 2 * turn as usize + me, 1);
+        }
+        hold()
+    }
+
     /// Has a queue and says where.
     pub extern "C" fn owner(who: u64) -> ! {
         let queue = RawQueue::compressing();
@@ -235,10 +257,11 @@ mod steps {
         run_until_exit, space_counters, take_events, with_qm,
     };
     use firmware_platform::trace::Counter;
-    use hal::{Clock, DmaBuffer, DmaMapper, Iova, Pa, QueueId, StreamId};
+    use hal::{AccessKind, Clock, DmaBuffer, DmaMapper, Iova, Pa, QueueId, StreamId};
     use smmu_driver::{Event, TranslationFault};
     use target_tests::board::{frames, lend_frames, space};
     use target_tests::user::{RawQueue, deflate};
+    use target_tests::vendor::Answer;
     use target_tests::{Board, accelerator, pattern, start_kernel, vendor};
     use uacce_abi::{ProcessId, QpContext};
     use zip_spec::{Completion, Sqe, Status};
@@ -284,6 +307,38 @@ mod steps {
                 crowd.iter().map(|process| lookup_user(space(*process), at).expect("touched memory is mapped").pa).collect();
             assert!(all_distinct(&places), "{at:#x}: {places:?}");
         }
+    }
+
+    pub fn follows_the_process() {
+        let stream = accelerator(&start_kernel()).stream;
+        let board = Board::new();
+        let sources = [0, 1].map(|_| frames(p::PAGE as usize, 4096));
+        let residents = [0, 1].map(|who| board.start("resident", p::resident, who as u64));
+        for (process, source) in residents.iter().zip(&sources) {
+            lend_frames(*process, p::SHARED_SOURCE, source, Rights::ReadWrite);
+        }
+        board.run_until(p::DONE..p::DONE + 2);
+        let identities = residents.map(|process| identity(space(process)).expect("alive"));
+        assert!(identities[0].asid != identities[1].asid && identities[0].root != identities[1].root);
+        for turn in 1..=p::TURNS {
+            for me in [0, 1] {
+                board.set(p::TURN + me, turn);
+                let taken = p::TAKEN + 2 * turn as usize + me;
+                board.run_until(taken..taken + 1);
+                // The process that waited for this was the last one on the CPU; what either one's device sees does not depend on that.
+                for (identity, source) in identities.iter().zip(&sources) {
+                    let answer = vendor::translate(stream, identity.substream, Iova(p::SHARED_SOURCE), AccessKind::Read);
+                    assert_eq!(answer, Answer::At(source.physical_address().expect("frames")), "turn {turn} of {me}");
+                }
+                // The page that the device waited for came into the space of the process whose request it was.
+                let has_output = residents.map(|process| lookup_user(space(process), p::SHARED_OUTPUT + turn * p::PAGE).is_some());
+                assert_eq!(has_output, [true, me == 1], "turn {turn} of {me}");
+            }
+        }
+        for (source, seed) in sources.iter().zip([40, 41]) {
+            assert!((0..512).all(|index| source.read64(index * 8) == pattern::word(seed, index as u64)));
+        }
+        assert!(faults().iter().all(|fault| fault.stall.is_some()), "each was answered with a page");
     }
 
     pub fn doorbell_mapping() {
@@ -457,6 +512,11 @@ mod plain {
     #[test]
     fn ua_p1_processes_use_the_same_addresses_at_once_with_data_of_their_own() {
         steps::crowd();
+    }
+
+    #[test]
+    fn sm_p14_dma_follows_the_process_and_not_the_running_task() {
+        steps::follows_the_process();
     }
 
     #[test]

@@ -99,8 +99,10 @@ fn run(who: Who, s: &mut Setup, translations: u64) -> f64 {
             let peer = peer.as_ref().expect("set up");
             measured(order, translations, |ssid, i| peer.translate(ssid, i))
         }
-        Who::Walk => measured(order, translations, |ssid, i| walker.translate(read(ssid, i), mem, &mut NoLines).ok().map(|to| to.pa.0)),
-        Who::Naive => measured(order, translations, |ssid, i| naive.translate(&read(ssid, i), mem).ok().map(|to| to.pa.0)),
+        Who::Walk => {
+            measured(order, translations, |ssid, i| black_box(walker.translate(read(ssid, i), mem, &mut NoLines)).ok().map(|to| to.pa.0))
+        }
+        Who::Naive => measured(order, translations, |ssid, i| black_box(naive.translate(&read(ssid, i), mem)).ok().map(|to| to.pa.0)),
     }
 }
 

@@ -111,6 +111,27 @@ fn a_refused_completion_halts_the_queue_and_is_reported() {
 }
 
 #[test]
+fn sm_f18_refused_accesses_to_the_rings_are_told_apart() {
+    // Where, then: whether the entry was fetched, the source that the error registers name, completions refused.
+    for (at, fetched, source, cqe_errors) in [(Machine::sq_at(0), false, 1, 0), (Machine::cq_at(0), true, 2, 1)] {
+        let machine = bare();
+        let mut s = machine.silicon();
+        machine.port.set_rule(Iova(at), Some(PageRule::Abort));
+        s.ring_page(0, sq_doorbell(0, 1));
+        let task = s.take();
+        assert_eq!(task.is_some(), fetched);
+        if let Some(task) = task {
+            assert_eq!(s.give_back(task), Completion::Dropped);
+        }
+        assert_eq!((s.read(0x10_0000), s.read(0x10_40b4)), (source, cqe_errors));
+        assert_eq!(machine.words::<1>(RAM + 0x100), [0x0005_0000], "the queue's owner is told");
+        assert!(s.model.queue_view(0).unwrap().halted);
+        s.ring_page(1, sq_doorbell(1, 1));
+        assert_eq!(s.run(), 1, "the other queue goes on");
+    }
+}
+
+#[test]
 fn a_stalled_event_is_written_later_and_once() {
     let machine = bare();
     machine.bare_queue(1, 4, true);

@@ -11,6 +11,7 @@ mod driver_guests;
 mod driver_isolation;
 mod driver_machine;
 mod driver_maintenance;
+mod driver_mappings;
 mod driver_queues;
 mod driver_runs;
 mod driver_tables;

@@ -175,7 +175,7 @@ const ROWS: &[(&str, &str, &[&str])] = &[
         "what a process can cause is an error of its request",
         &[
             "a_request_that_names_absent_memory_ends_in_a_status_and_the_queue_lives",
-            "an_abort_verdict_ends_the_request_with_the_status_of_its_place",
+            "sm_f18_an_abort_verdict_ends_the_request_with_the_status_of_its_place",
         ],
     ),
     (

@@ -101,7 +101,7 @@ fn the_same_access_is_repeated_and_no_other() {
 }
 
 #[test]
-fn an_abort_verdict_ends_the_request_with_the_status_of_its_place() {
+fn sm_f18_an_abort_verdict_ends_the_request_with_the_status_of_its_place() {
     let data = text(9000, 3);
     let body = judge_encode(Container::Gzip, &data, 6);
     let cases: [(&str, Status); 3] =
@@ -136,7 +136,7 @@ fn an_abort_verdict_ends_the_request_with_the_status_of_its_place() {
 }
 
 #[test]
-fn an_abort_in_a_list_has_its_own_status() {
+fn sm_f18_an_abort_in_a_list_has_its_own_status() {
     for is_source in [true, false] {
         let mut rig = Rig::new(1);
         let at = rig.aligned(96, 64);
