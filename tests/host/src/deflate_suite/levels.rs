@@ -1,5 +1,6 @@
 //! All levels: what they make is a stream of the same data, the same however the output was cut, and never much longer than stored.
 
+use super::streaming::INCOMPRESSIBLE;
 use super::*;
 use deflate::{Compressor, DeflateBalanced, DeflateBest, DeflateHigh, FinalBlock, Finder, Level, deflate_bound};
 use std::sync::Mutex;
@@ -9,17 +10,26 @@ static BEST: Mutex<DeflateBest> = Mutex::new(DeflateBest::new());
 
 /// Compresses with outputs of `limit` bytes.
 fn compress_at<F: Finder>(deflate: &mut Compressor<F>, input: &[u8], params: Params, limit: usize) -> Vec<u8> {
+    compress_cut(deflate, input, params, usize::MAX, limit)
+}
+
+/// Compresses with inputs of `piece` and outputs of `limit` bytes.
+fn compress_cut<F: Finder>(deflate: &mut Compressor<F>, input: &[u8], params: Params, piece: usize, limit: usize) -> Vec<u8> {
     deflate.reset(params);
     let mut stream = Vec::new();
     let mut buffer = vec![0xa5; limit.min(1 << 21)];
-    let mut at = 0;
+    let (mut at, mut end) = (0usize, 0);
     loop {
-        let progress = deflate.step(&input[at..], &mut buffer, Flush::Finish);
+        if at == end {
+            end = at.saturating_add(piece).min(input.len());
+        }
+        let progress = deflate.step(&input[at..end], &mut buffer, if end == input.len() { Flush::Finish } else { Flush::None });
         at += progress.consumed;
         stream.extend_from_slice(&buffer[..progress.produced]);
         match progress.status {
             Status::Done => return stream,
             Status::NeedOutput => {}
+            Status::NeedInput if at == end && end < input.len() => {}
             other => panic!("{other:?} at {at}"),
         }
     }
@@ -37,9 +47,16 @@ fn check_level<F: Finder>(deflate: &mut Compressor<F>) -> usize {
             assert!(decoded.verdict == Verdict::Done && decoded.output == input, "{level:?}: {name} comes back");
             let (framed, wrapper) = with_header(&whole, framing);
             assert!(judge(&framed, wrapper).output == input, "{level:?}: {name} comes back from the judge");
-            for limit in [1, 100, 1500, 40_000] {
+            // The framing is of the trailer, and the best level takes its time.
+            let is_slow = level == Level::Best || framing != Framing::Raw;
+            for limit in if is_slow { &[700][..] } else { &[1, 100, 1500, 40_000] }.iter().copied() {
                 let pieces = compress_at(deflate, &input, Params::new(framing), limit);
                 assert!(pieces == whole, "{level:?}: {name} in pieces of {limit}");
+            }
+            for piece in if is_slow { &[5000][..] } else { &[7, 900, 70_000] }.iter().copied() {
+                let pieces = compress_cut(deflate, &input, Params::new(framing), piece, 3000);
+                let same = pieces == whole || INCOMPRESSIBLE.contains(&name) && inflate(&pieces, framing).output == input;
+                assert!(same, "{level:?}: {name} from pieces of {piece}");
             }
             all += whole.len();
         }

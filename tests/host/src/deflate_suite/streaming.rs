@@ -4,7 +4,7 @@ use super::*;
 use deflate::FinalBlock;
 
 /// Samples with stored blocks.
-const INCOMPRESSIBLE: [&str; 4] = ["random", "text, random, text", "period 32768", "period 32769"];
+pub(super) const INCOMPRESSIBLE: [&str; 4] = ["random", "text, random, text", "period 32768", "period 32769"];
 
 /// Streams of all block kinds, small enough for every cut.
 fn small_streams() -> Vec<(Framing, Vec<u8>)> {

@@ -56,7 +56,11 @@ const ROWS: &[(&str, &str, &[&str])] = &[
         &["zp_c08_requests_go_to_cores_of_their_direction_in_turn_and_are_counted", "zp_c08_a_slot_keeps_nothing_of_its_last_job"],
     ),
     ("ZP-C09", "counts and tag exact, nothing written behind them", &["zp_c09_tag_and_type_0_layout"]),
-    ("ZP-C10", "many round trips", &["zp_c10_round_trips_at_every_level_in_every_framing"]),
+    (
+        "ZP-C10",
+        "many round trips",
+        &["zp_c10_requests_of_eight_queues_there_and_back", "zp_c10_round_trips_at_every_level_in_every_framing"],
+    ),
     ("ZP-C11", "the kernel's self-test", &["zp_c11_vector_of_the_kernel_self_test"]),
     (
         "ZP-B01",

@@ -1,6 +1,7 @@
 //! The ZIP engine: requests over flat memory, stalls and aborts, streams, hostile entries, registers, and the user library on a mock device.
 
 mod bad_input;
+mod burst;
 mod correctness;
 mod documents;
 mod output;

@@ -6,9 +6,10 @@ use super::optimal::{self, Optimal};
 use crate::constants::*;
 use crate::fast::buckets::Buckets;
 use crate::fast::chains::{self, Chains};
-use crate::fast::find::{HASHED_BYTES, Limits, Positions, ROUND_BYTES, find};
+use crate::fast::find::{Limits, Positions, ROUND_BYTES, find};
 use crate::fast::sequence::{Counts, Cursor, Sequence};
 use crate::fast::split::SPLIT_BYTES_MIN;
+use crate::fast::table::HASHED_BYTES;
 use crate::status::WINDOW_BYTES;
 
 /// A way to find matches.
@@ -51,11 +52,20 @@ pub trait Finder {
     /// Enters a position that four bytes follow, at or behind all that was entered; returns one that the same bytes may follow, or something else.
     fn enter(&mut self, data: &[u8], at: usize) -> usize;
     /// Enters positions of history, which is all there is.
-    fn enter_history(&mut self, data: &[u8]);
+    fn enter_history(&mut self, data: &[u8]) {
+        for at in 0..data.len().saturating_sub(HASHED_BYTES - 1) {
+            self.enter(data, at);
+        }
+    }
     /// Collects sequences of the block that begins at `block`, from `cursor` to one of the limits. Returns whether the block should end here.
     fn find(&mut self, data: &[u8], block: usize, sequences: &mut [Sequence], cursor: &mut Cursor, limits: Limits) -> bool;
-    /// Has the last word about the sequences of the block that ends at the cursor.
-    fn end_block(&mut self, _data: &[u8], _block: usize, _sequences: &mut [Sequence], _cursor: &mut Cursor) {}
+    /// Has the last word about the sequences of the block that ends at the cursor, and may end it earlier: then it returns the cursor as it was. The
+    /// sequences between the two, if there are any, are of the next block, which begins by [`Finder::carry_on`].
+    fn end_block(&mut self, _data: &[u8], _block: usize, _sequences: &mut [Sequence], _cursor: &mut Cursor) -> Option<Cursor> {
+        None
+    }
+    /// Begins a block of which `sequences`, for the bytes `data`, were found before the last one ended; the search stands at `cursor`.
+    fn carry_on(&mut self, _data: &[u8], _sequences: &[Sequence], _cursor: Cursor) {}
 }
 
 /// What every finder passes on to its own functions of the same names.
@@ -90,6 +100,10 @@ macro_rules! passed_on {
         fn reached(&self) -> usize {
             self.reached()
         }
+
+        fn enter(&mut self, data: &[u8], at: usize) -> usize {
+            self.enter(data, at)
+        }
     };
 }
 
@@ -119,14 +133,10 @@ impl Finder for Positions {
 
     passed_on!();
 
-    fn enter(&mut self, data: &[u8], at: usize) -> usize {
-        self.replace(data, at)
-    }
-
     fn enter_history(&mut self, data: &[u8]) {
         // Every fourth position: repeats longer than seven bytes are still found, at a quarter of the cost of a full scan.
         for at in (0..data.len().saturating_sub(HASHED_BYTES - 1)).step_by(4) {
-            self.replace(data, at);
+            self.enter(data, at);
         }
     }
 
@@ -157,16 +167,6 @@ impl Finder for Buckets {
 
     passed_on!();
 
-    fn enter(&mut self, data: &[u8], at: usize) -> usize {
-        self.replace(data, at)
-    }
-
-    fn enter_history(&mut self, data: &[u8]) {
-        for at in 0..data.len().saturating_sub(HASHED_BYTES - 1) {
-            self.replace(data, at);
-        }
-    }
-
     fn find(&mut self, data: &[u8], _block: usize, sequences: &mut [Sequence], cursor: &mut Cursor, limits: Limits) -> bool {
         *cursor = Buckets::find(self, data, sequences, *cursor, limits);
         false
@@ -174,9 +174,9 @@ impl Finder for Buckets {
 }
 
 /// Bytes of a block at the high level: the splitter ends most before.
-const HIGH_BLOCK_BYTES: usize = 160 * 1024;
+const HIGH_BLOCK_BYTES: usize = 288 * 1024;
 /// Sequences of its blocks.
-const HIGH_SEQUENCES: usize = 24 * 1024;
+const HIGH_SEQUENCES: usize = 40 * 1024;
 /// Bytes of its buffer.
 const HIGH_BUFFER_BYTES: usize = HIGH_BLOCK_BYTES + 8 * 1024;
 
@@ -192,18 +192,16 @@ impl Finder for Chains {
 
     passed_on!();
 
-    fn enter(&mut self, data: &[u8], at: usize) -> usize {
-        self.replace(data, at)
-    }
-
-    fn enter_history(&mut self, data: &[u8]) {
-        for at in 0..data.len().saturating_sub(HASHED_BYTES - 1) {
-            self.replace(data, at);
-        }
-    }
-
     fn find(&mut self, data: &[u8], block: usize, sequences: &mut [Sequence], cursor: &mut Cursor, limits: Limits) -> bool {
         Chains::find(self, data, block, sequences, cursor, limits)
+    }
+
+    fn end_block(&mut self, data: &[u8], _block: usize, sequences: &mut [Sequence], cursor: &mut Cursor) -> Option<Cursor> {
+        self.end_block(data, sequences, cursor)
+    }
+
+    fn carry_on(&mut self, data: &[u8], sequences: &[Sequence], cursor: Cursor) {
+        self.carry_on(data, sequences, cursor);
     }
 }
 
@@ -224,11 +222,6 @@ impl Finder for Optimal {
 
     passed_on!();
 
-    /// Enters nothing: a position without its place in a tree would be a false promise.
-    fn enter(&mut self, _data: &[u8], at: usize) -> usize {
-        at
-    }
-
     fn enter_history(&mut self, data: &[u8]) {
         self.enter_history(data);
     }
@@ -237,7 +230,11 @@ impl Finder for Optimal {
         Optimal::find(self, data, block, cursor, limits)
     }
 
-    fn end_block(&mut self, data: &[u8], block: usize, sequences: &mut [Sequence], cursor: &mut Cursor) {
-        Optimal::end_block(self, data, block, sequences, cursor);
+    fn end_block(&mut self, data: &[u8], block: usize, sequences: &mut [Sequence], cursor: &mut Cursor) -> Option<Cursor> {
+        self.end_block(data, block, sequences, cursor)
+    }
+
+    fn carry_on(&mut self, _data: &[u8], _sequences: &[Sequence], cursor: Cursor) {
+        self.carry_on(cursor);
     }
 }

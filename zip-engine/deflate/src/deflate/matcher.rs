@@ -5,14 +5,20 @@
 
 use super::finder::Finder;
 use crate::constants::*;
-use crate::fast::find::{HASHED_BYTES, Limits, SWEEP_BYTES};
+use crate::fast::chains::GIVES_WAY_MAX;
+use crate::fast::find::{self, Limits};
 use crate::fast::sequence::{Counts, Cursor, Sequence};
+use crate::fast::table::{HASHED_BYTES, SWEEP_BYTES};
 use crate::status::WINDOW_BYTES;
 
 /// Matching waits for this much input unless flushing, so that what it finds does not depend on how the input was cut.
 ///
-/// A match may give way to the next one again and again, each time for a gain; that takes it at most a hundred bytes further.
+/// A match at the high level may give way to the next one again and again, but not for longer than its gains allow; at the others a round looks at the
+/// next position at most.
 pub(super) const LOOKAHEAD: usize = MATCH_BYTES_MAX + 128;
+
+const _: () = assert!(GIVES_WAY_MAX + 1 + MATCH_BYTES_MAX <= LOOKAHEAD && find::ROUND_BYTES <= LOOKAHEAD);
+
 /// Every so many bytes of what is stored unseen a position is entered, and as many positions are looked up to find one of them again.
 const SPARSE: usize = 16;
 
@@ -37,6 +43,8 @@ pub(super) struct Search<F: Finder> {
     /// First byte of the current block that is not yet encoded.
     pub(super) block: usize,
     pub(super) cursor: Cursor,
+    /// Where the search stands behind a block that was ended earlier, at the cursor: the sequences between the two are of the next one.
+    ahead: Option<Cursor>,
     distance_max: usize,
     /// Where the next position is entered in a run that is stored unseen: `HASHED_BYTES` more than its distance from the block.
     sparse: usize,
@@ -58,7 +66,8 @@ impl<F: Finder> Search<F> {
     const fn new() -> Self {
         Search {
             block: 0,
-            cursor: Cursor { pos: 0, run_start: 0, count: 0 },
+            cursor: Cursor::ZERO,
+            ahead: None,
             distance_max: WINDOW_BYTES,
             sparse: HASHED_BYTES,
             sweep_at: SWEEP_BYTES,
@@ -77,6 +86,7 @@ impl<F: Finder> Search<F> {
 
     fn begin_block(&mut self, at: usize) {
         self.cursor = Cursor { pos: at, run_start: at, count: 0 };
+        self.ahead = None;
         self.finder.begin_block();
     }
 
@@ -139,9 +149,9 @@ impl<F: Finder> Search<F> {
 
     /// Ends the block in front of the first unmatched byte: what is left becomes literals.
     pub(super) fn close_block(&mut self, data: &[u8]) {
-        let Self { finder, sequences, cursor, block, .. } = self;
+        let Self { finder, sequences, cursor, ahead, block, .. } = self;
         let sequences = sequences.as_mut();
-        finder.end_block(data, *block, sequences, cursor);
+        *ahead = finder.end_block(data, *block, sequences, cursor);
         let Cursor { pos, run_start, count } = cursor;
         while *run_start < *pos {
             let part = (*pos - *run_start).min(Sequence::RUN_MAX);
@@ -149,12 +159,31 @@ impl<F: Finder> Search<F> {
             *count += 1;
             *run_start += part;
         }
+        // A finder that keeps what it has found to itself has no sequences behind those.
+        if let Some(ahead) = ahead {
+            ahead.count = ahead.count.max(*count);
+        }
     }
 
-    /// Begins the next block behind `encoded` bytes of this one; nothing else of it remains.
-    pub(super) fn next_block(&mut self, encoded: usize) {
+    /// Returns whether sequences of the next block have been found.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Begins the next block behind `encoded` bytes of this one; nothing else of it remains. `data` is as ever.
+    pub(super) fn next_block(&mut self, data: &[u8], encoded: usize) {
         self.block += encoded;
-        self.begin_block(self.block.max(self.cursor.pos));
+        let Some(ahead) = self.ahead else { return self.begin_block(self.block.max(self.cursor.pos)) };
+        let (begin, first) = (self.cursor.pos, self.cursor.count);
+        if self.block < begin {
+            return;
+        }
+        assert!(self.block == begin, "a block is not encoded further than it goes");
+        self.ahead = None;
+        let sequences = self.sequences.as_mut();
+        sequences.copy_within(first..ahead.count, 0);
+        self.cursor = Cursor { count: ahead.count - first, ..ahead };
+        self.finder.carry_on(&data[begin..ahead.pos], &sequences[..self.cursor.count], self.cursor);
     }
 
     /// Prepares for data without what no match may reach and no block needs, and returns how many bytes that are.
@@ -166,6 +195,10 @@ impl<F: Finder> Search<F> {
         *block -= gone;
         cursor.pos -= gone;
         cursor.run_start -= gone;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.pos -= gone;
+            ahead.run_start -= gone;
+        }
         *sweep_at = sweep_at.saturating_sub(gone);
         gone
     }

@@ -143,9 +143,9 @@ pub struct Compressor<F: Finder> {
 pub type Deflate = Compressor<Positions>;
 /// The compressor of the balanced level: less than 192 KiB in all.
 pub type DeflateBalanced = Compressor<Buckets>;
-/// The compressor of the high level: less than 512 KiB in all.
+/// The compressor of the high level: less than 768 KiB in all.
 pub type DeflateHigh = Compressor<Chains>;
-/// The compressor of the best level: less than 4 MiB in all, too much for most stacks.
+/// The compressor of the best level: less than 8 MiB in all, too much for most stacks.
 pub type DeflateBest = Compressor<Optimal>;
 
 /// The stream but for what the caller's slices had no room for.
@@ -181,8 +181,8 @@ enum Next {
 /// The working memory beside the window stays within 64 KiB.
 const _: () = assert!(size_of::<Deflate>() - WINDOW_BYTES <= 64 * 1024);
 const _: () = assert!(size_of::<DeflateBalanced>() <= 192 * 1024);
-const _: () = assert!(size_of::<DeflateHigh>() <= 512 * 1024);
-const _: () = assert!(size_of::<DeflateBest>() <= 4 * 1024 * 1024);
+const _: () = assert!(size_of::<DeflateHigh>() <= 768 * 1024);
+const _: () = assert!(size_of::<DeflateBest>() <= 8 * 1024 * 1024);
 
 impl<F: Finder> Default for Compressor<F> {
     fn default() -> Self {
@@ -445,8 +445,7 @@ impl<F: Finder> Stream<F> {
         let last = finish && all_in_buffer && search.cursor.pos == data.len();
         let block = search.block_bytes();
         if unmatched != 0 || self.encoder.begin(search.counts(), block, last, writer) == Kind::Stored {
-            let ahead = &data[search.cursor.pos..];
-            let run = block + incompressible_prefix(ahead, rest, block.next_multiple_of(STORED_BYTES_MAX) - block);
+            let run = stored_run(search, data, rest);
             match self.params.final_block {
                 FinalBlock::Data => {
                     self.stored_last = finish && run == self.matcher.unencoded().len() + rest.len();
@@ -525,7 +524,8 @@ impl<F: Finder> Stream<F> {
         let encoded = &self.matcher.unencoded()[..len];
         self.check = self.params.framing.extend_check(self.check, encoded);
         self.isize = self.isize.wrapping_add(len as u32);
-        self.matcher.search.next_block(len);
+        let (search, data) = self.matcher.split();
+        search.next_block(data, len);
     }
 
     /// Does what `commit` does, for a search in `data`.
@@ -533,7 +533,7 @@ impl<F: Finder> Stream<F> {
         let from = self.matcher.search.block;
         self.check = self.params.framing.extend_check(self.check, &data[from..from + len]);
         self.isize = self.isize.wrapping_add(len as u32);
-        self.matcher.search.next_block(len);
+        self.matcher.search.next_block(data, len);
     }
 
     /// Puts an empty stored block, once.
@@ -597,6 +597,14 @@ fn look<F: Finder>(search: &mut Search<F>, data: &[u8], rest: &[u8], flush: Flus
     }
     search.take_unmatched(sample);
     sample
+}
+
+/// Returns how many bytes from the beginning of a closed block on are to be stored: the block, and what follows it and is not worth a search.
+fn stored_run<F: Finder>(search: &Search<F>, data: &[u8], rest: &[u8]) -> usize {
+    let block = search.block_bytes();
+    // What has been searched is not stored unseen.
+    let max = if search.is_ahead() { 0 } else { block.next_multiple_of(STORED_BYTES_MAX) - block };
+    block + incompressible_prefix(&data[search.cursor.pos..], rest, max)
 }
 
 /// Returns how many of the bytes `ahead` and `rest`, at most `max`, are not worth a look: no piece of them has skewed byte counts.

@@ -4,7 +4,7 @@
 
 use super::block::UNIT_BYTES;
 use super::finder::Finder;
-use super::{BitWriter, Flush, Kind, Phase, Stream, incompressible_prefix, look};
+use super::{BitWriter, Flush, Kind, Phase, Stream, look, stored_run};
 use crate::constants::STORED_BYTES_MAX;
 
 /// Fewest bytes that are worth a clear table.
@@ -39,7 +39,7 @@ impl<F: Finder> Stream<F> {
             let (from, block) = (search.block, search.block_bytes());
             let last = from + block == input.len();
             if unmatched != 0 || self.encoder.begin(search.counts(), block, last, &mut writer) == Kind::Stored {
-                let run = block + incompressible_prefix(&input[from + block..], &[], block.next_multiple_of(STORED_BYTES_MAX) - block);
+                let run = stored_run(search, input, &[]);
                 self.stored_run = run;
                 self.stored_last = from + run == input.len();
                 self.begin_stored_of_run(STORED_BYTES_MAX, &mut writer);

@@ -6,21 +6,23 @@
 
 use super::huffman::build_lengths;
 use crate::constants::*;
-use crate::fast::find::{HASHED_BYTES, Limits, match_bytes};
+use crate::fast::chains::shortest_match;
+use crate::fast::find::{Limits, match_bytes};
 use crate::fast::sequence::{Counts, Cursor, LENGTH_SYMBOL, Sequence, distance_symbol};
 use crate::fast::split::Splitter;
+use crate::fast::table::{HASHED_BYTES, hash, hash_three};
 use crate::status::WINDOW_BYTES;
 
 /// Bytes of a block.
-pub(super) const BLOCK_BYTES: usize = 160 * 1024;
+pub(super) const BLOCK_BYTES: usize = 256 * 1024;
 /// Roots of trees of four bytes: 256 KiB.
 const HASH_BITS: u32 = 16;
-/// Last positions of three bytes: 64 KiB.
+/// Last positions of three bytes, two of each hash: 128 KiB.
 const SHORT_HASH_BITS: u32 = 14;
 /// Candidates that are looked at for a position.
 const DEPTH: usize = 280;
-/// Matches of all positions of a block, with their numbers: 1.25 MiB. When it is full the block ends.
-const MATCHES: usize = 320 * 1024;
+/// Matches of all positions of a block, with their numbers: 4 MiB. When it is full the block ends.
+const MATCHES: usize = 1024 * 1024;
 /// Most matches of one position: one of each length.
 const MATCHES_EACH: usize = MATCH_BYTES_MAX - MATCH_BYTES_MIN + 1;
 /// Ways through a block that are tried, at most; one that saves fewer bits than the other number is the last.
@@ -32,6 +34,8 @@ const SLOTS: usize = 2 * WINDOW_BYTES;
 const BASE: u32 = WINDOW_BYTES as u32 + 1;
 /// A bit costs so much.
 const BIT: u32 = 16;
+/// Three bytes from further away cost more than as literals, roughly.
+const NEAR: u32 = 4096;
 /// Bits of symbols that the last way did not use.
 const UNUSED_LITERAL: u8 = 13;
 const UNUSED_LENGTH: u8 = 13;
@@ -43,7 +47,8 @@ type Step = u32;
 /// Trees, the matches of a block, and ways through it.
 pub struct Optimal {
     roots: [u32; 1 << HASH_BITS],
-    short: [u32; 1 << SHORT_HASH_BITS],
+    /// The last two positions of each hash of three bytes, the last one first.
+    short: [[u32; 2]; 1 << SHORT_HASH_BITS],
     /// Smaller and greater child of each position.
     children: [[u32; 2]; SLOTS],
     /// What turns a position into its number.
@@ -63,6 +68,12 @@ pub struct Optimal {
     steps: [Step; BLOCK_BYTES + MATCH_BYTES_MAX + 16],
     prices: Prices,
     splitter: Splitter,
+    /// Where the splitter compared last, and the end of the matches of positions before it.
+    compared: (usize, usize),
+    /// The symbols behind that place differ from those before it.
+    differs: bool,
+    /// No block has told what symbols cost.
+    is_new: bool,
     pub(crate) counts: Counts,
 }
 
@@ -91,6 +102,18 @@ impl Prices {
         }
         Prices { literals: [8 * BIT; 256], lengths, distances }
     };
+
+    /// Sets every price to the mean of it and another one.
+    fn approach(&mut self, other: &Self) {
+        let pairs = |prices: &mut [u32], others: &[u32]| {
+            for (price, other) in prices.iter_mut().zip(others) {
+                *price = (*price + other) / 2;
+            }
+        };
+        pairs(&mut self.literals, &other.literals);
+        pairs(&mut self.lengths, &other.lengths);
+        pairs(&mut self.distances, &other.distances);
+    }
 
     /// Sets the prices that symbols so frequent have in their own code.
     fn follow(&mut self, counts: &Counts) {
@@ -122,7 +145,7 @@ impl Optimal {
     pub(crate) const fn new() -> Self {
         Optimal {
             roots: [0; 1 << HASH_BITS],
-            short: [0; 1 << SHORT_HASH_BITS],
+            short: [[0; 2]; 1 << SHORT_HASH_BITS],
             children: [[0; 2]; SLOTS],
             base: BASE,
             reached: 0,
@@ -135,6 +158,9 @@ impl Optimal {
             steps: [0; BLOCK_BYTES + MATCH_BYTES_MAX + 16],
             prices: Prices::FIRST,
             splitter: Splitter::new(),
+            compared: (0, 0),
+            differs: false,
+            is_new: true,
             counts: Counts::new(),
         }
     }
@@ -142,16 +168,19 @@ impl Optimal {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.roots.fill(0);
-        self.short.fill(0);
+        self.short.fill([0; 2]);
         self.base = BASE;
         self.reached = 0;
         self.prices = Prices::FIRST;
+        self.is_new = true;
     }
 
     /// Begins a block.
     pub(crate) fn begin_block(&mut self) {
         self.counts = Counts::new();
         self.splitter = Splitter::new();
+        self.compared = (0, 0);
+        self.differs = false;
         self.matches_len = 0;
         self.matched = 0;
         self.inside = 0;
@@ -164,13 +193,14 @@ impl Optimal {
         self.reached = to;
         self.matched = self.matched.saturating_sub(pos - to);
         self.observe_at = self.observe_at.saturating_sub(pos - to);
+        self.compared.0 = self.compared.0.saturating_sub(pos - to);
     }
 
     /// Keeps position numbers below 2^32: once in 2 GiB everything is forgotten.
     pub(crate) fn sweep(&mut self, pos: usize) {
         if self.base.wrapping_add(pos as u32) > 1 << 31 {
             self.roots.fill(0);
-            self.short.fill(0);
+            self.short.fill([0; 2]);
             self.base = BASE.wrapping_sub(pos as u32);
         }
     }
@@ -178,7 +208,7 @@ impl Optimal {
     /// Forgets positions at and behind `pos`.
     pub(crate) fn rewind(&mut self, pos: usize) {
         let first = self.base.wrapping_add(pos as u32);
-        for number in self.roots.iter_mut().chain(&mut self.short).filter(|number| **number >= first) {
+        for number in self.roots.iter_mut().chain(self.short.as_flattened_mut()).filter(|number| **number >= first) {
             *number = 0;
         }
         self.reached = self.reached.min(pos);
@@ -187,6 +217,11 @@ impl Optimal {
     /// Returns the end of what was entered.
     pub(crate) fn reached(&self) -> usize {
         self.reached
+    }
+
+    /// Enters nothing: a position without its place in a tree would be a false promise.
+    pub(crate) fn enter(&mut self, _data: &[u8], at: usize) -> usize {
+        at
     }
 
     /// Enters positions of history.
@@ -206,14 +241,19 @@ impl Optimal {
         let reach = distance_max.min(pos) as u32;
         let mut best = MATCH_BYTES_MIN - 1;
 
-        let short = &mut self.short[((word << 8).wrapping_mul(0x9e37_79b1) >> (32 - SHORT_HASH_BITS)) as usize];
-        let distance = me.wrapping_sub(core::mem::replace(short, me));
-        if distance.wrapping_sub(1) < reach && (word_at(data, pos - distance as usize) ^ word) << 8 == 0 {
-            best = MATCH_BYTES_MIN;
-            found(best, distance as usize);
+        let short = &mut self.short[hash_three(word, SHORT_HASH_BITS)];
+        let candidates = *short;
+        *short = [me, candidates[0]];
+        for number in candidates {
+            let distance = me.wrapping_sub(number);
+            if distance.wrapping_sub(1) < reach && (word_at(data, pos - distance as usize) ^ word) << 8 == 0 {
+                best = MATCH_BYTES_MIN;
+                found(best, distance as usize);
+                break;
+            }
         }
 
-        let root = &mut self.roots[(word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize];
+        let root = &mut self.roots[hash(word, HASH_BITS)];
         let mut node = core::mem::replace(root, me);
         // Where the next smaller and the next greater node go: the slot's position and side.
         let slot = me as usize % SLOTS;
@@ -293,9 +333,16 @@ impl Optimal {
                     self.splitter.literal(data[pos]);
                 }
                 self.observe_at = pos + if best >= MATCH_BYTES_MIN { best } else { 1 };
-                full = self.inside == 0 && self.splitter.should_end(pos + 1 - block);
             }
             pos += 1;
+            if self.splitter.has_enough() && self.inside == 0 && pos >= self.observe_at {
+                self.differs = self.splitter.differs(self.compared.0.saturating_sub(block));
+                full = self.differs;
+                if !full {
+                    self.splitter.merge();
+                    self.compared = (pos, matches_len);
+                }
+            }
             full |= matches_len + MATCHES_EACH + MATCH_BYTES_MAX + 2 > MATCHES;
         }
         self.matches_len = matches_len;
@@ -306,16 +353,30 @@ impl Optimal {
         full
     }
 
-    /// Makes sequences of the cheapest way through the block.
-    pub(crate) fn end_block(&mut self, data: &[u8], block: usize, sequences: &mut [Sequence], cursor: &mut Cursor) {
+    /// Ends the block, in front of symbols that differ if there are such, and makes sequences of the cheapest way through it. Returns where the search stands
+    /// behind it.
+    pub(crate) fn end_block(&mut self, data: &[u8], block: usize, sequences: &mut [Sequence], cursor: &mut Cursor) -> Option<Cursor> {
+        let ahead = self.differs.then_some(*cursor);
+        let mut matches_len = self.matches_len;
+        if core::mem::take(&mut self.differs) {
+            (cursor.pos, matches_len) = self.compared;
+        }
         let bytes = &data[block..cursor.pos];
         let matched = self.matched.saturating_sub(block).min(bytes.len());
-        if bytes.is_empty() || matched == 0 && self.matches_len == 0 {
-            return;
+        if bytes.is_empty() || matched == 0 && matches_len == 0 {
+            return ahead;
+        }
+        // Between what the last block's symbols cost and what a rough way through this one says.
+        self.first_way(bytes, matched, matches_len);
+        self.count_way(bytes);
+        let before = core::mem::replace(&mut self.prices, Prices::FIRST);
+        self.prices.follow(&self.counts);
+        if !core::mem::take(&mut self.is_new) {
+            self.prices.approach(&before);
         }
         let mut last = u32::MAX;
         for _ in 0..PASSES {
-            self.search_way(bytes, matched);
+            self.search_way(bytes, matched, matches_len);
             self.count_way(bytes);
             let cost = self.costs[0];
             self.prices.follow(&self.counts);
@@ -343,12 +404,43 @@ impl Optimal {
             run = 0;
         }
         cursor.run_start = cursor.pos - run;
+        ahead.map(|ahead| Cursor { pos: ahead.pos, run_start: cursor.pos, count: cursor.count })
+    }
+
+    /// Begins a block with matches that were found already.
+    pub(crate) fn carry_on(&mut self, cursor: Cursor) {
+        self.matches.copy_within(self.compared.1..self.matches_len, 0);
+        self.matches_len -= self.compared.1;
+        self.splitter.keep_new();
+        self.compared = (cursor.pos, self.matches_len);
+    }
+
+    /// Takes the longest match at each position, unless the next one has a longer one: a way that tells roughly which symbols there will be.
+    fn first_way(&mut self, bytes: &[u8], matched: usize, matches_len: usize) {
+        let shortest = shortest_match(bytes);
+        let mut next = matches_len;
+        let mut ahead = 0;
+        for at in (0..bytes.len()).rev() {
+            let mut longest = 0;
+            if at < matched {
+                next -= 1;
+                let number = self.matches[next] as usize;
+                if number > 0 {
+                    longest = self.matches[next - 1];
+                }
+                next -= number;
+            }
+            let len = ((longest & 0x1ff) as usize).min(bytes.len() - at);
+            let taken = len >= shortest && (len > MATCH_BYTES_MIN || longest >> 9 < NEAR);
+            self.steps[at] = if taken && len >= ahead { longest & !0x1ff | len as u32 } else { 1 };
+            ahead = len;
+        }
     }
 
     /// Finds the cheapest way through the block from its end to its beginning.
-    fn search_way(&mut self, bytes: &[u8], matched: usize) {
+    fn search_way(&mut self, bytes: &[u8], matched: usize, matches_len: usize) {
         let Self { matches, costs, steps, prices, .. } = self;
-        let mut next = self.matches_len;
+        let mut next = matches_len;
         costs[bytes.len()] = 0;
         for at in (0..bytes.len()).rev() {
             let mut cost = prices.literals[usize::from(bytes[at])] + costs[at + 1];

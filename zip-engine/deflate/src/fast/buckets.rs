@@ -1,87 +1,34 @@
 //! Finding matches at the balanced level: the last two positions of each hash, every position entered, a short match gives way to a longer one at the next
 //! position.
 
-use super::find::{Limits, ROUND_BYTES, back, match_bytes, rebased, rebased_reach, rewound, swept};
+use super::find::{Limits, ROUND_BYTES, match_bytes};
 use super::load64;
-use super::sequence::{Counts, Cursor, Sequence};
+use super::sequence::{Cursor, Sequence};
+use super::table::{Table, back, hash};
 use crate::status::WINDOW_BYTES;
+use core::hint::select_unpredictable;
 
-/// Buckets of the hash table, two positions each: 64 KiB.
-const HASH_BITS: u32 = 14;
 /// Matches of at least this many bytes do not enter the positions between their first and last ones.
 const LONG: usize = 16;
 /// How many those are.
 const LONG_ENTERS: usize = 4;
 
-/// The last two positions of each hash, modulo 2^16: the last one in the low half.
-///
-/// Both halves of every entry are as those of `Positions` are.
-pub struct Buckets {
-    table: [u32; 1 << HASH_BITS],
-    reached: usize,
-    pub(crate) counts: Counts,
-}
+/// The last two positions of each hash: 64 KiB.
+pub type Buckets = Table<u32, { 1 << 14 }>;
 
 #[inline(always)]
-fn hash(word: u32) -> usize {
-    (word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
-}
-
-/// Applies a change to both halves.
-#[inline(always)]
-fn halves(entry: u32, change: impl Fn(u16) -> u16) -> u32 {
-    u32::from(change(entry as u16)) | u32::from(change((entry >> 16) as u16)) << 16
+fn slot(word: u32) -> usize {
+    hash(word, Buckets::BITS)
 }
 
 impl Buckets {
-    pub(crate) const fn new() -> Self {
-        Buckets { table: [0; 1 << HASH_BITS], reached: 0, counts: Counts::new() }
-    }
-
-    /// Begins a block.
-    pub(crate) fn begin_block(&mut self) {
-        self.counts = Counts::new();
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.table.fill(0);
-        self.reached = 0;
-    }
-
-    /// As `Positions::rebase`.
-    pub(crate) fn rebase(&mut self, pos: usize, to: usize) {
-        assert!(pos >= self.reached);
-        self.table.iter_mut().for_each(|entry| *entry = halves(*entry, |half| rebased(half, pos, to)));
-        self.reached = rebased_reach(self.reached, pos, to);
-    }
-
-    /// As `Positions::sweep`.
-    pub(crate) fn sweep(&mut self, pos: usize) {
-        assert!(pos >= self.reached);
-        self.table.iter_mut().for_each(|entry| *entry = halves(*entry, |half| swept(half, pos)));
-        self.reached = pos;
-    }
-
-    /// As `Positions::rewind`.
-    pub(crate) fn rewind(&mut self, pos: usize) {
-        let reached = self.reached;
-        self.table.iter_mut().for_each(|entry| *entry = halves(*entry, |half| rewound(half, reached, pos)));
-        self.reached = reached.min(pos);
-    }
-
-    /// Returns the end of what was entered.
-    pub(crate) fn reached(&self) -> usize {
-        self.reached
-    }
-
     /// Enters a position that four bytes follow, and returns the one before with the same hash.
     #[inline(always)]
-    pub(crate) fn replace(&mut self, data: &[u8], at: usize) -> usize {
+    pub(crate) fn enter(&mut self, data: &[u8], at: usize) -> usize {
         let word = u32::from_le_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
-        let slot = &mut self.table[hash(word)];
-        let before = at.wrapping_sub(back(at, *slot as u16));
-        *slot = *slot << 16 | u32::from(at as u16);
+        let entry = &mut self.entries[slot(word)];
+        let before = at.wrapping_sub(back(at, *entry as u16));
+        *entry = *entry << 16 | u32::from(at as u16);
         self.reached = self.reached.max(at + 1);
         before
     }
@@ -113,49 +60,53 @@ impl Buckets {
             return at;
         }
         assert!(distance_max <= WINDOW_BYTES && self.reached <= pos);
-        let Buckets { table, counts, .. } = &mut *self;
+        let Buckets { entries: table, counts, .. } = &mut *self;
         let bytes = data.as_ptr();
         macro_rules! load {
             ($at:expr) => {{
                 let at: usize = $at;
                 debug_assert!(at + 8 <= end);
                 // SAFETY: as in `find`: `pos` or `pos + 1` of a round, a position that the table led to from there, which is not before the data, or a
-                // position at least eight bytes before the end.
+                // position of a match that eight bytes follow.
                 unsafe { load64(bytes.wrapping_add(at)) }
             }};
         }
-        // Enters a position, and returns the better of the two candidates: how many of its first eight bytes agree (less than four: no match), its distance,
-        // and the distance of the other one if that agrees as far.
+        // Enters a position, and returns the ways back to its candidates and how their first eight bytes differ from those here.
         macro_rules! look_up {
             ($pos:expr, $word:expr) => {{
                 let (pos, word): (usize, u64) = ($pos, $word);
-                let slot = &mut table[hash(word as u32)];
+                let slot = &mut table[slot(word as u32)];
                 let entry = *slot;
                 *slot = entry << 16 | u32::from(pos as u16);
                 let (first, second) = (back(pos, entry as u16), back(pos, (entry >> 16) as u16));
-                let (of_first, of_second) = (load!(pos - first) ^ word, load!(pos - second) ^ word);
-                if (of_first as u32).min(of_second as u32) != 0 {
-                    (0, 0, 0)
-                } else {
-                    let agree = |difference: u64, distance: usize| {
-                        if distance.wrapping_sub(1) < distance_max { difference.trailing_zeros() / 8 } else { 0 }
-                    };
-                    let (of_first, of_second) = (agree(of_first, first), agree(of_second, second));
-                    if of_second > of_first {
-                        (of_second, second, second)
-                    } else if of_second == of_first {
-                        (of_first, first, second)
-                    } else {
-                        (of_first, first, first)
-                    }
-                }
+                (first, load!(pos - first) ^ word, second, load!(pos - second) ^ word)
             }};
         }
+        // The better of two candidates: how many of its first eight bytes agree (less than four: no match), its distance, and the distance of the other one if
+        // that agrees as far.
+        let better = |(first, of_first, second, of_second): (usize, u64, usize, u64)| {
+            let agree = |difference: u64, distance: usize| {
+                select_unpredictable(distance.wrapping_sub(1) < distance_max, difference.trailing_zeros() / 8, 0)
+            };
+            let (of_first, of_second) = (agree(of_first, first), agree(of_second, second));
+            let distance = select_unpredictable(of_second > of_first, second, first);
+            let other = select_unpredictable(of_second < of_first, first, second);
+            (of_first.max(of_second), distance, other)
+        };
         while pos < stop {
             let word = load!(pos);
             let next_word = load!(pos + 1);
-            let (mut agree, mut distance, mut other) = look_up!(pos, word);
-            let (next_agree, next_distance, next_other) = look_up!(pos + 1, next_word);
+            let candidates = look_up!(pos, word);
+            let next_candidates = look_up!(pos + 1, next_word);
+            let nearest = |(_, of_first, _, of_second): (usize, u64, usize, u64)| (of_first as u32).min(of_second as u32);
+            if nearest(candidates).min(nearest(next_candidates)) != 0 {
+                counts.literal(word as u8);
+                counts.literal((word >> 8) as u8);
+                pos += 2;
+                continue;
+            }
+            let (agree, distance, other) = better(candidates);
+            let (next_agree, next_distance, next_other) = better(next_candidates);
             if agree.max(next_agree) < 4 {
                 counts.literal(word as u8);
                 counts.literal((word >> 8) as u8);
@@ -163,11 +114,12 @@ impl Buckets {
                 continue;
             }
             let entered = pos + 2;
-            if next_agree > agree {
-                counts.literal(word as u8);
-                pos += 1;
-                (agree, distance, other) = (next_agree, next_distance, next_other);
-            }
+            let gives_way = next_agree > agree;
+            let agree = agree.max(next_agree);
+            let mut distance = select_unpredictable(gives_way, next_distance, distance);
+            let other = select_unpredictable(gives_way, next_other, other);
+            counts.litlen[usize::from(word as u8)] += u32::from(gives_way);
+            pos += usize::from(gives_way);
             let mut len = agree as usize;
             if len == 8 {
                 len = match_bytes(data, pos - distance, pos);
@@ -192,15 +144,24 @@ impl Buckets {
             if pos + 8 > end || count >= count_max {
                 break;
             }
-            if len >= LONG {
-                for at in entered..entered + LONG_ENTERS {
-                    let slot = &mut table[hash(load!(at) as u32)];
-                    *slot = *slot << 16 | u32::from(at as u16);
+            let mut enter = |from: usize, to: usize| {
+                // Four at a time, those past the end by arithmetic: how many there are is hard to guess.
+                let mut at = from;
+                while at < to {
+                    for at in at..at + 4 {
+                        let is_in = at < to;
+                        let slot = &mut table[slot(load!(select_unpredictable(is_in, at, from)) as u32)];
+                        let entered = *slot << 16 | u32::from(at as u16);
+                        *slot = select_unpredictable(is_in, entered, *slot);
+                    }
+                    at += 4;
                 }
-            }
-            for at in if len >= LONG { pos - LONG_ENTERS } else { entered }..pos {
-                let slot = &mut table[hash(load!(at) as u32)];
-                *slot = *slot << 16 | u32::from(at as u16);
+            };
+            if len >= LONG {
+                enter(entered, entered + LONG_ENTERS);
+                enter(pos - LONG_ENTERS, pos);
+            } else {
+                enter(entered, pos);
             }
         }
         self.reached = pos;

@@ -5,124 +5,31 @@
 //! counted on the way.
 
 use super::load64;
-use super::sequence::{Counts, Cursor, Sequence};
+use super::sequence::{Cursor, Sequence};
+use super::table::{Table, back, hash};
 use crate::constants::*;
 use crate::status::WINDOW_BYTES;
 
-/// Buckets of the hash table, one position each: 16 KiB.
-const HASH_BITS: u32 = 13;
-/// Shortest match: the bytes that are hashed.
-pub(crate) const HASHED_BYTES: usize = 4;
 /// Bytes of data that a round needs behind its first position: two positions of eight bytes, and the four of a literal at the first.
 pub(crate) const ROUND_BYTES: usize = 12;
-/// Positions between two sweeps: what is too far at one of them is still too far, and not yet near again, at the next.
-pub(crate) const SWEEP_BYTES: usize = 28 * 1024;
-/// Where a swept entry points: one further than any match may reach.
-const TOO_FAR: u16 = WINDOW_BYTES as u16 + 1;
 
-const _: () = assert!(TOO_FAR as usize + SWEEP_BYTES + MATCH_BYTES_MAX + 2 < 1 << 16);
-
-/// The last position of each hash, modulo 2^16.
-///
-/// Every entry is the low half of a position before `reached`, or of 0, so that all of them are positions of the data. So from any position p at or behind `reached` the way back to an entry's position, taken
-/// modulo 2^16, is at most p: below 2^16 it is the difference itself, behind it any 16-bit number will do.
-pub struct Positions {
-    table: [u16; 1 << HASH_BITS],
-    reached: usize,
-    /// Beside the table, so that the loop needs one register for both.
-    pub(crate) counts: Counts,
-}
+/// The last position of each hash: 16 KiB.
+pub type Positions = Table<u16, { 1 << 13 }>;
 
 #[inline(always)]
-fn hash(word: u32) -> usize {
-    (word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
+fn slot(word: u32) -> usize {
+    hash(word, Positions::BITS)
 }
 
 impl Positions {
-    pub(crate) const fn new() -> Self {
-        Positions { table: [0; 1 << HASH_BITS], reached: 0, counts: Counts::new() }
-    }
-
-    /// Begins a block.
-    pub(crate) fn begin_block(&mut self) {
-        self.counts = Counts::new();
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.table.fill(0);
-        self.reached = 0;
-    }
-
-    /// Follows the data when what is at `pos`, at or behind all that was entered, moves to `to`, and with it at least what matches may reach.
-    pub(crate) fn rebase(&mut self, pos: usize, to: usize) {
-        assert!(pos >= self.reached);
-        for entry in &mut self.table {
-            *entry = rebased(*entry, pos, to);
-        }
-        self.reached = rebased_reach(self.reached, pos, to);
-    }
-
-    /// Makes entries that are too far from `pos` stay so for `SWEEP_BYTES` more; needed where positions go past 2^16.
-    pub(crate) fn sweep(&mut self, pos: usize) {
-        assert!(pos >= self.reached);
-        for entry in &mut self.table {
-            *entry = swept(*entry, pos);
-        }
-        self.reached = pos;
-    }
-
-    /// Forgets positions at and behind `pos`.
-    pub(crate) fn rewind(&mut self, pos: usize) {
-        for entry in &mut self.table {
-            *entry = rewound(*entry, self.reached, pos);
-        }
-        self.reached = self.reached.min(pos);
-    }
-
-    /// Returns the end of what was entered.
-    pub(crate) fn reached(&self) -> usize {
-        self.reached
-    }
-
     /// Enters a position that four bytes follow, and returns the one before with the same hash.
     #[inline(always)]
-    pub(crate) fn replace(&mut self, data: &[u8], at: usize) -> usize {
+    pub(crate) fn enter(&mut self, data: &[u8], at: usize) -> usize {
         let word = u32::from_le_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
-        let entry = core::mem::replace(&mut self.table[hash(word)], at as u16);
+        let entry = core::mem::replace(&mut self.entries[slot(word)], at as u16);
         self.reached = self.reached.max(at + 1);
-        at.wrapping_sub(usize::from((at as u16).wrapping_sub(entry)))
+        at.wrapping_sub(back(at, entry))
     }
-}
-
-/// The way back to the position of an entry.
-#[inline(always)]
-pub(super) fn back(pos: usize, entry: u16) -> usize {
-    usize::from((pos as u16).wrapping_sub(entry))
-}
-
-/// An entry when what is at `pos` moves to `to`.
-#[inline(always)]
-pub(super) fn rebased(entry: u16, pos: usize, to: usize) -> u16 {
-    (to as u16).wrapping_sub((pos as u16).wrapping_sub(entry).min(to.min(usize::from(TOO_FAR)) as u16))
-}
-
-/// The end of what was entered when what is at `pos` moves to `to`: entries that are too far are brought nearer, and have to be before it.
-pub(super) fn rebased_reach(reached: usize, pos: usize, to: usize) -> usize {
-    (reached + to).saturating_sub(pos).max(to.saturating_sub(usize::from(TOO_FAR) - 1))
-}
-
-/// An entry after a sweep at `pos`.
-#[inline(always)]
-pub(super) fn swept(entry: u16, pos: usize) -> u16 {
-    rebased(entry, pos, pos)
-}
-
-/// An entry when positions from `pos` to `reached` are forgotten.
-#[inline(always)]
-pub(super) fn rewound(entry: u16, reached: usize, pos: usize) -> u16 {
-    let ahead = reached.saturating_sub(pos).min(usize::from(u16::MAX)) as u16;
-    if (reached as u16).wrapping_sub(entry) <= ahead { (pos - pos.min(usize::from(TOO_FAR))) as u16 } else { entry }
 }
 
 /// Returns how many bytes at `from` and behind it, which is before `pos`, are those at `pos`: 258 at most.
@@ -187,14 +94,14 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
     }
     assert!(distance_max <= WINDOW_BYTES && positions.reached <= pos);
     let bytes = data.as_ptr();
-    let Positions { table, counts, .. } = &mut *positions;
+    let Positions { entries: table, counts, .. } = &mut *positions;
     macro_rules! load {
         ($at:expr) => {{
             let at: usize = $at;
             debug_assert!(at + 8 <= end);
             // SAFETY: one of these, each with eight bytes in `data`:
             // * `pos` or `pos + 1` of a round, which begins before `end - ROUND_BYTES`;
-            // * a candidate: `pos` or `pos + 1` less a way back which `Positions` keeps at most that far, because `reached` is at most `pos`: it was before
+            // * a candidate: `pos` or `pos + 1` less a way back which `Table` keeps at most that far, because `reached` is at most `pos`: it was before
             //   the first round, and what rounds enter is before the `pos` of the next;
             // * `pos + len`, or `from + len` before it, with `len + 8` ≤ `end - pos`;
             // * `pos - 2` behind a match, with `pos + 6` ≤ `end`.
@@ -203,12 +110,12 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
     }
     while pos < stop {
         let word = load!(pos);
-        let slot = &mut table[hash(word as u32)];
-        let distance = back(pos, *slot);
-        *slot = pos as u16;
-        let slot = &mut table[hash((word >> 8) as u32)];
-        let next_distance = back(pos + 1, *slot);
-        *slot = (pos + 1) as u16;
+        let entry = &mut table[slot(word as u32)];
+        let distance = back(pos, *entry);
+        *entry = pos as u16;
+        let entry = &mut table[slot((word >> 8) as u32)];
+        let next_distance = back(pos + 1, *entry);
+        *entry = (pos + 1) as u16;
 
         let difference = load!(pos - distance) ^ word;
         let next_difference = load!(pos + 1 - next_distance) ^ load!(pos + 1);
@@ -269,17 +176,17 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
         counts.a_match(len, distance);
         // Five positions inside of the match, three from its start and two from its end.
         let word = load!(pos + 1);
-        table[hash(word as u32)] = (pos + 1) as u16;
-        table[hash((word >> 8) as u32)] = (pos + 2) as u16;
-        table[hash((word >> 16) as u32)] = (pos + 3) as u16;
+        table[slot(word as u32)] = (pos + 1) as u16;
+        table[slot((word >> 8) as u32)] = (pos + 2) as u16;
+        table[slot((word >> 16) as u32)] = (pos + 3) as u16;
         pos += len;
         run_start = pos;
         if pos + 6 > end || count >= count_max {
             break;
         }
         let word = load!(pos - 2);
-        table[hash(word as u32)] = (pos - 2) as u16;
-        table[hash((word >> 8) as u32)] = (pos - 1) as u16;
+        table[slot(word as u32)] = (pos - 2) as u16;
+        table[slot((word >> 8) as u32)] = (pos - 1) as u16;
     }
     positions.reached = pos;
     Cursor { pos, run_start, count }

@@ -1,7 +1,7 @@
 //! Putting sequences as bits.
 
 use super::sequence::{LENGTH_SLOTS, Sequence, distance_symbol};
-use super::store64;
+use super::{BY_ARITHMETIC, store64};
 use crate::constants::*;
 use core::hint::select_unpredictable;
 
@@ -100,9 +100,14 @@ fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mu
             }
             let four = &literals[encoded..encoded + 4];
             let codeword = |i: usize| select_unpredictable(run > i, codes.litlen[usize::from(four[i])], 0);
-            let ((first, first_bits), (second, second_bits)) = (join(codeword(0), codeword(1)), join(codeword(2), codeword(3)));
-            word = first | second.wrapping_shl(first_bits);
-            word_bits = (first_bits + second_bits) & 0xff;
+            let (first, first_bits) = join(codeword(0), codeword(1));
+            (word, word_bits) = (first, first_bits & 0xff);
+            // Most runs are so short.
+            if run > 2 {
+                let (second, second_bits) = join(codeword(2), codeword(3));
+                word |= second.wrapping_shl(first_bits);
+                word_bits += second_bits & 0xff;
+            }
             encoded += run;
         } else {
             let (fours, rest) = literals[encoded..encoded + run].as_chunks::<4>();
@@ -151,9 +156,6 @@ fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mu
     }
     Put { sequences: done, encoded, written: at, bits, count }
 }
-
-/// Whether the last few literals of a run are put by arithmetic: where a branch that is guessed wrong costs more than the work for absent literals.
-const BY_ARITHMETIC: bool = cfg!(target_arch = "x86_64");
 
 /// Joins two codewords, the first one lowest; bits 7:0 of what is returned beside them are their bits.
 #[inline(always)]

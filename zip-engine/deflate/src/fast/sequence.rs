@@ -86,6 +86,32 @@ impl Counts {
         Counts { litlen: [0; 257 + LENGTH_SLOTS], distance: [0; DISTANCE_SYMBOLS] }
     }
 
+    /// Counts the symbols of sequences that make the first of these bytes.
+    pub(crate) fn of(data: &[u8], sequences: &[Sequence]) -> Self {
+        let mut counts = Self::new();
+        let mut at = 0;
+        for sequence in sequences {
+            for &literal in &data[at..at + sequence.run()] {
+                counts.literal(literal);
+            }
+            at += sequence.run();
+            if sequence.is_match() {
+                let len = sequence.length_index() + MATCH_BYTES_MIN;
+                counts.a_match(len, sequence.distance_index() as usize + 1);
+                at += len;
+            }
+        }
+        counts
+    }
+
+    /// Takes other counts, which are a part of these, away.
+    pub(crate) fn take(&mut self, part: &Self) {
+        let all = self.litlen.iter_mut().chain(&mut self.distance);
+        for (count, part) in all.zip(part.litlen.iter().chain(&part.distance)) {
+            *count -= part;
+        }
+    }
+
     /// Counts a literal.
     #[inline(always)]
     pub(crate) fn literal(&mut self, byte: u8) {
@@ -110,4 +136,9 @@ pub struct Cursor {
     pub(crate) run_start: usize,
     /// Sequences collected.
     pub(crate) count: usize,
+}
+
+impl Cursor {
+    /// At the beginning of the data.
+    pub(crate) const ZERO: Self = Cursor { pos: 0, run_start: 0, count: 0 };
 }

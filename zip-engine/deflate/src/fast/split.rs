@@ -41,14 +41,15 @@ impl Splitter {
         self.new_all += 1;
     }
 
-    /// Returns whether the block, now of `bytes` bytes, should end.
+    /// Returns whether there are enough new symbols for a comparison.
     #[inline(always)]
-    pub(crate) fn should_end(&mut self, bytes: usize) -> bool {
-        self.new_all >= NEW && self.compare(bytes)
+    pub(crate) fn has_enough(&self) -> bool {
+        self.new_all >= NEW
     }
 
+    /// Returns whether the new symbols differ so much from those of the block before them, which has so many bytes, that it should end there.
     #[inline(never)]
-    fn compare(&mut self, bytes: usize) -> bool {
+    pub(crate) fn differs(&self, bytes: usize) -> bool {
         let (before_all, new_all) = (u64::from(self.before_all), u64::from(self.new_all));
         // The sum of the differences of the shares, times both totals: 0 for the same, twice the product for nothing in common.
         let difference: u64 = self
@@ -59,11 +60,21 @@ impl Splitter {
             .sum();
         // 0.4 of one share, less a little for every 4 KiB.
         let cutoff = before_all * new_all * 2 / 5;
-        let ends = before_all > 0 && bytes >= SPLIT_BYTES_MIN && difference + (bytes as u64 / 4096) * before_all >= cutoff;
+        before_all > 0 && bytes >= SPLIT_BYTES_MIN && difference + (bytes as u64 / 4096) * before_all >= cutoff
+    }
+
+    /// Makes the new symbols part of the block.
+    #[inline(never)]
+    pub(crate) fn merge(&mut self) {
         for (before, new) in self.before.iter_mut().zip(&mut self.new) {
             *before += core::mem::take(new);
         }
         self.before_all += core::mem::take(&mut self.new_all);
-        ends
+    }
+
+    /// Makes the new symbols all that the block has: it begins with them.
+    pub(crate) fn keep_new(&mut self) {
+        self.before = core::mem::take(&mut self.new);
+        self.before_all = core::mem::take(&mut self.new_all);
     }
 }
