@@ -130,7 +130,10 @@ pub fn check(data: &[u8], seed: u64, judges: &[NamedJudge<'_>], levels: &mut Lev
                 decompress(inflate, &body, framing, || usize::MAX, || usize::MAX).as_deref() == Some(data),
                 "{what}: not decoded by ours"
             );
-            // Pieces of some size, single bytes among them, make no difference.
+            // Pieces of some size, single bytes among them, make no difference; one framing will do.
+            if framing != FRAMINGS[(seed % 3) as usize] {
+                continue;
+            }
             let (a, b, c, d) = (size(&mut random), size(&mut random), size(&mut random), size(&mut random));
             let mut cuts = Random(seed ^ 1);
             assert!(compress(deflate, data, params, || usize::MAX, || 1 + cuts.below(a)) == body, "{what}: output in pieces of up to {a}");

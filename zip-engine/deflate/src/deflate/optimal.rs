@@ -6,7 +6,6 @@
 
 use super::huffman::build_lengths;
 use crate::constants::*;
-use crate::fast::chains::shortest_match;
 use crate::fast::find::{Limits, match_bytes};
 use crate::fast::sequence::{Counts, Cursor, LENGTH_SYMBOL, Sequence, distance_symbol};
 use crate::fast::split::Splitter;
@@ -417,7 +416,6 @@ impl Optimal {
 
     /// Takes the longest match at each position, unless the next one has a longer one: a way that tells roughly which symbols there will be.
     fn first_way(&mut self, bytes: &[u8], matched: usize, matches_len: usize) {
-        let shortest = shortest_match(bytes);
         let mut next = matches_len;
         let mut ahead = 0;
         for at in (0..bytes.len()).rev() {
@@ -431,7 +429,7 @@ impl Optimal {
                 next -= number;
             }
             let len = ((longest & 0x1ff) as usize).min(bytes.len() - at);
-            let taken = len >= shortest && (len > MATCH_BYTES_MIN || longest >> 9 < NEAR);
+            let taken = len > MATCH_BYTES_MIN || len == MATCH_BYTES_MIN && longest >> 9 < NEAR;
             self.steps[at] = if taken && len >= ahead { longest & !0x1ff | len as u32 } else { 1 };
             ahead = len;
         }

@@ -322,7 +322,7 @@ fn match_bytes_apart(data: &[u8], from: usize, pos: usize) -> usize {
 }
 
 /// Returns the shortest match that is worth its bits in data that begins like this: where few literals occur, they are cheap.
-pub(crate) fn shortest_match(data: &[u8]) -> usize {
+fn shortest_match(data: &[u8]) -> usize {
     let mut used = [0u64; 4];
     for &byte in &data[..data.len().min(4096)] {
         used[usize::from(byte >> 6)] |= 1 << (byte & 63);
