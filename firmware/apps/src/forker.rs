@@ -2,17 +2,32 @@
 //!
 //! The program compresses a text, makes a copy of itself, and both go on: the copy finds the handle refused and the text intact, takes a queue
 //! of its own and gets the same bytes; then it gives its place to another program. `role=leaf` is that other program.
+//!
+//! Then it plays the two tables of the discussion: after a fork one of the two writes a word, and the device reads it, and then writes it. With
+//! a device that walks the parent's own table, the parent and the device agree, whoever writes.
 
 use core::fmt::Write;
 
 use uacce_abi::{Call, Command, Errno, Fd};
-use uacce_user::{CompletionWait, Direction, WdError, ZipError, ZipQueue, compress_one_shot};
+use uacce_user::{CompletionWait, Direction, WdError, ZipError, ZipQueue, compress_one_shot, decompress_one_shot};
 use zip_spec::{Container, Window};
 
 use crate::{AppSystem, Arguments, Console, text};
 
 /// Exit code of the program that takes the copy's place.
 const LEAF: i32 = 7;
+/// The word before the fork.
+const CAFE: u32 = 0xcafe;
+/// What the copy writes.
+const DEAD: u32 = 0xdead;
+/// What the parent writes.
+const BEEF: u32 = 0xbeef;
+/// What the device writes.
+const FOOD: u32 = 0xf00d;
+/// How long a copy waits until the others have done their part.
+const PATIENCE_NANOSECONDS: u64 = 30_000_000;
+/// A page, in bytes.
+const PAGE: usize = 4096;
 /// Bytes of text.
 const TEXT_BYTES: usize = 16 << 10;
 
@@ -57,8 +72,82 @@ fn steps<S: AppSystem>(system: &S, console: &mut Console<'_, S>) -> Result<(), Z
             let code = system.wait(process).map_err(kernel)?;
             let again = compress_one_shot(&mut queue, Container::Zlib, Window::K32, input, output)?;
             let _ = writeln!(console, "parent: the copy ended with {code}; its own queue still gives {again} bytes");
-            if code == LEAF as u32 && again == len { Ok(()) } else { Err(kernel(Errno::EIO)) }
+            if code != LEAF as u32 || again != len {
+                return Err(kernel(Errno::EIO));
+            }
         }
+    }
+    let mut words = Words::new(system)?;
+    let _ = writeln!(console, "after the fork   parent  copy  device reads   then it writes: parent  copy");
+    let by_copy = words.play(system, console, true)?;
+    let by_parent = words.play(system, console, false)?;
+    let agrees = by_copy == [CAFE, CAFE, FOOD, DEAD] && by_parent == [BEEF, BEEF, FOOD, CAFE];
+    if agrees { Ok(()) } else { Err(kernel(Errno::EIO)) }
+}
+
+/// A word that a device reads and writes: by compressing the page that it is in, and by decompressing into it.
+struct Words<'s, S: AppSystem> {
+    there: ZipQueue<'s, S>,
+    back: ZipQueue<'s, S>,
+    page: &'static mut [u8],
+    packed: &'static mut [u8],
+    other: &'static mut [u8],
+}
+
+fn word(page: &[u8]) -> u32 {
+    page.first_chunk().map_or(0, |word| u32::from_le_bytes(*word))
+}
+
+fn set(page: &mut [u8], value: u32) {
+    page[..4].copy_from_slice(&value.to_le_bytes());
+}
+
+impl<'s, S: AppSystem> Words<'s, S> {
+    fn new(system: &'s S) -> Result<Self, ZipError> {
+        let queue = |direction| ZipQueue::request(system, Container::Raw, direction, CompletionWait::PATIENT);
+        let page = |pages: usize| system.take_memory(pages * PAGE).map_err(kernel);
+        let (there, back) = (queue(Direction::Compress)?, queue(Direction::Decompress)?);
+        Ok(Self { there, back, page: page(1)?, packed: page(2)?, other: page(1)? })
+    }
+
+    fn device_reads(&mut self) -> Result<u32, ZipError> {
+        let len = compress_one_shot(&mut self.there, Container::Raw, Window::K32, self.page, self.packed)?;
+        decompress_one_shot(&mut self.back, Container::Raw, &self.packed[..len], self.other)?;
+        Ok(word(self.other))
+    }
+
+    fn device_writes(&mut self, value: u32) -> Result<(), ZipError> {
+        self.other.fill(0);
+        set(self.other, value);
+        let len = compress_one_shot(&mut self.there, Container::Raw, Window::K32, self.other, self.packed)?;
+        decompress_one_shot(&mut self.back, Container::Raw, &self.packed[..len], self.page).map(drop)
+    }
+
+    /// Plays a table; returns the word in the parent, as the device reads it, and after the device has written it in parent and copy.
+    fn play(&mut self, system: &S, console: &mut Console<'_, S>, copy_writes: bool) -> Result<[u32; 4], ZipError> {
+        self.page.fill(0);
+        set(self.page, CAFE);
+        console.flush();
+        let Some(process) = system.fork().map_err(kernel)? else {
+            if copy_writes {
+                set(self.page, DEAD);
+            }
+            let _ = system.call(Call::Sleep { nanoseconds: PATIENCE_NANOSECONDS });
+            system.exit(word(self.page) as i32)
+        };
+        if copy_writes {
+            // Let it write first.
+            system.call(Call::Sleep { nanoseconds: PATIENCE_NANOSECONDS / 3 }).map_err(kernel)?;
+        } else {
+            set(self.page, BEEF);
+        }
+        let (parent, device) = (word(self.page), self.device_reads()?);
+        self.device_writes(FOOD)?;
+        let after = word(self.page);
+        let copy = system.wait(process).map_err(kernel)?;
+        let who = if copy_writes { "the copy writes" } else { "the parent writes" };
+        let _ = writeln!(console, "{who:<17}{parent:>6x}{copy:>6x}{device:>14x}{after:>24x}{copy:>6x}");
+        Ok([parent, device, after, copy])
     }
 }
 

@@ -7,6 +7,7 @@ mod args;
 mod console;
 mod figures;
 mod forker;
+mod pingpong;
 #[cfg(target_os = "none")]
 mod svc;
 mod text;
@@ -17,6 +18,7 @@ pub use abuse::run_abuse;
 pub use args::{ArgumentError, Arguments, BadArgument};
 pub use console::Console;
 pub use forker::run_forker;
+pub use pingpong::run_pingpong;
 pub use tour::run_tour;
 pub use zip::run_zip;
 
@@ -72,6 +74,7 @@ mod programs {
         Program { name: "zip", entry: zip_main, stack_bytes: STACK_BYTES },
         Program { name: "forker", entry: forker_main, stack_bytes: STACK_BYTES },
         Program { name: "abuse", entry: abuse_main, stack_bytes: STACK_BYTES },
+        Program { name: "pingpong", entry: pingpong_main, stack_bytes: STACK_BYTES },
     ];
 
     const STACK_BYTES: usize = 32 << 10;
@@ -94,6 +97,11 @@ mod programs {
     extern "C" fn abuse_main(_: u64) -> ! {
         let system = SvcSystem;
         system.exit(crate::run_abuse(&system))
+    }
+
+    extern "C" fn pingpong_main(_: u64) -> ! {
+        let system = SvcSystem;
+        system.exit(crate::run_pingpong(&system))
     }
 
     extern "C" fn zip_main(_: u64) -> ! {

@@ -1,7 +1,7 @@
 //! The command line of `cargo run -- …`.
 
 use super::complaint::{Complaint, Outcome};
-use super::machine::{Machine, Revision};
+use super::machine::{DUMMY, Machine, Revision};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,6 +75,12 @@ pub enum Command {
     Linux(Linux),
     /// Show what the kernel's monitor sees of the accelerator: registers, contexts, counters
     Dump,
+    /// Play a process with queues that is copied, and the two tables of what device, parent and copy see afterwards
+    Forker,
+    /// Attack kernel, device and others from a process, and show that everything is refused
+    Abuse,
+    /// Send packets through two engines and the CPU by pointer (adds the dummy engine, which plays the network card)
+    Pingpong,
 }
 
 /// The sample program.
@@ -202,7 +208,10 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Outcome<Cli
             return Err(Complaint { sentence: format!("{} (--help lists what there is)", words.join(" ")), code: 2 });
         }
     };
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| Complaint { sentence: error.to_string(), code: 2 })?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| Complaint { sentence: error.to_string(), code: 2 })?;
+    if matches!(cli.command, Some(Command::Pingpong)) {
+        cli.options.device.push(DUMMY.to_owned());
+    }
     cli.options.machine().check()?;
     if cli.command.is_some() && cli.seed.is_some() {
         return Err(Complaint { sentence: "--seed is for the tour, which is run without a command".to_owned(), code: 2 });
@@ -237,6 +246,14 @@ mod tests {
     fn the_dump_takes_no_words_of_its_own() {
         assert!(matches!(words("dump --revision 0x21").expect("a valid line").command, Some(Command::Dump)));
         assert_eq!(words("dump all").expect_err("a word").code, 2);
+    }
+
+    #[test]
+    fn pingpong_brings_its_second_engine() {
+        let cli = words("pingpong --smp 2").expect("a valid line");
+        assert!(matches!(cli.command, Some(Command::Pingpong)) && cli.options.machine().has_dummy());
+        assert!(!words("forker").expect("a valid line").options.machine().has_dummy());
+        assert_eq!(words("pingpong --bare").expect_err("no second engine").code, 2);
     }
 
     #[test]

@@ -47,6 +47,9 @@ fn run(mut words: impl Iterator<Item = OsString>) -> Outcome<u8> {
     let ending = match command {
         None => program::run(&image, &options, "tour", seed)?,
         Some(Command::Dump) => program::run(&image, &options, "dump", None)?,
+        Some(Command::Forker) => program::run(&image, &options, "forker", None)?,
+        Some(Command::Abuse) => program::run(&image, &options, "abuse", None)?,
+        Some(Command::Pingpong) => program::run(&image, &options, "pingpong", None)?,
         Some(Command::Zip(zip)) => zip::run(&image, &options, &zip)?,
         Some(Command::Linux(linux)) => linux::run(&image, &options, &linux)?,
     };

@@ -11,7 +11,7 @@ use zip_spec::{Sqe, SqeType};
 
 use crate::node::{Match, find_node};
 use crate::queue::set_up;
-use crate::{RingEntry, System, Wanted, WdError, WdQueue};
+use crate::{CopyDriver, RingEntry, System, Wanted, WdError, WdQueue};
 
 /// A queue format that a driver can drive: where a queue's doorbell is, and what its words look like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +120,8 @@ pub struct Chosen<'d> {
 impl Library<'static> {
     /// The library with the compression driver only.
     pub const ZIP: Self = Self::new(&[&ZipDriver]);
+    /// The library with every driver that there is here.
+    pub const ALL: Self = Self::new(&[&ZipDriver, &CopyDriver]);
 }
 
 impl<'d> Library<'d> {

@@ -7,6 +7,7 @@ extern crate std;
 
 mod asynchronous;
 mod container;
+mod copy;
 mod driver;
 mod error;
 mod lz77;
@@ -21,6 +22,7 @@ mod zlib;
 
 pub use asynchronous::{Asynchronous, Coding, Done, Finished, Job};
 pub use container::{GzipField, HeaderError, HeaderReader};
+pub use copy::{CopyDriver, CopyError, CopyQueue};
 pub use driver::{Chosen, Library, QueueFormat, Sharing, UserDriver, ZipDriver};
 pub use error::WdError;
 pub use lz77::{Lz77Format, Lz77Level, Parsed, lz4_block, lz77_one_shot};
