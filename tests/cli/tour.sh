@@ -52,6 +52,15 @@ for engines in 1 0; do
     echo "--smmu atspri --icount, 1+$engines cores: two runs alike, $(sed -n 's/.*hash /hash /p' "$room/first")"
 done
 
+# The sample programs that need no file of the host.
+cargo run -q -- forker >"$room/forker"
+says "$room/forker" 'inherited handle is EACCES' '^the copy writes +cafe +dead +cafe +f00d +dead$' '^the parent writes +beef +cafe +beef +f00d +cafe$'
+cargo run -q -- abuse >"$room/abuse"
+says "$room/abuse" '^entries of random bits: refused$' '^20,000 bad calls in a row: refused$'
+! grep -q 'NOT REFUSED' "$room/abuse" || fail "an attack was not refused: $(cat "$room/abuse")"
+cargo run -q -- pingpong >"$room/pingpong"
+says "$room/pingpong" '^first round: 64 packets .* device page faults [1-9][0-9]*, system calls 0$' '^second round: .* device page faults 0, system calls 0$'
+
 cargo run -q -- --bare >"$room/bare"
 says "$room/bare" '^SMMU: v3\.1' '^accelerator: none$'
 echo "--bare: $(grep '^SMMU' "$room/bare")"

@@ -151,7 +151,7 @@ impl Bench {
         let (spent, traps) = self.run(series, count);
         let (_, traps_of_twice) = self.run(series, 2 * count);
         let mut spent = spent.since(self.sampling);
-        if matches!(series, Series::SendReceive | Series::Batches) {
+        if series.is_one_sample() {
             let mean = |all: u64| all.div_ceil(count as u64);
             spent = Instructions { el0: mean(spent.el0), el1: mean(spent.el1), el2: mean(spent.el2) };
         }

@@ -94,6 +94,9 @@ mod on_1p0_icount {
         let batches = bench.process(Series::Batches, 16 * DEEP_BATCH);
         row::print("the same in batches of 64, per request", &batches, "83 EL0, 0.03 traps: minimal C client, Linux 6.1");
 
+        row::print("asynchronous submit + poll, one job", &bench.process(Series::Asynchronous, 512), "");
+        row::print("the same 16 in flight, per job", &bench.process(Series::AsynchronousBatches, 1024), "");
+
         let warm = bench.process(Series::Warm, 64);
         let write = bench.process(Series::FirstWrite, 64).beyond(&warm);
         row::print("device's first write to a page", &write, "8,851 EL1, 4 traps: SVA and iopf, Linux 6.1");

@@ -2,13 +2,14 @@
 
 use core::hint::black_box;
 
-use firmware_apps::SvcSystem;
+use firmware_apps::{AppSystem, SvcSystem};
 use hal::{Iova, Region};
 use hal_aarch64::pmu::{self, Instructions};
 use target_tests::user::{self, RawQueue};
 use uacce_abi::{Attribute, Call, Command, Errno, Fd, FileRegion, Kernel, NodeIndex, PAGE_BYTES, Protection, VALUE_MAX_BYTES};
 use uacce_user::{
-    CompletionWait, Direction, Wanted, WdError, WdQueue, wd_recv, wd_recv_batch, wd_recv_sync, wd_request_queue, wd_send, wd_send_batch,
+    Asynchronous, Coding, CompletionWait, Direction, Job, Wanted, WdError, WdQueue, ZipQueue, wd_recv, wd_recv_batch, wd_recv_sync,
+    wd_request_queue, wd_send, wd_send_batch,
 };
 use zip_spec::{BufferType, Container, Mode, Request, Sqe, Window};
 
@@ -81,10 +82,14 @@ pub enum Series {
     Page,
     /// The same by way of reserved memory: a copy in, the request, a copy out.
     PageByCopies,
+    /// A loop of jobs by the asynchronous calls, each submitted and polled for: one sample, of all of it.
+    Asynchronous,
+    /// The same sixteen at a time, with a doorbell each way.
+    AsynchronousBatches,
 }
 
 impl Series {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 27] = [
         Self::Nothing,
         Self::SendOnly,
         Self::Send,
@@ -110,11 +115,18 @@ impl Series {
         Self::Close,
         Self::Page,
         Self::PageByCopies,
+        Self::Asynchronous,
+        Self::AsynchronousBatches,
     ];
+
+    /// True if all operations together are one sample.
+    pub fn is_one_sample(self) -> bool {
+        matches!(self, Self::SendReceive | Self::Batches | Self::Asynchronous | Self::AsynchronousBatches)
+    }
 
     /// Samples that `count` operations give.
     pub fn samples(self, count: usize) -> usize {
-        if matches!(self, Self::SendReceive | Self::Batches) { 1 } else { count }
+        if self.is_one_sample() { 1 } else { count }
     }
 
     /// True if the process sleeps before it gives its queues back.
@@ -194,8 +206,49 @@ fn run(system: &SvcSystem, series: Series, count: usize) -> Result<(), WdError> 
         | Series::StartQ
         | Series::Close => open_and_close(system, series, count, &mut samples),
         Series::Page | Series::PageByCopies => pages(system, series, count, &mut samples),
+        Series::Asynchronous => in_flight::<1>(system, count, &mut samples),
+        Series::AsynchronousBatches => in_flight::<BATCH>(system, count, &mut samples),
         _ => requests(system, series, count, &mut samples),
     }
+}
+
+/// Submits and polls for jobs, `N` at a time.
+fn in_flight<const N: usize>(system: &SvcSystem, count: usize, samples: &mut Samples) -> Result<(), WdError> {
+    let polled = CompletionWait { spins: u32::MAX, timeout_nanoseconds: 0 };
+    let mut queue = ZipQueue::request(system, Container::Raw, Direction::Compress, polled)?;
+    let input = &*system.take_memory(PAGE_BYTES as usize)?;
+    let outputs = system.take_memory(N * PAGE_BYTES as usize)?;
+    let coding = Coding::Compress(Container::Raw, Window::K32);
+    queue.asynchronous(coding, |queue: &mut Asynchronous<'_, '_, '_, '_, _, (), N>| {
+        let mut free: [Option<&mut [u8]>; N] = [const { None }; N];
+        for (slot, output) in free.iter_mut().zip(outputs.chunks_exact_mut(PAGE_BYTES as usize)) {
+            *slot = Some(output);
+        }
+        let mut before = pmu::instructions();
+        for operation in 0..WARM_UP + count / N {
+            if operation == WARM_UP {
+                before = pmu::instructions();
+            }
+            for slot in &mut free {
+                let Some(output) = slot.take() else { return Err(WdError::Busy) };
+                let job = Job { input: &input[..INPUT_BYTES as usize], output, tag: () };
+                queue.stage(black_box(job)).map_err(|(error, _)| error)?;
+            }
+            let (mut done, mut is_good) = (0, true);
+            while done < N {
+                let _ = queue.poll(|ended| {
+                    is_good &= ended.result.is_ok();
+                    free[done] = Some(ended.job.output);
+                    done += 1;
+                });
+            }
+            if !is_good {
+                return Err(WdError::Stopped);
+            }
+        }
+        samples.add(before, pmu::instructions());
+        Ok(())
+    })
 }
 
 /// Requests over a page of data that does not compress: what comes out is as long as what went in, and a little more. By hand, in both ways
