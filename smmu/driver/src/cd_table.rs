@@ -247,11 +247,23 @@ impl<B: DmaBuffer> CdTable<B> {
         stream: StreamId,
         substream: SubstreamId,
         target: &Words,
+    ) -> Result<Change, SmmuError> {
+        self.change(port, queue, (stream, substream), &self.read(substream), target, Tidied::AtOnce)
+    }
+
+    /// The same from words that the caller has just read; `tidied` says whose CMD_SYNC the last stores wait for.
+    pub(crate) fn change<W: RegisterWindow, C: Clock, M: DmaMapper<Buffer = B>>(
+        &self,
+        port: &Port<W, C, M>,
+        queue: &mut CommandQueue<B>,
+        (stream, substream): (StreamId, SubstreamId),
+        current: &Words,
+        target: &Words,
         tidied: Tidied,
     ) -> Result<Change, SmmuError> {
         let (buffer, at) = self.locate(substream).ok_or(SmmuError::SubstreamOutOfRange(substream))?;
         rewrite(
-            &self.read(substream),
+            current,
             target,
             used,
             |word, value| buffer.write64(at + 8 * word, value),

@@ -35,13 +35,11 @@ pub(crate) fn rewrite<E>(
     mut store: impl FnMut(usize, u64),
     mut sync: impl FnMut(Step) -> Result<(), E>,
 ) -> Result<Change, E> {
-    let mut live = *current;
-    let mut step = |to: &Words, words: core::ops::Range<usize>, what: Step| {
+    let mut step = |from: &Words, to: &Words, words: core::ops::Range<usize>, what: Step| {
         let mut changed = false;
         for i in words {
-            if live[i] != to[i] {
+            if from[i] != to[i] {
                 store(i, to[i]);
-                live[i] = to[i];
                 changed = true;
             }
         }
@@ -51,28 +49,27 @@ pub(crate) fn rewrite<E>(
     let new_used = used(target);
     debug_assert!((0..8).all(|i| target[i] & !new_used[i] == 0), "a bit that nobody looks at is set");
     let mut prepared: Words = core::array::from_fn(|i| (current[i] & old_used[i]) | (target[i] & !old_used[i]));
-    let differs = |i: &usize| (prepared[*i] ^ target[*i]) & new_used[*i] != 0;
-    let change = match (0..8).filter(differs).count() {
-        0 => {
-            step(target, 0..8, Step::Needed)?;
-            Change::Hitless
+    let mut differing = (0..8).filter(|i| (prepared[*i] ^ target[*i]) & new_used[*i] != 0);
+    match (differing.next(), differing.next()) {
+        (None, _) => {
+            step(current, target, 0..8, Step::Needed)?;
+            Ok(Change::Hitless)
         }
-        1 => {
-            let critical = (0..8).find(differs).unwrap_or(0);
+        (Some(critical), None) => {
             prepared[critical] = current[critical];
-            step(&prepared, 0..8, Step::Needed)?;
-            step(target, critical..critical + 1, Step::Needed)?;
-            Change::Hitless
+            step(current, &prepared, 0..8, Step::Needed)?;
+            step(&prepared, target, critical..critical + 1, Step::Needed)?;
+            prepared[critical] = target[critical];
+            step(&prepared, target, 0..8, Step::Tidying)?;
+            Ok(Change::Hitless)
         }
         _ => {
-            step(&[0; 8], 0..1, Step::Needed)?;
-            step(target, 1..8, Step::Needed)?;
-            step(target, 0..1, Step::Needed)?;
-            Change::ThroughInvalid
+            step(current, &[0; 8], 0..1, Step::Needed)?;
+            step(current, target, 1..8, Step::Needed)?;
+            step(&[0; 8], target, 0..1, Step::Needed)?;
+            Ok(Change::ThroughInvalid)
         }
-    };
-    step(target, 0..8, Step::Tidying)?;
-    Ok(change)
+    }
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             return Err(error);
         }
         let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
-        if let Err(error) = contexts.set(&self.port, &mut self.commands, stream, substream, &context(table, how), Tidied::AtOnce) {
+        if let Err(error) = contexts.set(&self.port, &mut self.commands, stream, substream, &context(table, how)) {
             if contexts.slot(substream) == Slot::Empty {
                 self.forget_ats(stream, Some(substream));
                 self.leave_space(table.asid);
@@ -229,9 +229,10 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
         let asid = match contexts.slot(substream) {
             Slot::Live { asid } if substream.0 != 0 => {
-                let quiet = quiesced(&contexts.read(substream), stall_model);
+                let live = contexts.read(substream);
+                let quiet = quiesced(&live, stall_model);
                 // From its first step on nobody walks the table: what is left of it in the context goes with the invalidation's own CMD_SYNC.
-                contexts.set(&self.port, &mut self.commands, stream, substream, &quiet, Tidied::ByTheNextSync)?;
+                contexts.change(&self.port, &mut self.commands, (stream, substream), &live, &quiet, Tidied::ByTheNextSync)?;
                 asid
             }
             Slot::Quiesced { asid } => asid,
@@ -254,7 +255,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         let at = self.position(stream)?;
         let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
         let Slot::Quiesced { asid } = contexts.slot(substream) else { return Err(SmmuError::NotBound(substream)) };
-        contexts.set(&self.port, &mut self.commands, stream, substream, &[0; 8], Tidied::AtOnce)?;
+        contexts.set(&self.port, &mut self.commands, stream, substream, &[0; 8])?;
         self.forget_ats(stream, Some(substream));
         self.streams[at].bound -= 1;
         self.leave_space(asid);

@@ -4,7 +4,7 @@ use hal::{Clock, DmaMapper, RegisterWindow, StreamId, SubstreamId};
 use smmu_spec::command::Operation;
 
 use crate::ats::AtsOptions;
-use crate::cd_table::{CdTable, Tidied, context};
+use crate::cd_table::{CdTable, context};
 use crate::entry::Words;
 use crate::error::SmmuError;
 use crate::features::StallModel;
@@ -265,7 +265,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         }
         let has_ats = self.streams[at].ats.is_some();
         let contexts = self.streams[at].contexts().ok_or(SmmuError::NoSuchStream(stream))?;
-        contexts.set(&self.port, &mut self.commands, stream, KERNEL, &cd, Tidied::AtOnce)?;
+        contexts.set(&self.port, &mut self.commands, stream, KERNEL, &cd)?;
         if let Some(asid) = old {
             self.invalidate_asid(asid)?;
             if asid != kernel.asid {

@@ -412,13 +412,16 @@ impl<D: QueueDevice, const NODES: usize, const QUEUES: usize> Uacce<D, NODES, QU
 
     /// Takes one slot back.
     fn reclaim(&mut self, at: usize, spaces: &mut impl AddressSpaces) {
-        let Some(mut queue) = self.slots[at].queue.take() else { return };
-        let device = device_of(&self.nodes, queue.node);
+        let slot = &mut self.slots[at].queue;
+        let Some(queue) = slot.as_mut() else { return };
+        let node = queue.node;
+        let device = device_of(&self.nodes, node);
         if let Some(device) = device {
-            let _ = stop(&mut queue, device);
+            let _ = stop(queue, device);
         }
-        release_hold(&mut queue, device, &mut self.bonds, spaces);
-        let entry = &mut self.nodes[queue.node as usize];
+        release_hold(queue, device, &mut self.bonds, spaces);
+        *slot = None;
+        let entry = &mut self.nodes[node as usize];
         if let Some(node) = entry {
             node.open_queues -= 1;
             if node.open_queues == 0 && node.device.is_none() {
