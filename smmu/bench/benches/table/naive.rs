@@ -315,7 +315,7 @@ impl Naive {
         let unprivileged = bit(descriptor, 6) && ap_table & 1 == 0;
         let writable = !bit(descriptor, 7) && ap_table & 2 == 0;
         let (uxn, pxn) = (uxn || bit(descriptor, 54), pxn || bit(descriptor, 53));
-        let unprivileged_executable = !uxn && !(wxn && unprivileged && writable);
+        let unprivileged_executable = !(uxn || wxn && unprivileged && writable);
         let kept_off = pan && (unprivileged || epan && unprivileged_executable);
         let allowed = match (tx.who.privileged, tx.kind) {
             (false, AccessKind::Read) => unprivileged,
@@ -323,7 +323,7 @@ impl Naive {
             (false, AccessKind::Execute) => unprivileged_executable,
             (true, AccessKind::Read) => !kept_off,
             (true, AccessKind::Write) => writable && !kept_off,
-            (true, AccessKind::Execute) => !pxn && !(unprivileged && writable) && !(wxn && writable),
+            (true, AccessKind::Execute) => !(pxn || writable && (unprivileged || wxn)),
         };
         if !allowed {
             return Err(F_PERMISSION);
