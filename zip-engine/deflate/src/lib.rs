@@ -19,5 +19,5 @@ pub use deflate::{
     Compressor, DEFLATE_STATE_BYTES_MAX, Deflate, DeflateBalanced, DeflateBest, DeflateError, DeflateHigh, FinalBlock, Finder, Flush,
     Level, Params, deflate_bound,
 };
-pub use inflate::{INFLATE_STATE_BYTES, Inflate, InflateError};
+pub use inflate::{INFLATE_STATE_BYTES, Inflate, InflateError, Request, inflate_together};
 pub use status::{Framing, Progress, STATE_BYTES_MAX, StateError, Status, WINDOW_BYTES};

@@ -1,8 +1,9 @@
-//! Any bytes as a stream: verdict, output and consumed count are zlib's, in one step and in pieces, by the fast loop and by the careful path.
+//! Any bytes as a stream: verdict, output and consumed count are zlib's, in one step and in pieces, by the fast loop, beside another stream,
+//! and by the careful path.
 
 use deflate::gzip::{GzipHeader, GzipHeaderError};
 use deflate::zlib::{ZlibHeader, ZlibHeaderError};
-use deflate::{Framing, Inflate, Status};
+use deflate::{Framing, Inflate, Request, Status, inflate_together};
 
 use crate::data::Random;
 use crate::judges::zlib_decoder;
@@ -78,6 +79,23 @@ fn ours(
     (Decoded { verdict, consumed: if verdict == Verdict::Bad { 0 } else { consumed }, output }, offset)
 }
 
+/// Decodes the body beside another stream, a cut of it, and in the room that its output needs.
+fn ours_together(body: &[u8], framing: Framing, output_len: usize) -> Decoded {
+    let mut contexts = Box::new([Inflate::new(), Inflate::new()]);
+    let (mut output, mut other) = (vec![0xa5; output_len + 1], vec![0xa5; output_len]);
+    let mut requests = [Request::new(framing, body, &mut output), Request::new(framing, &body[..body.len() - body.len() / 5], &mut other)];
+    inflate_together(&mut contexts, &mut requests);
+    let progress = requests[0].progress;
+    let verdict = match progress.status {
+        Status::Done => Verdict::Done,
+        Status::Error(_) => Verdict::Bad,
+        Status::NeedInput => Verdict::Truncated,
+        Status::NeedOutput => panic!("more output than alone"),
+    };
+    output.truncate(progress.produced);
+    Decoded { verdict, consumed: if verdict == Verdict::Bad { 0 } else { progress.consumed }, output }
+}
+
 /// What our header parser says: the header's length, or how it ends.
 fn header(stream: &[u8], framing: Framing) -> Result<usize, Verdict> {
     match framing {
@@ -119,6 +137,7 @@ pub fn body(data: &[u8]) {
     if whole.output.len() > OUTPUT_MAX {
         return;
     }
+    assert!(ours_together(body, framing, whole.output.len()) == whole, "beside another: {stream:02x?}");
     if whole.verdict != Verdict::Bad {
         whole.consumed += header;
     }

@@ -6,11 +6,13 @@ mod bad_input;
 mod correctness;
 mod headers;
 mod levels;
+mod no_allocator;
 mod oracle;
 pub(crate) mod own_streams;
 mod round_trips;
 mod state;
 mod streaming;
+mod together;
 mod vectors;
 mod walk;
 

@@ -7,18 +7,24 @@ mod data;
 mod peers;
 
 use data::File;
-use peers::{Decode, Encode, Peer};
+use peers::{Decode, DecodeQueue, Encode, Peer};
 use std::hint::black_box;
 
-const USAGE: &str = "cargo bench [-- [--short] [--rounds N] [--only inflate|deflate|checksum] [--file NAME] [--files] [--peer NAME]...]
+const USAGE: &str =
+    "cargo bench [-- [--short] [--rounds N] [--only inflate|queue|deflate|checksum] [--file NAME] [--files] [--peer NAME]...]
 cargo bench -- --instructions inflate|deflate|crc32|adler32 --peer NAME [--request BYTES] [--file NAME] [--short]
     runs the work once in the function `measured`, for: valgrind --tool=callgrind --toggle-collect='*measured*'
+cargo bench -- --write-streams DIR
+    writes zlib's streams at level 6 of the first 256 KiB of each file, and of 16 requests of 4 KiB, for the codec's bench on the target
 --short     256 KiB of each file and 3 rounds instead of all and 5
 --files     a line per file too
 CORPUS_DIR  where the files are (default ../shared/corpus beside the workspace)";
 
 /// Sizes of requests; 0 is the whole file.
 const REQUESTS: [usize; 3] = [0, 64 << 10, 4 << 10];
+
+/// Sizes of requests of which several are queued.
+const QUEUED_REQUESTS: [usize; 3] = [64 << 10, 16 << 10, 4 << 10];
 
 /// What the command line asks for.
 struct Options {
@@ -30,11 +36,21 @@ struct Options {
     peers: Vec<String>,
     instructions: Option<String>,
     request: usize,
+    write_streams: Option<String>,
 }
 
 fn options() -> Options {
-    let mut options =
-        Options { short: false, rounds: 0, only: None, file: None, per_file: false, peers: Vec::new(), instructions: None, request: 0 };
+    let mut options = Options {
+        short: false,
+        rounds: 0,
+        only: None,
+        file: None,
+        per_file: false,
+        peers: Vec::new(),
+        instructions: None,
+        request: 0,
+        write_streams: None,
+    };
     let mut words = std::env::args().skip(1);
     let usage = || -> ! {
         eprintln!("{USAGE}");
@@ -52,6 +68,7 @@ fn options() -> Options {
             "--file" => options.file = Some(value()),
             "--peer" => options.peers.push(value()),
             "--instructions" => options.instructions = Some(value()),
+            "--write-streams" => options.write_streams = Some(value()),
             "--request" => options.request = value().parse().unwrap_or_else(|_| usage()),
             _ => usage(),
         }
@@ -153,6 +170,26 @@ fn inflate_table(files: &[&File], request: usize, peers: &mut [Peer<Decode>], op
     }
     let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
     print_lines(&format!("inflate, {}, streams of zlib -6", request_name(request)), &names, files, &cells, options.per_file);
+}
+
+/// Queued requests: each has an output of its own.
+fn queue_table(files: &[&File], request: usize, peers: &mut [Peer<DecodeQueue>], options: &Options) {
+    let mut zlib = peers::reference_encoder(6);
+    let mut cells = Vec::new();
+    for file in files {
+        let (_, streams) = packed(file, request, &mut zlib);
+        let mut output = vec![0; file.bytes.len()];
+        let times = measure(peers, options.rounds, |decode| decode(black_box(&streams), output.chunks_mut(request).collect()));
+        for peer in peers.iter_mut() {
+            output.fill(0);
+            (peer.run)(&streams, output.chunks_mut(request).collect());
+            assert!(output == file.bytes, "{} decodes {} wrongly", peer.name, file.name);
+        }
+        let packed = streams.iter().map(Vec::len).sum::<usize>() as f64;
+        cells.push(times.iter().map(|&nanoseconds| Cell { plain: file.bytes.len() as f64, packed, nanoseconds }).collect());
+    }
+    let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
+    print_lines(&format!("inflate, queued {}, streams of zlib -6", request_name(request)), &names, files, &cells, options.per_file);
 }
 
 fn packed<'a>(file: &'a File, request: usize, encode: &mut Encode) -> (Vec<&'a [u8]>, Vec<Vec<u8>>) {
@@ -279,8 +316,25 @@ fn instructions(what: &str, files: &[&File], options: &Options) {
     println!("{bytes} bytes");
 }
 
+/// Writes the streams of every file, those of the requests one behind the other.
+fn write_streams(directory: &str) -> std::io::Result<()> {
+    let mut zlib = peers::reference_encoder(6);
+    std::fs::create_dir_all(directory)?;
+    for mut file in data::corpus(256 << 10) {
+        let (_, whole) = packed(&file, 0, &mut zlib);
+        std::fs::write(format!("{directory}/{}.whole", file.name), whole.concat())?;
+        file.bytes.truncate(64 << 10);
+        let (_, requests) = packed(&file, 4 << 10, &mut zlib);
+        std::fs::write(format!("{directory}/{}.4k", file.name), requests.concat())?;
+    }
+    Ok(())
+}
+
 fn main() {
     let options = options();
+    if let Some(directory) = &options.write_streams {
+        return write_streams(directory).expect("the directory can be written");
+    }
     let all = data::corpus(if options.short { 256 << 10 } else { usize::MAX });
     let files: Vec<&File> = all.iter().filter(|file| options.file.as_ref().is_none_or(|name| *name == file.name)).collect();
     if let Some(what) = &options.instructions {
@@ -292,6 +346,13 @@ fn main() {
         peers.retain(|peer| options.peers.is_empty() || options.peers.iter().any(|name| name == peer.name));
         for request in REQUESTS {
             inflate_table(&files, request, &mut peers, &options);
+        }
+    }
+    if asked("queue") {
+        let mut peers = peers::queue_decoders();
+        peers.retain(|peer| options.peers.is_empty() || options.peers.iter().any(|name| name == peer.name));
+        for request in QUEUED_REQUESTS {
+            queue_table(&files, request, &mut peers, &options);
         }
     }
     if asked("deflate") {

@@ -1,10 +1,12 @@
 //! The codecs, each behind the same small face: raw DEFLATE, one request at a time, contexts reused.
 
-use deflate::{Deflate, DeflateBalanced, DeflateBest, DeflateHigh, Flush, Framing, Inflate, Params, Status};
+use deflate::{Deflate, DeflateBalanced, DeflateBest, DeflateHigh, Flush, Framing, Inflate, Params, Request, Status, inflate_together};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
 /// Decodes one raw stream into `output` and returns the bytes produced.
 pub type Decode = Box<dyn FnMut(&[u8], &mut [u8]) -> usize>;
+/// Decodes raw streams, each into its output.
+pub type DecodeQueue = Box<dyn FnMut(&[Vec<u8>], Vec<&mut [u8]>)>;
 /// Encodes one request as a raw stream into `output` and returns the bytes produced.
 pub type Encode = Box<dyn FnMut(&[u8], &mut [u8]) -> usize>;
 /// Checksum of a buffer.
@@ -148,6 +150,40 @@ pub fn decoders() -> Vec<Peer<Decode>> {
         Peer { name: "zlib-rs", run: libz_rs_sys::decode() },
         Peer { name: "zlib", run: libz_sys::decode() },
         Peer { name: "miniz", run: miniz_decode() },
+    ]
+}
+
+/// One after the other.
+fn one_by_one(mut decode: Decode) -> DecodeQueue {
+    Box::new(move |streams, outputs| {
+        for (stream, output) in streams.iter().zip(outputs) {
+            let len = output.len();
+            assert_eq!(decode(stream, output), len);
+        }
+    })
+}
+
+/// With so many in the queue at a time.
+fn ours_together(queued: usize) -> DecodeQueue {
+    let mut contexts = Box::new([Inflate::new(), Inflate::new()]);
+    Box::new(move |streams, outputs| {
+        let mut outputs = outputs.into_iter();
+        for streams in streams.chunks(queued) {
+            let mut requests: Vec<Request> =
+                streams.iter().zip(&mut outputs).map(|(stream, output)| Request::new(Framing::Raw, stream, output)).collect();
+            inflate_together(&mut contexts, &mut requests);
+            assert!(requests.iter().all(|request| request.progress.status == Status::Done));
+        }
+    })
+}
+
+/// The decoders of queued requests; the first is what the others are compared with.
+pub fn queue_decoders() -> Vec<Peer<DecodeQueue>> {
+    vec![
+        Peer { name: "libdeflate", run: one_by_one(libdeflate_decode()) },
+        Peer { name: "ours", run: one_by_one(ours_decode()) },
+        Peer { name: "ours, 2 queued", run: ours_together(2) },
+        Peer { name: "ours, 16 queued", run: ours_together(16) },
     ]
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod put;
 pub(crate) mod sequence;
 pub(crate) mod split;
 pub(crate) mod table;
+pub(crate) mod together;
 
 /// Whether choices that are hard to guess are made by arithmetic: where a branch that is guessed wrong costs more than work for what is not chosen.
 const BY_ARITHMETIC: bool = cfg!(target_arch = "x86_64");
@@ -138,7 +139,7 @@ fn has_avx2() -> bool {
 mod tests {
     extern crate std;
 
-    use crate::{Deflate, DeflateBalanced, DeflateBest, DeflateHigh, Flush, Framing, Inflate, Params, Status};
+    use crate::{Deflate, DeflateBalanced, DeflateBest, DeflateHigh, Flush, Framing, Inflate, Params, Request, Status, inflate_together};
 
     const PLAIN: usize = 5000;
 
@@ -228,5 +229,32 @@ mod tests {
         static DEFLATE: std::sync::Mutex<DeflateBest> = std::sync::Mutex::new(DeflateBest::new());
         // Miri takes its time for every way through a block.
         there_and_back(&mut DEFLATE.lock().unwrap(), if cfg!(miri) { 1000 } else { PLAIN });
+    }
+
+    #[test]
+    fn two_streams_at_once() {
+        // Words that follow each other in any order: matches, overlaps now and then, few literals.
+        let mut seed = 9u64;
+        let mut plain = [0; PLAIN];
+        for word in plain.chunks_mut(7) {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let from = (seed >> 60) as usize;
+            word.copy_from_slice(&b"somewhereaaaaaaaaaanddelsew"[from..from + word.len()]);
+        }
+        let (mut deflate, mut packed) = (Deflate::new(), [0; PLAIN]);
+        deflate.reset(Params::new(Framing::Raw));
+        let len = deflate.step(&plain, &mut packed, Flush::Finish).produced;
+        let mut contexts = [Inflate::new(), Inflate::new()];
+        let (mut first, mut second, mut third) = ([0; PLAIN], [0; PLAIN], [0; PLAIN - 1]);
+        let mut requests = [
+            Request::new(Framing::Raw, &packed[..len], &mut first),
+            Request::new(Framing::Raw, &packed[..len - 9], &mut second),
+            Request::new(Framing::Raw, &packed[..len], &mut third),
+        ];
+        inflate_together(&mut contexts, &mut requests);
+        let statuses = requests.each_ref().map(|request| request.progress.status);
+        assert_eq!(statuses, [Status::Done, Status::NeedInput, Status::NeedOutput]);
+        let produced = requests[1].progress.produced;
+        assert!(produced > PLAIN / 2 && first == plain && second[..produced] == plain[..produced] && third == plain[..PLAIN - 1]);
     }
 }

@@ -1,6 +1,7 @@
 //! Block headers: type, stored lengths, and the code lengths of a dynamic block (RFC 1951 §3.2.3–3.2.7).
 
 use super::bits::BitReader;
+use super::table::precode_symbol_and_repeats;
 use super::{Codes, Inflate, InflateError, Mode, Sink, Stop};
 use crate::constants::*;
 
@@ -110,50 +111,44 @@ impl Inflate {
     }
 
     fn read_code_lengths(&mut self, reader: &mut BitReader<'_>) -> Result<(), Stop> {
-        let all = self.hlit + self.hdist;
-        while self.have < all {
-            // The longest codeword and its extra bits.
-            if reader.count < 14 {
-                reader.fill();
-            }
-            let entry = loop {
-                let (entry, _) = self.precode.lookup(reader.bits);
-                if entry & 0xff <= reader.count {
-                    break entry;
+        let all = usize::from(self.hlit + self.hdist);
+        let mut have = usize::from(self.have);
+        let mut here = BitReader { ..*reader };
+        let stop = 'all: loop {
+            here.fill();
+            // Each takes at most 14 of 56 bits.
+            for _ in 0..4 {
+                if have >= all {
+                    break 'all Ok(());
                 }
-                if !reader.pull() {
-                    return Err(Stop::NeedInput);
+                let (entry, _) = self.precode.lookup(here.bits);
+                // `fill` leaves fewer bits at the end of the input only. Those that are known decide.
+                if entry & 0xff > here.count {
+                    break 'all Err(Stop::NeedInput);
                 }
-            };
-            let (symbol, codeword) = ((entry >> 16) as u8, entry & 0xff);
-            if symbol < 16 {
-                self.lengths[usize::from(self.have)] = symbol;
-                self.have += 1;
-                reader.skip(codeword);
-                continue;
+                let (symbol, repeats) = precode_symbol_and_repeats(entry, here.bits);
+                if symbol < 16 {
+                    self.lengths[have] = symbol;
+                    have += 1;
+                    here.skip(entry & 0xff);
+                    continue;
+                }
+                if symbol == 16 && have == 0 || have + repeats > all {
+                    break 'all Err(Stop::Bad(InflateError::InvalidLengthRepeat));
+                }
+                let value = if symbol == 16 { self.lengths[have - 1] } else { 0 };
+                // Most repeat at most 16 times; what is written behind them is overwritten.
+                match self.lengths[have..].first_chunk_mut() {
+                    Some(sixteen) if repeats <= 16 => *sixteen = [value; 16],
+                    _ => self.lengths[have..have + repeats].fill(value),
+                }
+                have += repeats;
+                here.skip(entry & 0xff);
             }
-            let (base, extra) = match symbol {
-                16 => (3, 2),
-                17 => (3, 3),
-                _ => (11, 7),
-            };
-            if !reader.hold(codeword + extra) {
-                return Err(Stop::NeedInput);
-            }
-            let repeat = base + (reader.peek(codeword + extra) >> codeword) as u16;
-            let value = match (symbol, self.have) {
-                (16, 0) => return Err(Stop::Bad(InflateError::InvalidLengthRepeat)),
-                (16, have) => self.lengths[usize::from(have) - 1],
-                _ => 0,
-            };
-            if self.have + repeat > all {
-                return Err(Stop::Bad(InflateError::InvalidLengthRepeat));
-            }
-            self.lengths[usize::from(self.have)..usize::from(self.have + repeat)].fill(value);
-            self.have += repeat;
-            reader.skip(codeword + extra);
-        }
-        Ok(())
+        };
+        *reader = here;
+        self.have = have as u16;
+        stop
     }
 
     /// Builds both tables from the code lengths.
@@ -163,8 +158,8 @@ impl Inflate {
         if litlen[END_OF_BLOCK] == 0 {
             return Err(InflateError::MissingEndOfBlock);
         }
-        self.litlen.build_litlen(litlen).map_err(|_| InflateError::InvalidLitLenCode)?;
-        self.distances.build_distance(&rest[..usize::from(self.hdist)]).map_err(|_| InflateError::InvalidDistanceCode)?;
+        self.tables.litlen.build_litlen(litlen).map_err(|_| InflateError::InvalidLitLenCode)?;
+        self.tables.distances.build_distance(&rest[..usize::from(self.hdist)]).map_err(|_| InflateError::InvalidDistanceCode)?;
         self.codes = Codes::Dynamic;
         Ok(())
     }
@@ -174,7 +169,8 @@ impl Inflate {
         if self.codes == Codes::Fixed {
             return;
         }
-        let complete = self.litlen.build_litlen(&FIXED_LITLEN_LENGTHS).and(self.distances.build_distance(&FIXED_DISTANCE_LENGTHS));
+        let complete =
+            self.tables.litlen.build_litlen(&FIXED_LITLEN_LENGTHS).and(self.tables.distances.build_distance(&FIXED_DISTANCE_LENGTHS));
         assert!(complete.is_ok(), "the fixed codes are complete");
         self.codes = Codes::Fixed;
     }

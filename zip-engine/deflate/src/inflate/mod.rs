@@ -10,16 +10,19 @@ mod bulk;
 mod error;
 mod state;
 mod table;
+mod together;
 mod window;
 
 use crate::constants::*;
 use crate::status::{Framing, Progress, Status};
 use bits::BitReader;
-use table::{DistanceTable, LitLenTable, PrecodeTable, Table};
+use table::{PrecodeTable, Table};
 use window::Window;
 
 pub use error::InflateError;
 pub use state::INFLATE_STATE_BYTES;
+pub(crate) use table::Tables;
+pub use together::{Request, inflate_together};
 
 /// Where in the stream the decoder stands: the next thing to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,15 +93,15 @@ pub struct Inflate {
     /// Code lengths read so far, in `PrecodeLengths` and `CodeLengths`.
     have: u16,
     precode_lengths: [u8; PRECODE_SYMBOLS],
-    lengths: [u8; LITLEN_USED + DISTANCE_USED],
+    /// The lengths read; behind them, what a repeat of fewer than 16 may touch.
+    lengths: [u8; LITLEN_USED + DISTANCE_USED + 15],
     /// Bytes left of a match or a stored block.
     left: u16,
     distance: u16,
     trailer: [u8; 8],
     trailer_have: u8,
     precode: PrecodeTable,
-    litlen: LitLenTable,
-    distances: DistanceTable,
+    tables: Tables,
     window: Window,
 }
 
@@ -132,14 +135,13 @@ impl Inflate {
             hclen: 0,
             have: 0,
             precode_lengths: [0; PRECODE_SYMBOLS],
-            lengths: [0; LITLEN_USED + DISTANCE_USED],
+            lengths: [0; LITLEN_USED + DISTANCE_USED + 15],
             left: 0,
             distance: 0,
             trailer: [0; 8],
             trailer_have: 0,
             precode: Table::new(),
-            litlen: Table::new(),
-            distances: Table::new(),
+            tables: Tables { litlen: Table::new(), distances: Table::new() },
             window: Window::new(),
         }
     }
@@ -190,7 +192,11 @@ impl Inflate {
         let mut reader = BitReader { input, at: 0, bits: self.bits, count: self.count };
         let mut sink = Sink { output, at: 0, checked: 0 };
         let stop = self.run::<BULK>(&mut reader, &mut sink);
+        self.end_step(&mut reader, &mut sink, stop)
+    }
 
+    /// Keeps what the next step needs, and tells how far this one came.
+    fn end_step(&mut self, reader: &mut BitReader<'_>, sink: &mut Sink<'_>, stop: Stop) -> Progress<InflateError> {
         // When input is needed, what is held is the beginning of the symbol at hand; otherwise it is unread.
         let offset = self.total_in.wrapping_add(reader.at as u64).wrapping_sub(u64::from(reader.count.div_ceil(8)));
         if !matches!(stop, Stop::NeedInput) {
@@ -200,7 +206,7 @@ impl Inflate {
         self.count = reader.count;
         self.total_in = self.total_in.wrapping_add(reader.at as u64);
         self.total_out = self.total_out.wrapping_add(sink.at as u64);
-        self.fold_checks(&mut sink);
+        self.fold_checks(sink);
         // Behind the end nothing reaches back.
         match stop {
             Stop::Done => self.window.clear(),
@@ -287,29 +293,34 @@ impl Inflate {
     /// Runs the machine until it has to stop.
     fn run<const BULK: bool>(&mut self, reader: &mut BitReader<'_>, sink: &mut Sink<'_>) -> Stop {
         loop {
-            let moved = match self.mode {
-                Mode::BlockHeader => self.block_header(reader),
-                Mode::StoredHeader => self.stored_header(reader),
-                Mode::Stored => self.stored(reader, sink),
-                Mode::DynamicHeader => self.dynamic_header(reader),
-                Mode::PrecodeLengths => self.precode_lengths(reader),
-                Mode::CodeLengths => self.code_lengths(reader),
-                Mode::LitLen => {
-                    if BULK {
-                        self.run_bulk(reader, sink);
-                    }
-                    if self.mode == Mode::LitLen { self.litlen(reader, sink) } else { Ok(()) }
-                }
-                Mode::Distance => self.distance(reader, sink),
-                Mode::Match => self.rest_of_match(sink),
-                Mode::Trailer => self.trailer(reader, sink),
-                Mode::Done => Err(Stop::Done),
-                // `step` answers before it runs the machine.
-                Mode::Failed => Err(Stop::Done),
-            };
-            if let Err(stop) = moved {
+            if let Err(stop) = self.run_once::<BULK>(reader, sink) {
                 return stop;
             }
+        }
+    }
+
+    /// Reads the next thing.
+    #[inline(always)]
+    fn run_once<const BULK: bool>(&mut self, reader: &mut BitReader<'_>, sink: &mut Sink<'_>) -> Result<(), Stop> {
+        match self.mode {
+            Mode::BlockHeader => self.block_header(reader),
+            Mode::StoredHeader => self.stored_header(reader),
+            Mode::Stored => self.stored(reader, sink),
+            Mode::DynamicHeader => self.dynamic_header(reader),
+            Mode::PrecodeLengths => self.precode_lengths(reader),
+            Mode::CodeLengths => self.code_lengths(reader),
+            Mode::LitLen => {
+                if BULK {
+                    self.run_bulk(reader, sink);
+                }
+                if self.mode == Mode::LitLen { self.litlen(reader, sink) } else { Ok(()) }
+            }
+            Mode::Distance => self.distance(reader, sink),
+            Mode::Match => self.rest_of_match(sink),
+            Mode::Trailer => self.trailer(reader, sink),
+            Mode::Done => Err(Stop::Done),
+            // `step` answers before it runs the machine.
+            Mode::Failed => Err(Stop::Done),
         }
     }
 
@@ -317,7 +328,7 @@ impl Inflate {
     fn litlen(&mut self, reader: &mut BitReader<'_>, sink: &mut Sink<'_>) -> Result<(), Stop> {
         loop {
             let (entry, before) = loop {
-                let (entry, before) = self.litlen.lookup(reader.bits);
+                let (entry, before) = self.tables.litlen.lookup(reader.bits);
                 if before + (entry & 0xff) <= reader.count {
                     break (entry, before);
                 }
@@ -353,7 +364,7 @@ impl Inflate {
     /// Decodes the distance of a match.
     fn distance(&mut self, reader: &mut BitReader<'_>, sink: &Sink<'_>) -> Result<(), Stop> {
         let (entry, before) = loop {
-            let (entry, before) = self.distances.lookup(reader.bits);
+            let (entry, before) = self.tables.distances.lookup(reader.bits);
             if before + (entry & 0xff) <= reader.count {
                 break (entry, before);
             }

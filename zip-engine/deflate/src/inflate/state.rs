@@ -62,7 +62,7 @@ impl Inflate {
         }
         out.bytes(&self.trailer);
         out.bytes(&self.precode_lengths);
-        out.bytes(&self.lengths);
+        out.bytes(&self.lengths[..LITLEN_USED + DISTANCE_USED]);
         Ok(out.len())
     }
 
@@ -164,7 +164,8 @@ impl Inflate {
         self.trailer = from.array()?;
         self.precode_lengths = from.array()?;
         from.check((), self.precode_lengths.iter().all(|&length| usize::from(length) <= PRECODE_BITS_MAX))?;
-        self.lengths = from.array()?;
+        let lengths: [u8; LITLEN_USED + DISTANCE_USED] = from.array()?;
+        self.lengths[..lengths.len()].copy_from_slice(&lengths);
         from.check((), self.lengths.iter().all(|&length| usize::from(length) <= CODEWORD_BITS_MAX))?;
 
         match codes {

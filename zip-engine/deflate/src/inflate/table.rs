@@ -8,10 +8,12 @@
 //! | literal | 1 | literal | 0 | 0 | 0 | codeword bits | codeword bits |
 //! | length | 0 | base length | 0 | 0 | 0 | codeword bits | codeword + extra bits |
 //! | distance | 0 | base distance | 0 | 0 | 0 | codeword bits | codeword + extra bits |
-//! | precode symbol | 0 | symbol | 0 | 0 | 0 | codeword bits | codeword bits |
+//! | precode symbol | 0 | repeats, symbol | 0 | 0 | 0 | codeword bits | codeword + extra bits |
 //! | end of block | 0 | 0 | 1 | 0 | 1 | codeword bits | codeword bits |
 //! | no such symbol | 0 | 0 | 1 | 0 | 0 | codeword bits | codeword bits |
 //! | subtable pointer | 0 | first entry | 1 | 1 | 0 | index bits | `root` |
+//!
+//! Of a precode entry, 20:16 are the symbol and 24:21 the least number of code lengths that it stands for.
 //!
 //! Codeword bits count from the first bit that the table is indexed by, so in a subtable they leave out the `root` bits before it.
 //!
@@ -77,21 +79,41 @@ static PRECODE_SYMBOL_ENTRIES: [u32; PRECODE_SYMBOLS] = {
     let mut entries = [0; PRECODE_SYMBOLS];
     let mut symbol = 0;
     while symbol < PRECODE_SYMBOLS {
-        entries[symbol] = (symbol as u32) << 16;
+        // §3.2.7: repeat the last length 3 to 6 times, 0 3 to 10 times, 0 11 to 138 times.
+        let (repeats, extra) = match symbol {
+            16 => (3, 2),
+            17 => (3, 3),
+            18 => (11, 7),
+            _ => (1, 0),
+        };
+        entries[symbol] = repeats << 21 | (symbol as u32) << 16 | extra;
         symbol += 1;
     }
     entries
 };
 
+/// Returns the symbol of a precode entry and, from it and the `bits` it was looked up by, how many code lengths it stands for.
+#[inline(always)]
+pub(super) fn precode_symbol_and_repeats(entry: u32, bits: u64) -> (u8, usize) {
+    let extra = (bits & ((1 << (entry & 0xf)) - 1)) >> (entry >> 8 & 0xf);
+    ((entry >> 16 & 0x1f) as u8, (entry >> 21) as usize + extra as usize)
+}
+
 /// A decode table of `ENTRIES` entries, of which the first `1 << ROOT` are the root.
-pub(super) struct Table<const ENTRIES: usize, const ROOT: usize> {
-    pub(super) entries: [u32; ENTRIES],
+pub(crate) struct Table<const ENTRIES: usize, const ROOT: usize> {
+    pub(crate) entries: [u32; ENTRIES],
+}
+
+/// The tables of a block.
+pub(crate) struct Tables {
+    pub(crate) litlen: LitLenTable,
+    pub(crate) distances: DistanceTable,
 }
 
 /// The literal/length table.
-pub(super) type LitLenTable = Table<LITLEN_ENTRIES, LITLEN_ROOT>;
+pub(crate) type LitLenTable = Table<LITLEN_ENTRIES, LITLEN_ROOT>;
 /// The distance table.
-pub(super) type DistanceTable = Table<DISTANCE_ENTRIES, DISTANCE_ROOT>;
+pub(crate) type DistanceTable = Table<DISTANCE_ENTRIES, DISTANCE_ROOT>;
 /// The table of the precode.
 pub(super) type PrecodeTable = Table<PRECODE_ENTRIES, PRECODE_BITS_MAX>;
 
@@ -152,10 +174,18 @@ const fn with_codeword_bits(symbol_entry: u32, bits: usize) -> u32 {
 /// codewords of `len` bits are assigned the table is kept `1 << len` entries long; to go one bit further it is doubled by a copy. So
 /// no entry is filled in a loop of strides but those of subtables.
 fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root: usize, incomplete: Incomplete) -> Result<(), CodeError> {
-    let mut count = [0u16; CODEWORD_BITS_MAX + 1];
-    for &length in lengths {
-        count[usize::from(length)] += 1;
+    // Equal lengths come in runs; a counter that is bumped at once again has to wait for itself, so neighbours have counters of their own.
+    let mut counts = [[0u16; CODEWORD_BITS_MAX + 1]; 4];
+    let (fours, rest) = lengths.as_chunks::<4>();
+    for four in fours {
+        for (counts, &length) in counts.iter_mut().zip(four) {
+            counts[usize::from(length & 0xf)] += 1;
+        }
     }
+    for &length in rest {
+        counts[0][usize::from(length & 0xf)] += 1;
+    }
+    let mut count: [u16; CODEWORD_BITS_MAX + 1] = core::array::from_fn(|length| counts.iter().map(|counts| counts[length]).sum());
     count[0] = 0;
     let mut longest = CODEWORD_BITS_MAX;
     while longest > 0 && count[longest] == 0 {
@@ -196,7 +226,7 @@ fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root: usize,
     let mut next = first;
     for (symbol, &length) in lengths.iter().enumerate() {
         if length != 0 {
-            let slot = &mut next[usize::from(length)];
+            let slot = &mut next[usize::from(length & 0xf)];
             sorted[usize::from(*slot)] = symbol as u16;
             *slot += 1;
         }
@@ -355,7 +385,7 @@ mod tests {
         let mut precode = PrecodeTable::new();
         let mut lengths = [0; PRECODE_SYMBOLS];
         assert_eq!(precode.build_precode(&lengths), Ok(()));
-        assert_eq!(precode.lookup(1), (0x101, 0));
+        assert_eq!(precode.lookup(1), (1 << 21 | 0x101, 0));
         lengths[3] = 1;
         assert_eq!(precode.build_precode(&lengths), Err(CodeError::Incomplete));
     }
