@@ -4,14 +4,14 @@
 //! most two; the entry of the next symbol is looked up and the bits are refilled before the match is copied, so that the copy hides the loads.
 //!
 //! Bits of one round: three literals take at most 3 × 11; two and a length 2 × 11 + 15 + 5, then the bits are refilled; a distance 15 + 13 and the look-up behind
-//! it 11. The refill before the distance is not always needed, but whether it is cannot be predicted, and a wrong guess costs more.
+//! it 11. The refill before the distance is not always needed.
 //!
 //! It stops in front of whatever is odd (an invalid codeword, a distance that reaches too far) and leaves the verdict to the careful path.
 //!
 //! Where a slice has too little slack for that, the same loop goes on along the edge: each match is then compared with the room that is left, and the last
 //! bytes of input are read from a padded copy. So only the last symbols are left to the careful path.
 
-use super::{copy16, load64, store64};
+use super::{copy16_twice, load64, store64};
 use crate::constants::MATCH_BYTES_MAX;
 use core::hint::cold_path;
 
@@ -58,6 +58,12 @@ const _: () = assert!(11 + 11 + 15 + 5 + 15 + 13 <= 8 * EDGE_INPUT_SLACK);
 
 /// Bytes of the padded copy: fewer than `INPUT_SLACK` of input, and what two refills touch behind a start two bytes before their end.
 const PADDED_BYTES: usize = INPUT_SLACK - 1 - 2 + 7 + 8;
+
+/// Bits below which a distance and the look-up behind it may not fit.
+const DISTANCE_BITS: u32 = 15 + 13 + LITLEN_ROOT as u32;
+
+/// Whether the bits are refilled before every distance. Whether it is needed cannot be predicted, and a wrong guess costs more than the refill.
+const REFILL_ALWAYS: bool = super::BY_ARITHMETIC;
 
 /// Output, bits and tables of a run.
 pub(crate) struct Run<'a> {
@@ -328,7 +334,9 @@ fn decode_with<I: Isa, const EDGE: bool>(
             }
 
             entry = distances[bits as usize % (1 << DISTANCE_ROOT)];
-            refill!();
+            if REFILL_ALWAYS || count & 0xff < DISTANCE_BITS {
+                refill!();
+            }
             saved = bits;
             if entry & EXCEPTIONAL != 0 {
                 cold_path();
@@ -415,17 +423,13 @@ pub(super) unsafe fn copy_match(to: *mut u8, distance: usize, length: usize) {
     let mut from = to.wrapping_sub(distance).cast_const();
     if distance >= 16 {
         // Each sixteen bytes are complete before they are read again. Loads of 32 bytes at once are slower: what was stored in pieces is not forwarded.
-        // SAFETY: as the contract says; sixteen bytes of at least 3 + 32 are in range.
-        unsafe { copy16(from, to) };
-        // SAFETY: likewise.
-        unsafe { copy16(from.wrapping_add(16), to.wrapping_add(16)) };
+        // SAFETY: as the contract says; 32 bytes of at least 3 + 32 are in range.
+        unsafe { copy16_twice(from, to) };
         while to.wrapping_add(32) < end {
             from = from.wrapping_add(32);
             to = to.wrapping_add(32);
             // SAFETY: begins before `end`, so ends within 31 bytes behind it.
-            unsafe { copy16(from, to) };
-            // SAFETY: ends with the same 32 bytes.
-            unsafe { copy16(from.wrapping_add(16), to.wrapping_add(16)) };
+            unsafe { copy16_twice(from, to) };
         }
         return;
     }

@@ -19,14 +19,104 @@ pub(crate) mod together;
 /// Whether choices that are hard to guess are made by arithmetic: where a branch that is guessed wrong costs more than work for what is not chosen.
 const BY_ARITHMETIC: bool = cfg!(target_arch = "x86_64");
 
+/// Loads and stores of any alignment in one instruction, where the compiler would make one of every byte.
+///
+/// Bare-metal targets of aarch64 are compiled for strict alignment, which Device memory wants, and memory before the MMU is on. This crate works on Normal memory with
+/// SCTLR_ELx.A clear, where LDR and STR take any address (Arm ARM, B2.15.2.1); its README says so.
+#[cfg(all(target_arch = "aarch64", target_os = "none", target_endian = "little"))]
+mod unaligned {
+    use core::arch::asm;
+
+    /// # Safety
+    /// Eight bytes from `at` are readable.
+    #[inline(always)]
+    pub(super) unsafe fn load64(at: *const u8) -> u64 {
+        let word;
+        // SAFETY: readable by the contract.
+        unsafe { asm!("ldr {word}, [{at}]", word = out(reg) word, at = in(reg) at, options(pure, readonly, nostack, preserves_flags)) };
+        word
+    }
+
+    /// # Safety
+    /// Four bytes from `at` are readable.
+    #[inline(always)]
+    pub(super) unsafe fn load32(at: *const u8) -> u32 {
+        let word;
+        // SAFETY: readable by the contract.
+        unsafe { asm!("ldr {word:w}, [{at}]", word = out(reg) word, at = in(reg) at, options(pure, readonly, nostack, preserves_flags)) };
+        word
+    }
+
+    /// # Safety
+    /// Eight bytes from `at` are writable.
+    #[inline(always)]
+    pub(super) unsafe fn store64(at: *mut u8, word: u64) {
+        // SAFETY: writable by the contract.
+        unsafe { asm!("str {word}, [{at}]", word = in(reg) word, at = in(reg) at, options(nostack, preserves_flags)) };
+    }
+
+    /// # Safety
+    /// 32 bytes from `from` are readable, 32 from `to` writable.
+    #[inline(always)]
+    pub(super) unsafe fn copy16_twice(from: *const u8, to: *mut u8) {
+        // SAFETY: readable and writable by the contract.
+        unsafe {
+            asm!(
+                "ldr {bytes:q}, [{from}]", "str {bytes:q}, [{to}]", "ldr {bytes:q}, [{from}, #16]", "str {bytes:q}, [{to}, #16]",
+                bytes = out(vreg) _, from = in(reg) from, to = in(reg) to, options(nostack, preserves_flags)
+            )
+        };
+    }
+}
+
+/// Loads and stores of any alignment.
+#[cfg(not(all(target_arch = "aarch64", target_os = "none", target_endian = "little")))]
+mod unaligned {
+    /// # Safety
+    /// Eight bytes from `at` are readable.
+    #[inline(always)]
+    pub(super) unsafe fn load64(at: *const u8) -> u64 {
+        // SAFETY: readable by the contract.
+        u64::from_le(unsafe { at.cast::<u64>().read_unaligned() })
+    }
+
+    /// # Safety
+    /// Four bytes from `at` are readable.
+    #[inline(always)]
+    pub(super) unsafe fn load32(at: *const u8) -> u32 {
+        // SAFETY: readable by the contract.
+        u32::from_le(unsafe { at.cast::<u32>().read_unaligned() })
+    }
+
+    /// # Safety
+    /// Eight bytes from `at` are writable.
+    #[inline(always)]
+    pub(super) unsafe fn store64(at: *mut u8, word: u64) {
+        // SAFETY: writable by the contract.
+        unsafe { at.cast::<u64>().write_unaligned(word.to_le()) }
+    }
+
+    /// # Safety
+    /// 32 bytes from `from` are readable, 32 from `to` writable.
+    #[inline(always)]
+    pub(super) unsafe fn copy16_twice(from: *const u8, to: *mut u8) {
+        for at in [0, 16] {
+            // SAFETY: readable by the contract.
+            let bytes = unsafe { from.wrapping_add(at).cast::<[u8; 16]>().read() };
+            // SAFETY: writable by the contract.
+            unsafe { to.wrapping_add(at).cast::<[u8; 16]>().write(bytes) }
+        }
+    }
+}
+
 /// Loads eight bytes, the first one lowest.
 ///
 /// # Safety
 /// Eight bytes from `at` are readable.
 #[inline(always)]
 unsafe fn load64(at: *const u8) -> u64 {
-    // SAFETY: readable by the contract; any alignment will do.
-    u64::from_le(unsafe { at.cast::<u64>().read_unaligned() })
+    // SAFETY: by the contract.
+    unsafe { unaligned::load64(at) }
 }
 
 /// Loads four bytes, the first one lowest.
@@ -35,8 +125,8 @@ unsafe fn load64(at: *const u8) -> u64 {
 /// Four bytes from `at` are readable.
 #[inline(always)]
 unsafe fn load32(at: *const u8) -> u32 {
-    // SAFETY: readable by the contract; any alignment will do.
-    u32::from_le(unsafe { at.cast::<u32>().read_unaligned() })
+    // SAFETY: by the contract.
+    unsafe { unaligned::load32(at) }
 }
 
 /// Stores eight bytes, the lowest one first.
@@ -45,20 +135,18 @@ unsafe fn load32(at: *const u8) -> u32 {
 /// Eight bytes from `at` are writable.
 #[inline(always)]
 unsafe fn store64(at: *mut u8, word: u64) {
-    // SAFETY: writable by the contract; any alignment will do.
-    unsafe { at.cast::<u64>().write_unaligned(word.to_le()) }
+    // SAFETY: by the contract.
+    unsafe { unaligned::store64(at, word) }
 }
 
-/// Copies sixteen bytes; all are loaded before the first is stored.
+/// Copies sixteen bytes, and then the next sixteen: each half is loaded before it is stored, the second one behind the first.
 ///
 /// # Safety
-/// Sixteen bytes from `from` are readable, sixteen from `to` writable.
+/// 32 bytes from `from` are readable, 32 from `to` writable.
 #[inline(always)]
-unsafe fn copy16(from: *const u8, to: *mut u8) {
-    // SAFETY: readable by the contract; any alignment will do.
-    let bytes = unsafe { from.cast::<[u8; 16]>().read() };
-    // SAFETY: writable by the contract.
-    unsafe { to.cast::<[u8; 16]>().write(bytes) }
+unsafe fn copy16_twice(from: *const u8, to: *mut u8) {
+    // SAFETY: by the contract.
+    unsafe { unaligned::copy16_twice(from, to) }
 }
 
 /// What the CPU has.

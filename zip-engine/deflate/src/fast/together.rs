@@ -13,7 +13,7 @@
 
 use super::inflate::entry::*;
 use super::inflate::{COPY_SLACK, DISTANCE_ROOT, Isa, LITLEN_ROOT, Portable, copy_match};
-use super::{copy16, load64};
+use super::{copy16_twice, load64};
 use crate::inflate::Tables;
 use core::hint::{cold_path, select_unpredictable};
 
@@ -21,7 +21,7 @@ use core::hint::{cold_path, select_unpredictable};
 const INPUT_SLACK: usize = 8;
 const _: () = assert!(LITLEN_ROOT + LITLEN_ROOT + 5 + DISTANCE_ROOT + 13 <= 8 * INPUT_SLACK - 7 && 15 + 5 + 15 + 13 <= 8 * INPUT_SLACK - 7);
 
-/// Bytes of a match that are copied without looking at its length.
+/// Bytes of a match that are copied without looking at its length: two times sixteen.
 const COPY: usize = 32;
 
 /// Output bytes that a turn touches without looking: a literal and one copy. A longer match is compared with the room.
@@ -155,20 +155,6 @@ static BYTES: [u8; 256 + COPY] = {
 /// The distance entry that stands for a literal: distance 1, no bits.
 const LITERAL_DISTANCE: u32 = 1 << 16;
 
-/// Copies `COPY` bytes, all that do not overlap as if at once.
-///
-/// # Safety
-/// As many from `from` are readable, and from `to` writable.
-#[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8) {
-    let mut at = 0;
-    while at < COPY {
-        // SAFETY: within `COPY` bytes.
-        unsafe { copy16(from.wrapping_add(at), to.wrapping_add(at)) };
-        at += 16;
-    }
-}
-
 /// Where a lane stands.
 #[derive(Clone, Copy)]
 struct Place {
@@ -229,7 +215,7 @@ impl Place {
             let literal = BYTES.as_ptr().wrapping_add((entry >> 16 & 0xff) as usize);
             let from = select_unpredictable(is_literal, literal, bounds.output.wrapping_add(from).cast_const());
             // SAFETY: COPY bytes at `to` are in the output. `from` is in it and before, or in the table of bytes, which has as many behind the last one.
-            unsafe { copy(from, to) };
+            unsafe { copy16_twice(from, to) };
         } else {
             cold_path();
             if bounds.room(at) < length + COPY_SLACK {
