@@ -11,13 +11,13 @@ use crate::status::WINDOW_BYTES;
 
 /// Bytes that a round needs behind its position.
 pub(crate) const ROUND_BYTES: usize = 8;
-/// Heads of chains of four bytes: 64 KiB.
-const HASH_BITS: u32 = 15;
+/// Heads of chains of four bytes: 128 KiB.
+const HASH_BITS: u32 = 16;
 /// Last positions of three bytes: 32 KiB.
 const SHORT_HASH_BITS: u32 = 14;
 /// Candidates that are looked at for a position, and for the next one when there is a match already.
-const DEPTH: u32 = 32;
-const NEXT_DEPTH: u32 = 16;
+const DEPTH: u32 = 38;
+const NEXT_DEPTH: u32 = 18;
 /// A match of this many bytes is taken at once.
 const NICE: usize = 72;
 /// Three bytes from further away cost more than as literals.
