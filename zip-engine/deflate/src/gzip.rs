@@ -101,19 +101,24 @@ fn take_string<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], GzipHead
 impl<'a> GzipHeader<'a> {
     /// Parses the header that `bytes` begins with and returns it with its length.
     ///
-    /// Nothing is assumed about the length: a name may be as long as the file. Faults of the fixed part are reported as soon as their byte is there.
+    /// Nothing is assumed about the length: a name may be as long as the file. Faults of
+    /// the fixed part are reported when its two bytes of identification, or method and flags, are there, as zlib does.
     ///
     /// # Errors
     /// As [`GzipHeaderError`] says.
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, usize), GzipHeaderError> {
-        if let Some(offset) = bytes.iter().zip([0x1f, 0x8b]).position(|(&byte, id)| byte != id) {
+        if let Some(&[id1, id2]) = bytes.first_chunk()
+            && let Some(offset) = [id1, id2].iter().zip(&[0x1f, 0x8b]).position(|(byte, id)| byte != id)
+        {
             return Err(GzipHeaderError::NotGzip { offset });
         }
-        if let Some(&method) = bytes.get(2).filter(|&&method| method != 8) {
-            return Err(GzipHeaderError::UnknownMethod { method });
-        }
-        if let Some(&flags) = bytes.get(3).filter(|&&flags| flags & RESERVED != 0) {
-            return Err(GzipHeaderError::ReservedFlags { flags });
+        if let Some(&[_, _, method, flags]) = bytes.first_chunk() {
+            if method != 8 {
+                return Err(GzipHeaderError::UnknownMethod { method });
+            }
+            if flags & RESERVED != 0 {
+                return Err(GzipHeaderError::ReservedFlags { flags });
+            }
         }
         let Some(&[_, _, _, flags, time0, time1, time2, time3, extra_flags, os]) = bytes.first_chunk() else {
             return Err(GzipHeaderError::Truncated);
@@ -243,6 +248,9 @@ mod tests {
         assert_eq!(with(1, 0x8a), GzipHeaderError::NotGzip { offset: 1 });
         assert_eq!(with(2, 7), GzipHeaderError::UnknownMethod { method: 7 });
         assert_eq!(with(3, 0x3f), GzipHeaderError::ReservedFlags { flags: 0x3f });
+        for waits in [&[0x73][..], &[0x1f, 0x8b, 7]] {
+            assert_eq!(GzipHeader::parse(waits), Err(GzipHeaderError::Truncated), "the second byte of a pair is waited for");
+        }
         assert!(matches!(with(14, b'm'), GzipHeaderError::HeaderCrcMismatch { offset: 17, .. }));
     }
 }
