@@ -64,13 +64,20 @@ impl Board {
         assert!(exit == Ok(Exit::Code(0)), "{exit:?}, {}", self.complaint());
     }
 
+    /// Makes a process that ends when the words of a range are all set.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn start_waiter(&self, words: core::ops::Range<usize>) -> ProcessId {
+        self.start("waiter", user::wait_for_words, words.start as u64 | (words.end as u64) << 32)
+    }
+
     /// Runs all processes until the words of a range are all set, each by one of them.
     ///
     /// # Panics
     /// If a process failed, or it takes too long.
     pub fn run_until(&self, words: core::ops::Range<usize>) {
-        let number = words.start as u64 | (words.end as u64) << 32;
-        let waiter = self.start("waiter", user::wait_for_words, number);
+        let waiter = self.start_waiter(words.clone());
         let exit = run_until_exit(waiter);
         let missing: Vec<usize> = words.filter(|index| self.word(*index) == 0).collect();
         assert!(exit == Ok(Exit::Code(0)), "words {missing:?} not set, {exit:?}, {}, living: {:?}", self.complaint(), living());

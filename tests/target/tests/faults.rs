@@ -353,12 +353,14 @@ mod steps {
         board.start("bystander", p::bystander, 0);
         let process = board.start("starves", p::starves, 0);
         board.run_until(p::AT..p::AT + 1);
+        // It has had a turn, and with that its stack, when the next waiter has: without frames it would get none.
+        let waiter = board.start_waiter(p::DONE..p::DONE + 1);
         board.run_until(p::ROUNDS..p::ROUNDS + 1);
         {
             let _withheld = withhold_frames(64);
             let before = board.word(p::ROUNDS);
             board.set(p::GO, 1);
-            board.run_until(p::DONE..p::DONE + 1);
+            board.run(waiter);
             assert_eq!(board.word(p::STATUSES) as u8, Status::DESTINATION_ABORT.0);
             assert!(board.word(p::REFUSED) >= 1, "the fault could not be resolved");
             assert!(board.word(p::ROUNDS) > before, "nobody else is disturbed");
