@@ -51,7 +51,7 @@ mod programs {
         check!(second.close() == Ok(()));
         set_word(HAS + at, 1);
         await_words(GO + at..GO + at + 1, 2);
-        check!(me % 2 == 0 || queue.close() == Ok(()));
+        check!(me.is_multiple_of(2) || queue.close() == Ok(()));
         set_word(DONE + at, 1);
         leave()
     }

@@ -109,8 +109,10 @@ mod steps {
     /// Lets the page at `at` lead to other memory, and tells nobody.
     fn swap_silently(root: Pa, at: u64, to: Pa) {
         let descriptor = descriptor(root, at);
+        // SAFETY: as above.
+        let word = unsafe { descriptor.read_volatile() };
         // SAFETY: as above; the store is what a kernel's own would be.
-        unsafe { descriptor.write_volatile(descriptor.read_volatile() & !0x0000_ffff_ffff_f000 | to.0) };
+        unsafe { descriptor.write_volatile(word & !0x0000_ffff_ffff_f000 | to.0) };
         barrier::dsb_ishst();
     }
 

@@ -226,7 +226,7 @@ mod programs {
             check!(bytes(back, u64::from(got.produced)) == *expected, got.produced);
         }
         // And entries that the engine refuses.
-        for direction in 0..2 {
+        for (direction, queue) in queues.iter_mut().enumerate() {
             let good =
                 request(RequestType::ZLIB, BufferType::FLAT, Side { at: data, len: 100 }, Side { at: back, len: 4096 }, Mode::ONE_SHOT);
             for (bad, status) in [
@@ -236,7 +236,7 @@ mod programs {
                 (Request { source_bytes: 0, ..good }, Status::BAD_INPUT_LENGTH),
                 (Request { source_bytes: (8 << 20) + 1, ..good }, Status::BAD_INPUT_LENGTH),
             ] {
-                let refused = run(&mut queues[direction], direction, &bad);
+                let refused = run(queue, direction, &bad);
                 check!(refused.status == status && refused.consumed == 0 && refused.produced == 0, refused.status.0);
                 set_word(REFUSED + direction, word(REFUSED + direction) + 1);
             }
@@ -456,7 +456,7 @@ mod programs {
         );
         let got = run(&mut queues[1], 1, &step);
         check!(got.status == Status::SUCCESS && u64::from(got.consumed) == len, got.status.0);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             for queue in queues {
                 get!(queue.close());
             }
