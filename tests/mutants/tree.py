@@ -1,4 +1,8 @@
-"""A copy of the checkout in which texts are exchanged: what the mutant scripts work on."""
+"""A copy of the checkout in which texts are exchanged: what the mutant scripts work on.
+
+It lies outside of the checkout: below it, cargo would join the lists of both `.cargo/config.toml`, the runner's words among them.
+"""
+import hashlib
 import os
 import shutil
 import subprocess
@@ -8,11 +12,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 class Tree:
-    """The copy, below the target directory."""
+    """The copy, in the user's cache; what is built of it lies below the target directory."""
 
     def __init__(self, name):
         self.target = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), name)
-        self.path = os.path.join(self.target, "tree")
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        self.path = os.path.join(cache, "soc-reference", name, hashlib.sha256(ROOT.encode()).hexdigest()[:12])
 
     def refresh(self):
         """Makes the copy equal to the checkout; what is equal already keeps its time, so that cargo builds no more than it must."""
