@@ -15,7 +15,7 @@ class Tree:
     """The copy, in the user's cache; what is built of it lies below the target directory."""
 
     def __init__(self, name):
-        self.target = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), name)
+        self.target = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), name, "build")
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         self.path = os.path.join(cache, "soc-reference", name, hashlib.sha256(ROOT.encode()).hexdigest()[:12])
 
