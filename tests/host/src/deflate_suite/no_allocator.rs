@@ -18,6 +18,7 @@ static mut BEST: DeflateBest = DeflateBest::new();
 static mut FINDER: deflate::lz77::Finder = deflate::lz77::Finder::new();
 macro_rules! step {
     ($context:ident, $input:expr, $output:expr) => {{
+        // SAFETY: one thread, and no other reference to it.
         let context = unsafe { &mut *(&raw mut $context) };
         context.reset(Params::new(Framing::GzipBody));
         context.step($input, $output, Flush::Finish).produced
@@ -28,6 +29,7 @@ extern "C" fn _start() -> ! {
     let (input, mut output) = ([7u8; 64], [0u8; 128]);
     let mut sum = step!(FASTEST, &input, &mut output) + step!(BALANCED, &input, &mut output);
     sum += step!(HIGH, &input, &mut output) + step!(BEST, &input, &mut output);
+    // SAFETY: likewise.
     let contexts = unsafe { &mut *(&raw mut INFLATE) };
     sum += contexts[0].step(&input, &mut output).produced;
     inflate_together(contexts, &mut [Request::new(Framing::Raw, &input, &mut output)]);
