@@ -158,12 +158,7 @@ impl<'m> Stage<'m> {
         *input = rest;
     }
 
-    /// Where the engine writes: the caller's room, or the stage, which is empty then.
-    fn destination<'a>(&'a mut self, io: &'a mut ZBuffers<'_>, is_direct: bool) -> &'a mut [u8] {
-        if is_direct { &mut *io.next_out } else { &mut *self.buffer }
-    }
-
-    /// Takes note of what it has written there.
+    /// Takes note of what the engine has written: into the caller's room, or into the stage, which was empty.
     fn written(&mut self, io: &mut ZBuffers<'_>, is_direct: bool, len: usize) {
         if is_direct {
             io.wrote(len);
@@ -310,7 +305,7 @@ impl<S: System> Step for Deflate<'_, '_, S> {
                 return Ok(Z_OK);
             }
             let is_direct = io.avail_out() >= DIRECT_OUTPUT_BYTES.min(source.len() + source.len() / 8 + MIN_OUTPUT_BYTES);
-            let destination = self.output.destination(io, is_direct);
+            let destination = if is_direct { &mut *io.next_out } else { &mut *self.output.buffer };
             let end = if flush == Z_FINISH && is_all { Flush::Finish } else { Flush::Sync };
             let progress = self.stream.compress(&mut self.queue, source, destination, end)?;
             if is_gathered {
@@ -422,7 +417,7 @@ impl<S: System> Step for Inflate<'_, '_, S> {
                 return Ok(if flush == Z_FINISH { Z_BUF_ERROR } else { Z_OK });
             }
             let is_direct = io.avail_out() >= MIN_OUTPUT_BYTES;
-            let destination = self.output.destination(io, is_direct);
+            let destination = if is_direct { &mut *io.next_out } else { &mut *self.output.buffer };
             let progress = self.stream.decompress(&mut self.queue, io.next_in, destination)?;
             io.next_in = &io.next_in[progress.consumed..];
             self.output.written(io, is_direct, progress.produced);
