@@ -64,10 +64,12 @@ fn id_of(block: &str, word: &str) -> Option<String> {
 /// The names of the tests in a source file, with the module that chose their machine.
 fn tests_of(text: &str) -> Vec<(String, Option<String>)> {
     let (mut tests, mut machine, mut is_test) = (Vec::new(), None, false);
-    for line in text.lines().map(str::trim) {
+    for line in text.lines() {
+        // A module in a module boots on no other machine.
         if let Some(rest) = line.strip_prefix("mod ") {
             machine = rest.strip_prefix("on_").and_then(|rest| rest.split([' ', ';', '{']).next()).map(str::to_owned);
         }
+        let line = line.trim();
         if line.starts_with("#[test]") {
             is_test = true;
         } else if is_test && let Some(rest) = line.strip_prefix("fn ") {
@@ -191,7 +193,6 @@ fn names_tell_their_items() {
 
 #[test]
 fn tests_are_found_with_their_machines() {
-    let text =
-        "mod on_2p1 {\n    #[test]\n    fn ua_a1_x() {}\n    fn helper() {}\n}\nmod plain {\n#[test]\n#[should_panic]\nfn b() {}\n}\n";
+    let text = "mod on_2p1 {\n    mod list {}\n    #[test]\n    fn ua_a1_x() {}\n    fn helper() {}\n}\nmod plain {\n#[test]\n#[should_panic]\nfn b() {}\n}\n";
     assert_eq!(tests_of(text), [("ua_a1_x".into(), Some("2p1".into())), ("b".into(), None)]);
 }
