@@ -222,10 +222,15 @@ runner() {
 optional() {
     what=$1
     shift
-    "$@" >/dev/null 2>&1 || say "without $what: it cannot be fetched here ($*)"
+    # In a shell of its own: what ends there does not end this one.
+    ("$@") >/dev/null 2>&1 || say "without $what: it cannot be fetched here ($*)"
 }
 
 developer_parts() {
+    # The mutants, the verdicts and the sample program's judge are Python; the mutants work on the files that git lists.
+    have python3 || optional "python3" apt_install python3
+    have git || optional "git" apt_install git
+    # For the codec's bench beside zlib-ng.
     have cmake || optional "cmake" apt_install cmake
     have rustup || return 0
     if ! rustup component list --toolchain "$SOC_NIGHTLY" --installed 2>/dev/null | grep -q '^miri'; then

@@ -89,7 +89,7 @@ impl SmmuModel {
             O::PrefetchConfig { stream, substream } => self.prefetch(stream, substream, None, mem),
             O::PrefetchAddr { stream, substream, address, .. } => self.prefetch(stream, substream, Some(address), mem),
             O::CfgiSte { stream, leaf } => {
-                self.check_ste_update(stream, mem);
+                self.check_ste_update(stream, leaf, mem);
                 self.invalidate_ste(stream, leaf);
                 self.invalidated_since_sync = true;
             }
@@ -99,12 +99,13 @@ impl SmmuModel {
             }
             O::CfgiCd { stream, substream, leaf } => {
                 need(self.features.s1p)?;
-                self.check_cd_update(stream, substream, mem);
+                self.check_cd_update(stream, substream, leaf, mem);
                 self.invalidate_cd(stream, substream, leaf);
                 self.invalidated_since_sync = true;
             }
             O::CfgiCdAll { stream } => {
                 need(self.features.s1p)?;
+                self.check_cd_updates(stream, mem);
                 self.invalidate_cd_all(stream);
                 self.invalidated_since_sync = true;
             }

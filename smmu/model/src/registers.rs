@@ -298,6 +298,8 @@ impl SmmuModel {
         self.forget_resolved();
         self.regs.drains = new & SMMUEN == 0 && !self.ports_have_left();
         if new & SMMUEN == 0 {
+            // Nothing is live any more: every structure may change in any way.
+            self.structures.clear();
             let count = self.stalls.resolve_all(Verdict::Abort, |_| true);
             self.stalls.wake_held();
             if count > 0 {

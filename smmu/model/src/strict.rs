@@ -2,6 +2,7 @@
 
 use hal::{Pa, PhysMemory, StreamId, SubstreamId};
 use smmu_spec::cd::{CD_DW0, CD_DW1, CD_DW2};
+use smmu_spec::command::Leaf as Levels;
 use smmu_spec::descriptor::LEAF;
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
@@ -12,7 +13,8 @@ use crate::tlb::{Entry, world};
 use crate::violation::Violation;
 use crate::walk::Leaf;
 
-/// A structure as it was when it was last looked at.
+/// A structure as it was when it was last invalidated, or first fetched since. A fetch in between may meet a half of a change, and is no excuse for
+/// the other half.
 #[derive(Clone, Copy)]
 struct Seen {
     at: u64,
@@ -35,12 +37,18 @@ impl Structures {
         self.cd.clear();
     }
 
+    /// Takes note of a fetch.
     pub fn saw_ste(&mut self, key: u64, at: u64, words: [u64; 4]) {
-        self.ste.insert(key, Seen { at, words });
+        if self.ste.find(key).is_none_or(|seen| seen.at != at) {
+            self.ste.insert(key, Seen { at, words });
+        }
     }
 
+    /// The same of a CD.
     pub fn saw_cd(&mut self, key: u64, at: u64, words: [u64; 4]) {
-        self.cd.insert(key, Seen { at, words });
+        if self.cd.find(key).is_none_or(|seen| seen.at != at) {
+            self.cd.insert(key, Seen { at, words });
+        }
     }
 }
 
@@ -99,26 +107,52 @@ fn is_torn(old: &[u64; 4], new: &[u64; 4], valid: u64, used: fn(&[u64; 4]) -> [u
 }
 
 impl SmmuModel {
-    /// Compares an STE with what it was when last seen, at CMD_CFGI_STE.
-    pub(crate) fn check_ste_update(&mut self, stream: StreamId, mem: &mut impl PhysMemory) {
+    /// Compares an STE with what it was, at CMD_CFGI_STE. With all levels the next one may lie elsewhere, and with another STE so may the CDs: who
+    /// has given up the old ones may use their memory for anything.
+    pub(crate) fn check_ste_update(&mut self, stream: StreamId, leaf: Levels, mem: &mut impl PhysMemory) {
         let key = u64::from(stream.0);
+        self.structures.cd.remove_where(|k, _| k >> 20 == key);
         let Some(seen) = self.structures.ste.get(key) else { return };
+        self.structures.ste.remove(key);
         let Some(words) = read_words(seen.at, mem) else { return };
         if is_torn(&seen.words, &words, STE_DW0::V::SET.value, used_of_ste) {
             self.log(Violation::TornUpdate { stream, substream: None });
         }
-        self.structures.saw_ste(key, seen.at, words);
+        if leaf == Levels::Only {
+            self.structures.saw_ste(key, seen.at, words);
+        }
     }
 
     /// The same for a CD, at CMD_CFGI_CD.
-    pub(crate) fn check_cd_update(&mut self, stream: StreamId, substream: SubstreamId, mem: &mut impl PhysMemory) {
+    pub(crate) fn check_cd_update(&mut self, stream: StreamId, substream: SubstreamId, leaf: Levels, mem: &mut impl PhysMemory) {
         let key = u64::from(stream.0) << 20 | u64::from(substream.0);
         let Some(seen) = self.structures.cd.get(key) else { return };
+        self.structures.cd.remove(key);
         let Some(words) = read_words(seen.at, mem) else { return };
         if is_torn(&seen.words, &words, CD_DW0::V::SET.value, used_of_cd) {
             self.log(Violation::TornUpdate { stream, substream: Some(substream) });
         }
-        self.structures.saw_cd(key, seen.at, words);
+        if leaf == Levels::Only {
+            self.structures.saw_cd(key, seen.at, words);
+        }
+    }
+
+    /// The same for all CDs of a stream, at CMD_CFGI_CD_ALL, which drops their level 1 too. One of several that are torn is named.
+    pub(crate) fn check_cd_updates(&mut self, stream: StreamId, mem: &mut impl PhysMemory) {
+        let mut torn = None;
+        self.structures.cd.remove_where(|key, seen| {
+            let is_named = key >> 20 == u64::from(stream.0);
+            if is_named
+                && let Some(words) = read_words(seen.at, mem)
+                && is_torn(&seen.words, &words, CD_DW0::V::SET.value, used_of_cd)
+            {
+                torn = Some(SubstreamId(key as u32 & 0xf_ffff));
+            }
+            is_named
+        });
+        if torn.is_some() {
+            self.log(Violation::TornUpdate { stream, substream: torn });
+        }
     }
 
     /// Looks at the neighbour of a descriptor that claims to belong to a contiguous run.
@@ -131,8 +165,9 @@ impl SmmuModel {
         let size = 1 << leaf.size_log2();
         let is_aligned = (leaf.output / size) % entries == index % entries;
         let Ok(neighbour) = mem.read64(Pa(leaf.descriptor_at ^ 8)) else { return };
-        // Access flag and dirty state are each entry's own: AP[2] of stage 1 and S2AP[1] are one bit.
-        let own = 1 << 10 | 1 << 7;
+        // Access flag and dirty state are each entry's own: AP[2] of stage 1 and S2AP[1] are one bit. Bits 50, 58:55 and 63:59 are software's, or
+        // belong to features that are not there.
+        let own = 1 << 10 | 1 << 7 | 1 << 50 | 0x1ff << 55;
         let beside = leaf.granule.address(neighbour, leaf.size_log2());
         let attributes = !(0x0000_ffff_ffff_f000 | own);
         let fits = (neighbour ^ leaf.descriptor) & attributes == 0 && beside ^ leaf.output == size;
@@ -166,7 +201,11 @@ impl SmmuModel {
             let walked = |half: &crate::context::Half| !half.walks_disabled && in_page(half.tables.table);
             cd.halves.iter().any(walked)
         });
-        if is_configured || is_described || self.tlb.leads_to(page) {
+        // Level-1 descriptors that are not invalid, and what lies below them.
+        let is_linked = |descriptor: u64| descriptor & 0x1f != 0 && in_page(descriptor & 0x00ff_ffff_ffff_ffc0);
+        let l1 = self.caches.l1std.values().chain(self.caches.l1cd.values());
+        let is_linked = l1.map(|(_, descriptor)| *descriptor).any(is_linked);
+        if is_configured || is_described || is_linked || self.tlb.leads_to(page) {
             self.log(Violation::FreedWhileCached { page });
         } else if self.invalidated_since_sync {
             self.log(Violation::FreedBeforeSync { page });

@@ -198,3 +198,107 @@ fn a_record_that_merges_is_not_lost_when_the_queue_is_full() {
     assert_eq!(b.read(0x1_00a8) >> 31, 1);
     assert_eq!((b.events().len(), b.model.counters().events_lost), (2, 1));
 }
+
+#[test]
+fn a_transaction_that_met_half_of_a_change_is_no_excuse_for_the_other_half() {
+    for seed in 1..4 {
+        let mut b = Bench::stage1().policy(Policy::Random { seed });
+        b.map(0x1000, OLD | PAGE_RW);
+        assert_eq!(b.read_at(0x1000), Ok(OLD));
+        let fetch = |b: &mut Bench| {
+            let before = b.model.counters().ste_fetches;
+            while b.model.counters().ste_fetches == before {
+                let _ = b.read_at(0x1000);
+            }
+        };
+        b.set_ste(SID, [STE_S1 + 0x40, STE_DW1]);
+        fetch(&mut b);
+        b.set_ste(SID, [STE_S1 + 0x40, STE_DW1 ^ 1]);
+        fetch(&mut b);
+        assert_eq!(cfgi_ste(&mut b), [TORN_STE], "seed {seed}");
+    }
+}
+
+#[test]
+fn structures_that_nothing_reaches_may_change_in_any_way() {
+    let cd = |leaf| O::CfgiCd { stream: StreamId(SID), substream: SubstreamId(0), leaf };
+    let all = O::CfgiCdAll { stream: StreamId(SID) };
+    // A CD that passes V = 0, by whatever command names it.
+    for look in [all, cd(Leaf::AllLevels), O::CfgiSte { stream: StreamId(SID), leaf: Leaf::Only }] {
+        let mut b = used();
+        b.set_cd(CDTAB, CD & !(1 << 31));
+        b.command(look);
+        b.sync();
+        b.set_cd(CDTAB, CD + (1 << 48));
+        b.mem.set(CDTAB + 8, ROOT + 0x1000);
+        assert_eq!(cfgi_cd(&mut b), [], "{look:?}");
+    }
+    // The old CD is given up with its STE; something else lies there when the new one is announced.
+    let mut b = used();
+    b.set_ste(SID, [1, STE_DW1]);
+    assert_eq!(cfgi_ste(&mut b), []);
+    b.set_cd(CDTAB, u64::MAX);
+    b.set_cd(CDTAB + 0x1000, CD);
+    b.set_ste(SID, [STE_S1 + 0x1000, STE_DW1]);
+    assert_eq!(cfgi_ste(&mut b), []);
+    assert_eq!(cfgi_cd(&mut b), []);
+    // The same of an STE with its level-2 array, which all levels give up.
+    let mut b = used();
+    b.cfgi_ste(SID, Leaf::AllLevels);
+    b.sync();
+    b.set_ste(SID, [STE_S1 + 0x40, STE_DW1 ^ 1]);
+    assert_eq!(cfgi_ste(&mut b), []);
+    // Nothing is live while the SMMU is off.
+    let mut b = used();
+    b.write(0x020, 0xc);
+    b.set_ste(SID, [STE_S1 + 0x40, STE_DW1 ^ 1]);
+    assert_eq!(cfgi_ste(&mut b), []);
+}
+
+#[test]
+fn cds_that_are_invalidated_all_at_once_are_compared_too() {
+    let mut b = used();
+    b.mem.set(CDTAB, CD + (1 << 48));
+    b.mem.set(CDTAB + 8, ROOT + 0x1000);
+    b.command(O::CfgiCdAll { stream: StreamId(SID) });
+    b.sync();
+    assert_eq!(b.violations(), [TORN_CD]);
+}
+
+#[test]
+fn bits_that_are_softwares_may_differ_in_a_contiguous_run() {
+    let run = OLD | PAGE_RW | 1 << 52;
+    let is_sound = |second: u64| {
+        let mut b = Bench::stage1();
+        b.map(0x1_0000, run);
+        b.map(0x1_1000, second);
+        assert!(b.read_at(0x1_0000).is_ok());
+        b.violations().is_empty()
+    };
+    for bit in [50, 55, 56, 57, 58, 59, 62, 63] {
+        assert!(is_sound((run + 0x1000) | 1 << bit), "bit {bit}");
+    }
+    for bit in [2, 6, 8, 11, 51, 53, 54] {
+        assert!(!is_sound((run + 0x1000) ^ 1 << bit), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_level_2_table_is_given_up_after_what_leads_there_is_invalidated() {
+    // S1Fmt 2, S1CDMax 16: a leaf of 64 KiB below the level-1 table.
+    const LEVEL2: u64 = 0x1500_0000;
+    let mut b = Bench::stage1();
+    b.set_ste(SID, [0x8000_0000_1300_002b, STE_DW1]);
+    b.mem.set(CDTAB, LEVEL2 | 1);
+    b.set_cd(LEVEL2, CD);
+    b.map(0x1000, OLD | PAGE_RW);
+    assert_eq!(b.read_at(0x1000), Ok(OLD));
+    b.command(O::CfgiCd { stream: StreamId(SID), substream: SubstreamId(0), leaf: Leaf::Only });
+    b.sync();
+    b.model.note_freed(Pa(LEVEL2));
+    assert_eq!(b.violations(), [Violation::FreedWhileCached { page: LEVEL2 }], "level 1 is still cached");
+    b.command(O::CfgiCd { stream: StreamId(SID), substream: SubstreamId(0), leaf: Leaf::AllLevels });
+    b.sync();
+    b.model.note_freed(Pa(LEVEL2));
+    assert_eq!(b.violations(), []);
+}
