@@ -20,7 +20,8 @@ says() {
 }
 
 cargo build --quiet
-cargo run -q >"$room/plain"
+cargo run -q -- --trace "$room/trace" >"$room/plain"
+says "$room/trace" '^# stalls [1-9]' '^# violations 0$'
 says "$room/plain" '^SMMU: v3\.[0-9]+, .*SubstreamID [1-9][0-9]* bits' '^PCI .*19e5:a250 revision 0x30' \
     'QM V3, [0-9]+ of [0-9]+ queue pairs free' '^102 outputs compared'
 for format in zlib gzip deflate; do
@@ -46,7 +47,8 @@ done
 
 # A device that asks for its pages: as many first touches, no trap later, and counted runs that are one run.
 for engines in 1 0; do
-    for run in first second; do cargo run -q -- --smmu atspri --icount --engines "$engines" >"$room/$run"; done
+    for run in first second; do cargo run -q -- --smmu atspri --icount --engines "$engines" --trace "$room/trace" >"$room/$run"; done
+    says "$room/trace" '^# smmu-accesses [1-9]' '^# violations 0$'
     cmp "$room/first" "$room/second" || fail "two runs with --smmu atspri --icount differ: $(diff "$room/first" "$room/second")"
     says "$room/first" '^SMMU: .*TerminateOnly .*by page requests$' '^zlib +decompress +[0-9]+ +[0-9]+ +[0-9.]+ +64 .* 0\.00 +0\.00$' '^102 outputs compared'
     echo "--smmu atspri --icount, 1+$engines cores: two runs alike, $(sed -n 's/.*hash /hash /p' "$room/first")"

@@ -70,10 +70,12 @@ pub enum Counter {
     Dropped = 11,
     /// Accesses that no register of the block answers: reads gave 0, writes were ignored.
     Unknown = 12,
+    /// Rules of the SMMU's architecture that software broke, of each register write the latest 32.
+    Violations = 13,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 13;
+pub const COUNTERS: usize = 14;
 
 impl Counter {
     /// All counters with the names that a report uses.
@@ -91,6 +93,7 @@ impl Counter {
         (Self::Kicks, "kicks"),
         (Self::Dropped, "dropped"),
         (Self::Unknown, "unknown"),
+        (Self::Violations, "violations"),
     ];
 }
 

@@ -87,8 +87,12 @@ pub fn note(counter: Option<Counter>, kind: Kind, address: u64, value: u64, extr
     }
 }
 
-/// Records what the SMMU model did since the last call.
+/// Records what the SMMU model did since the last call, and what software did against its rules.
 pub fn smmu_steps(smmu: &mut SmmuModel) {
+    while let Some(violation) = smmu.take_violation() {
+        count(Counter::Violations);
+        defmt::warn!("a rule of the SMMU is broken: {=str}", violation.clause());
+    }
     if !keeps_records() {
         return;
     }

@@ -215,8 +215,6 @@ impl SmmuModel {
 
 fn read_words(at: u64, mem: &mut impl PhysMemory) -> Option<[u64; 4]> {
     let mut words = [0; 4];
-    for (i, word) in words.iter_mut().enumerate() {
-        *word = mem.read64(Pa(at + 8 * i as u64)).ok()?;
-    }
+    mem.read_words(Pa(at), &mut words).ok()?;
     Some(words)
 }

@@ -488,7 +488,7 @@ mod plain {
     }
 
     #[test]
-    fn ua_v3_a_read_only_area_is_read_into_being_but_not_written() {
+    fn ua_v3_sm_f08_a_read_only_area_is_read_into_being_but_not_written() {
         steps::read_only_untouched();
     }
 
@@ -498,7 +498,7 @@ mod plain {
     }
 
     #[test]
-    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
+    fn ua_o6_o13_sm_f08_sy_m03_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
         steps::no_such_memory();
     }
 }
@@ -520,7 +520,7 @@ mod on_random {
     }
 
     #[test]
-    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
+    fn ua_o6_o13_sm_f08_sy_m03_memory_that_is_not_the_processs_ends_in_an_error_and_an_event() {
         steps::no_such_memory();
     }
 }
@@ -564,7 +564,7 @@ mod on_atspri {
     }
 
     #[test]
-    fn ua_v3_a_read_only_area_is_read_into_being_but_not_written() {
+    fn ua_v3_sm_f08_a_read_only_area_is_read_into_being_but_not_written() {
         steps::read_only_untouched();
     }
 
@@ -574,7 +574,7 @@ mod on_atspri {
     }
 
     #[test]
-    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error() {
+    fn ua_o6_o13_sm_f08_sy_m03_memory_that_is_not_the_processs_ends_in_an_error() {
         steps::no_such_memory();
     }
 }
@@ -591,7 +591,7 @@ mod on_atspri_1p0_icount {
     }
 
     #[test]
-    fn ua_o6_o13_sy_m03_memory_that_is_not_the_processs_ends_in_an_error() {
+    fn ua_o6_o13_sm_f08_sy_m03_memory_that_is_not_the_processs_ends_in_an_error() {
         steps::no_such_memory();
     }
 }

@@ -619,6 +619,7 @@ mod steps {
             }
             let [begun, done, dropped] = [Counter::Jobs, Counter::JobsDone, Counter::Dropped].map(vendor::counter);
             assert!(done <= begun && begun <= done + dropped, "the silicon has ended what it began: {begun}, {done}, {dropped}");
+            assert_eq!(vendor::counter(Counter::Violations), 0, "no rule of the SMMU was broken");
             let now = taken(devices);
             print_line(format_args!("phase {phase}: {now:?}"));
             // The first phase takes what is kept for good: tables of contexts, queues of the driver.

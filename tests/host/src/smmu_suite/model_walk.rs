@@ -223,6 +223,41 @@ fn sm_t04_ttb1_split_and_tbi() {
     assert_eq!(b.event()[0] & 0xff, 0x10, "EPD1");
 }
 
+/// Who may do what, as the architecture's tables have it: AP\[2:1\]; unprivileged and privileged, first without and then with WXN; whether PAN keeps
+/// privileged data accesses off. UXN and PXN take the x away.
+const RIGHTS: [(u64, [&str; 2], [&str; 2], bool); 4] = [
+    (0b00, ["--x", "rwx"], ["--x", "rw-"], false),
+    (0b01, ["rwx", "rw-"], ["rw-", "rw-"], true),
+    (0b10, ["--x", "r-x"], ["--x", "r-x"], false),
+    (0b11, ["r-x", "r-x"], ["r-x", "r-x"], true),
+];
+
+#[test]
+fn sm_t05_permissions_are_those_of_the_architectures_tables() {
+    let mut rows = 0;
+    for (ap, plain, with_wxn, pan_applies) in RIGHTS {
+        for (uxn, pxn, wxn, pan) in (0..16_u64).map(|i| (i & 1, i >> 1 & 1, i >> 2 & 1, i >> 3)) {
+            let mut b = Bench::stage1();
+            b.set_cd(CDTAB, CD | wxn << 36 | pan << 40);
+            b.map(0x1000, 0x5000_0000 | 0xf03 | ap << 6 | uxn << 54 | pxn << 53);
+            for (privileged, x_never) in [(false, uxn), (true, pxn)] {
+                let rights = if wxn == 1 { with_wxn } else { plain }[usize::from(privileged)];
+                for (kind, letter) in [(AccessKind::Read, 'r'), (AccessKind::Write, 'w'), (AccessKind::Execute, 'x')] {
+                    let kept_off = letter != 'x' && privileged && pan == 1 && pan_applies;
+                    let allowed = rights.contains(letter) && !kept_off && !(letter == 'x' && x_never == 1);
+                    let row = format!("AP {ap:02b}, UXN {uxn}, PXN {pxn}, WXN {wxn}, PAN {pan}, privileged {privileged}: {letter}");
+                    let who = Requester { privileged, ..who(SID, None) };
+                    assert_eq!(b.translate_as(who, 0x1000, kind).is_ok(), allowed, "{row}");
+                    let events: Vec<_> = b.events().iter().map(|event| event.0[0] & 0xff).collect();
+                    assert_eq!(events, if allowed { vec![] } else { vec![0x13] }, "{row}");
+                    rows += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(rows, 64 * 6);
+}
+
 #[test]
 fn sm_t05_e0pd_keeps_unprivileged_traffic_out_of_a_half() {
     let mut b = Bench::stage1();
@@ -317,6 +352,27 @@ fn sm_t09_a_table_that_points_to_itself_is_walked_to_its_end() {
     let reads = b.mem.reads;
     assert_eq!(b.read_at(0x123), Ok(ROOT | 0x123), "the entry serves as page descriptor at level 3");
     assert_eq!(b.mem.reads - reads, 4 + 4 + 4, "STE, CD, four levels");
+}
+
+#[test]
+fn sm_t09_a_table_in_a_hole_aborts_and_one_in_a_page_of_data_is_taken_at_its_word() {
+    let mut b = Bench::stage1();
+    b.mem.set(ROOT, HOLE.start | TABLE);
+    assert!(b.read_at(0x1000).is_err());
+    assert_eq!(b.event()[0] & 0xff, 0x0b, "F_WALK_EABT");
+    // The page at 0x1000 serves as level-3 table of the next 2 MiB.
+    let mut b = Bench::stage1();
+    b.map(0x1000, 0x5000_0000 | PAGE_RW);
+    let level2 = b.mem.get(b.mem.get(ROOT) & !3) & !3;
+    b.mem.set(level2 + 8, 0x5000_0000 | TABLE);
+    for (data, expected) in [(0x5555_0000 | PAGE_RW, Ok(0x5555_0000)), (0, Err(0x10)), (1, Err(0x10))] {
+        b.mem.set(0x5000_0000, data);
+        let reads = b.mem.reads;
+        let found = b.read_at(0x20_0000).map_err(|_| b.event()[0] & 0xff);
+        assert_eq!(found, expected, "{data:#x}");
+        assert!(b.mem.reads - reads <= 4 + 4 + 4, "STE, CD, four levels at most");
+        b.cfgi_all();
+    }
 }
 
 #[test]

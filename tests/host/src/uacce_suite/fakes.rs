@@ -13,6 +13,8 @@ pub enum Did {
     Start(u16),
     Stop(u16),
     Retire(u16),
+    /// The stop or retirement before this failed by request.
+    TimedOut(u16),
     Put(u16),
     Bind(u64),
     Unbind(u64, Option<u32>, Drained),
@@ -89,6 +91,16 @@ impl FakeDevice {
 #[derive(Debug)]
 pub struct Shared(pub Rc<FakeDevice>);
 
+impl Shared {
+    fn stop_ends(&self, queue: QueueId) -> Result<(), QueueError> {
+        if !self.0.log.fails() {
+            return self.0.stop.get();
+        }
+        self.0.log.push(Did::TimedOut(queue.0));
+        Err(QueueError::TimedOut)
+    }
+}
+
 impl QueueDevice for Shared {
     fn api(&self) -> &'static str {
         "hisi_qm_v3"
@@ -124,11 +136,11 @@ impl QueueDevice for Shared {
     }
     fn stop_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Stop(queue.0));
-        if self.0.log.fails() { Err(QueueError::TimedOut) } else { self.0.stop.get() }
+        self.stop_ends(queue)
     }
     fn retire_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Retire(queue.0));
-        if self.0.log.fails() { Err(QueueError::TimedOut) } else { self.0.stop.get() }
+        self.stop_ends(queue)
     }
     fn is_isolated(&self) -> bool {
         self.0.is_isolated.get()

@@ -53,8 +53,7 @@ fn sy_i02_each_call_on_a_port_fails_in_turn_and_everything_unwinds() {
             // A queue that did not stop stays the device's; every other one came back.
             let lost = count(|did| matches!(did, Did::Get(..))) - count(|did| matches!(did, Did::Put(_)));
             assert_eq!(device.free.borrow().len() + lost, usize::from(QUEUES), "{profile:?}, call {nth}");
-            let was_a_stop = lost == 1 && matches!(done.iter().rev().find(|did| matches!(did, Did::Stop(_))), Some(Did::Stop(_)));
-            assert!(lost == 0 || was_a_stop, "{profile:?}, call {nth}: {done:?}");
+            assert!(lost <= count(|did| matches!(did, Did::TimedOut(_))), "{profile:?}, call {nth}: {done:?}");
             // The next process finds all that is left.
             let second = uacce.open(NODE, SpaceId(2), &mut spaces).expect("open");
             assert_eq!(uacce.ioctl(second, SpaceId(2), Command::START_Q, &mut []), Ok(()), "{profile:?}, call {nth}");
