@@ -70,7 +70,7 @@ pub trait QueueDevice {
     /// # Errors
     /// `Busy`, `OutOfMemory`, `NoDevice`.
     fn get_queue(&self, substream: Option<SubstreamId>) -> Result<QueueId, QueueError>;
-    /// Gives a stopped queue back.
+    /// Gives a queue back. One that did not stop is kept from everybody until it has, or until the device was reset.
     fn put_queue(&self, queue: QueueId);
     /// Lets the device serve the queue.
     ///

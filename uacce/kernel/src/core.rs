@@ -435,7 +435,7 @@ fn device_of<D>(nodes: &[Option<Node<D>>], node: u32) -> Option<&D> {
     nodes[node as usize].as_ref()?.device.as_ref()
 }
 
-/// Stops a started queue. A queue that does not stop is dead and stays with the device: its memory may still be written.
+/// Stops a started queue. A queue that does not stop is dead: its memory may still be written, and stays with the device.
 fn stop(queue: &mut Queue, device: &impl QueueDevice) -> Result<(), Errno> {
     if queue.state != QueueState::Started {
         return Ok(());
@@ -477,9 +477,9 @@ fn release_hold<const N: usize>(
     if !spans.is_empty() {
         spaces.unmap(queue.owner, &spans);
     }
+    // One that did not stop goes back, too: only the device can tell when its memory is free.
     if ::core::mem::take(&mut queue.held)
         && let Some(device) = device
-        && !queue.stuck
     {
         device.put_queue(queue.id);
     }

@@ -17,7 +17,7 @@
 //! | device commands | the device's answer | the device's answer | `ENXIO` |
 //! | map a region | its address; `EEXIST`, `EINVAL`, `ENOMEM` | as INIT | `ENXIO` |
 //! | poll | nothing | readable once the device reports completions | error |
-//! | close | put, unmapped, perhaps unbound | stopped first | unmapped; put if the device is there and the stop succeeded |
+//! | close | put, unmapped, perhaps unbound | stopped first | unmapped; put if the device is there |
 //!
 //! Every call by another address space: `EACCES`, before anything else is looked at. A stale handle: `EBADF`.
 #![no_std]

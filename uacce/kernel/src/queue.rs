@@ -49,7 +49,7 @@ pub(crate) struct Queue {
     pub state: QueueState,
     /// The device holds the queue. False once it was put, or the device is gone.
     pub held: bool,
-    /// A stop failed: the device may still touch the queue's memory, so it is never put.
+    /// A stop failed: the device may still touch the queue's memory and its owner's, so its PASID is cut off for good.
     pub stuck: bool,
     pub regions: [Option<MappedRegion>; REGIONS],
 }

@@ -13,8 +13,6 @@ pub enum Did {
     Start(u16),
     Stop(u16),
     Retire(u16),
-    /// The stop or retirement before this failed by request.
-    TimedOut(u16),
     Put(u16),
     Bind(u64),
     Unbind(u64, Option<u32>, Drained),
@@ -66,6 +64,9 @@ pub const DUS_BYTES: u64 = 0x2_5000;
 pub struct FakeDevice {
     pub log: Log,
     pub free: RefCell<BTreeSet<u16>>,
+    /// Queues that did not stop, and those of them that were given back: the device keeps them.
+    pub running_on: RefCell<BTreeSet<u16>>,
+    pub kept: RefCell<BTreeSet<u16>>,
     pub start: Cell<Result<(), QueueError>>,
     pub stop: Cell<Result<(), QueueError>>,
     pub updated: RefCell<BTreeSet<u16>>,
@@ -78,6 +79,8 @@ impl FakeDevice {
         Rc::new(Self {
             log: log.clone(),
             free: RefCell::new((0..total).collect()),
+            running_on: RefCell::default(),
+            kept: RefCell::default(),
             start: Cell::new(Ok(())),
             stop: Cell::new(Ok(())),
             updated: RefCell::default(),
@@ -85,21 +88,19 @@ impl FakeDevice {
             is_isolated: Cell::new(false),
         })
     }
+
+    fn stop(&self, queue: QueueId) -> Result<(), QueueError> {
+        let result = if self.log.fails() { Err(QueueError::TimedOut) } else { self.stop.get() };
+        if result.is_err() {
+            self.running_on.borrow_mut().insert(queue.0);
+        }
+        result
+    }
 }
 
 /// A shared fake: the test keeps one hand on it.
 #[derive(Debug)]
 pub struct Shared(pub Rc<FakeDevice>);
-
-impl Shared {
-    fn stop_ends(&self, queue: QueueId) -> Result<(), QueueError> {
-        if !self.0.log.fails() {
-            return self.0.stop.get();
-        }
-        self.0.log.push(Did::TimedOut(queue.0));
-        Err(QueueError::TimedOut)
-    }
-}
 
 impl QueueDevice for Shared {
     fn api(&self) -> &'static str {
@@ -128,7 +129,8 @@ impl QueueDevice for Shared {
     }
     fn put_queue(&self, queue: QueueId) {
         self.0.log.push(Did::Put(queue.0));
-        assert!(self.0.free.borrow_mut().insert(queue.0), "queue {} was put twice", queue.0);
+        let place = if self.0.running_on.borrow().contains(&queue.0) { &self.0.kept } else { &self.0.free };
+        assert!(place.borrow_mut().insert(queue.0), "queue {} was put twice", queue.0);
     }
     fn start_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Start(queue.0));
@@ -136,11 +138,11 @@ impl QueueDevice for Shared {
     }
     fn stop_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Stop(queue.0));
-        self.stop_ends(queue)
+        self.0.stop(queue)
     }
     fn retire_queue(&self, queue: QueueId) -> Result<(), QueueError> {
         self.0.log.push(Did::Retire(queue.0));
-        self.stop_ends(queue)
+        self.0.stop(queue)
     }
     fn is_isolated(&self) -> bool {
         self.0.is_isolated.get()

@@ -203,7 +203,7 @@ fn a_queue_that_does_not_stop_keeps_its_reserved_memory() {
     m.log.take();
     m.device.stop.set(Err(hal::QueueError::TimedOut));
     m.uacce.close(queue, OWNER, &mut m.spaces).expect("close");
-    let expected = [Did::Stop(0), Did::Unbind(1, None, Drained::No), Did::Release(1, at.0, Drained::No)];
+    let expected = [Did::Stop(0), Did::Unbind(1, None, Drained::No), Did::Release(1, at.0, Drained::No), Did::Put(0)];
     assert_eq!(m.log.take(), expected);
 }
 

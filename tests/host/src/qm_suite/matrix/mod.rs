@@ -4,6 +4,7 @@
 
 mod around;
 mod engine;
+mod given_up;
 mod ledger;
 mod qm_bits;
 mod queues;
