@@ -9,7 +9,7 @@ use dummy_spec::{API, Completion, MAX_BYTES, Request, SQE_BYTES, Sqe, Status};
 use hal::Iova;
 use qm_spec::{DoorbellLayout, QmVersion};
 
-use crate::{CompletionWait, Direction, Library, QueueFormat, RingEntry, System, UserDriver, Wanted, WdError, WdQueue};
+use crate::{CompletionWait, Direction, Library, QueueFormat, RingEntry, Sharing, System, UserDriver, Wanted, WdError, WdQueue};
 
 impl RingEntry for Sqe {
     const BYTES: usize = SQE_BYTES;
@@ -109,11 +109,14 @@ impl<'s, S: System> CopyQueue<'s, S> {
     /// Copies a slice into another one.
     ///
     /// # Errors
-    /// `Length`, `Queue`, `Refused`, `WrongTag`; `Queue` with `Busy` while requests that were started are in flight. A request whose completion
-    /// does not come is not left to run: the queue is stopped.
+    /// `Length`, `Queue`, `Refused`, `WrongTag`; `Queue` with `Busy` while requests that were started are in flight, with `NoSva` if the device does
+    /// not have the addresses of slices. A request whose completion does not come is not left to run: the queue is stopped.
     pub fn copy(&mut self, source: &[u8], destination: &mut [u8]) -> Result<(), CopyError> {
         if source.len() != destination.len() || source.len() > MAX_BYTES as usize {
             return Err(CopyError::Length);
+        }
+        if self.queue.sharing() != Sharing::Sva {
+            return Err(CopyError::Queue(WdError::NoSva));
         }
         if self.queue.in_flight() > 0 {
             return Err(CopyError::Queue(WdError::Busy));

@@ -46,32 +46,42 @@ pub(crate) fn find_node<'d, S: System>(
     reason: &mut WdError,
 ) -> Result<Option<Match<'d>>, WdError> {
     for number in from.0..NodeIndex::LIMIT {
-        let node = NodeIndex(number);
-        let mut value = [0; VALUE_MAX_BYTES];
-        let known = match system.attribute(node, Attribute::Api, &mut value) {
-            Ok(api) => library.driver_for(api, algorithm, entry),
-            // A device that was removed leaves a gap.
-            Err(Errno::ENODEV) => continue,
-            Err(errno) => return Err(errno.into()),
-        };
-        let Some((driver, format)) = known else { continue };
-        if !system.attribute(node, Attribute::Algorithms, &mut value)?.lines().any(|line| line == algorithm) {
-            continue;
+        match look_at(system, library, algorithm, entry, NodeIndex(number), reason) {
+            // A device that was removed leaves a gap; one can go between two looks.
+            Ok(None) | Err(WdError::Kernel(Errno::ENODEV)) => {}
+            found => return found,
         }
-        let sharing = Sharing::of_flags(number_of(system, node, Attribute::Flags)?);
-        if library.needs_sva() && sharing != Sharing::Sva {
-            *reason = WdError::NoSva;
-            continue;
-        }
-        if number_of(system, node, Attribute::AvailableInstances)? == 0 {
-            *reason = WdError::NoInstance;
-            continue;
-        }
-        let mmio_bytes = number_of(system, node, Attribute::RegionMmioSize)?;
-        let dus_bytes = number_of(system, node, Attribute::RegionDusSize)?;
-        return Ok(Some(Match { driver, node, format, sharing, mmio_bytes, dus_bytes }));
     }
     Ok(None)
+}
+
+/// A node, if it fits.
+fn look_at<'d, S: System>(
+    system: &S,
+    library: &Library<'d>,
+    algorithm: &str,
+    entry: Option<TypeId>,
+    node: NodeIndex,
+    reason: &mut WdError,
+) -> Result<Option<Match<'d>>, WdError> {
+    let mut value = [0; VALUE_MAX_BYTES];
+    let api = system.attribute(node, Attribute::Api, &mut value)?;
+    let Some((driver, format)) = library.driver_for(api, algorithm, entry) else { return Ok(None) };
+    if !system.attribute(node, Attribute::Algorithms, &mut value)?.lines().any(|line| line == algorithm) {
+        return Ok(None);
+    }
+    let sharing = Sharing::of_flags(number_of(system, node, Attribute::Flags)?);
+    if library.needs_sva() && sharing != Sharing::Sva {
+        *reason = WdError::NoSva;
+        return Ok(None);
+    }
+    if number_of(system, node, Attribute::AvailableInstances)? == 0 {
+        *reason = WdError::NoInstance;
+        return Ok(None);
+    }
+    let mmio_bytes = number_of(system, node, Attribute::RegionMmioSize)?;
+    let dus_bytes = number_of(system, node, Attribute::RegionDusSize)?;
+    Ok(Some(Match { driver, node, format, sharing, mmio_bytes, dus_bytes }))
 }
 
 fn number_of<S: System>(system: &S, node: NodeIndex, attribute: Attribute) -> Result<u64, WdError> {

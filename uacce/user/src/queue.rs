@@ -362,7 +362,8 @@ impl<S: System, E: RingEntry> WdQueue<'_, S, E> {
     /// Stops the queue: the kernel waits until the device has let go of all that requests name, and what is in flight is lost. The queue takes
     /// nothing more.
     pub(crate) fn halt(&mut self) {
-        // A refusal means that the device is gone already, or that this is a copy of the process, of whose memory the device knows nothing.
+        // A refusal means that the device is gone already, or that this is a copy of the process, of whose memory the device knows nothing; or
+        // that the device does not stop, which nothing here can change: its PASID is cut off with the last of the process's queues there.
         let _ = self.system.ioctl(self.fd, Command::PUT_Q);
         (self.sq_depth, self.in_flight) = (1, 0);
     }

@@ -367,7 +367,8 @@ impl<'m> ZipCompressor<'m> {
         }
         self.running.follow(&completion);
         let consumed = completion.consumed as usize;
-        if consumed == 0 && completion.produced == 0 && !(is_last && taken == 0) {
+        let has_ended = is_last && taken == 0 && !self.running.has_held_output();
+        if consumed == 0 && completion.produced == 0 && !has_ended {
             return Err(ZipError::NoProgress { offset: self.total_in });
         }
         self.total_in += consumed as u64;

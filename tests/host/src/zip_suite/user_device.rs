@@ -40,6 +40,8 @@ pub enum Did {
 pub enum Engine {
     /// dw0 = the entry's number of arrival, dw1 = its dw4, status 0.
     Echo,
+    /// All input is taken, nothing comes out, and something is said to be held back.
+    Swallow,
     /// By the engine's model, over a shadow of the process's memory.
     Zip(Box<EngineMemory>, Shadow, Capabilities),
     /// By the engine's model, over this process's own memory: what shares its addresses.
@@ -104,7 +106,7 @@ impl DmaPort for Shadow {
     }
 }
 
-/// Attributes of a node; one without an `api` is not there.
+/// Attributes of a node. One without an `api` is not there; one without another attribute goes away before that is asked for.
 #[derive(Clone)]
 pub struct Node {
     pub api: &'static str,
@@ -260,7 +262,7 @@ impl Mock {
     pub fn written(&self) -> Vec<(u64, Vec<u8>)> {
         match &mut *self.state.engine.borrow_mut() {
             Engine::Zip(_, shadow, _) => shadow.written.drain(..).collect(),
-            Engine::Echo | Engine::InPlace(..) => vec![],
+            Engine::Echo | Engine::Swallow | Engine::InPlace(..) => vec![],
         }
     }
 
@@ -365,6 +367,10 @@ impl State {
                 self.arrivals.set(self.arrivals.get() + 1);
                 sqe.set_result(self.arrivals.get(), sqe.0[4], zip_spec::Status::SUCCESS, false);
             }
+            Engine::Swallow => {
+                sqe.set_result(sqe.0[4], 0, zip_spec::Status::SUCCESS, false);
+                sqe.0[zip_spec::dw::CTX_DW1] = 1;
+            }
             Engine::Zip(memory, shadow, capabilities) => self.run(sqe, memory, shadow, capabilities),
             Engine::InPlace(memory, own, capabilities) => self.run(sqe, memory, own, capabilities),
         }
@@ -382,8 +388,8 @@ impl State {
     }
 
     fn attribute(&self, node: u32, attribute: Attribute) -> Result<String, Errno> {
-        let node = self.nodes.get(node as usize).filter(|node| !node.api.is_empty()).ok_or(Errno::ENODEV)?;
-        Ok(match attribute {
+        let node = self.nodes.get(node as usize).ok_or(Errno::ENODEV)?;
+        let value: String = match attribute {
             Attribute::Name => "mock".into(),
             Attribute::Api => node.api.into(),
             Attribute::Flags => node.flags.into(),
@@ -392,7 +398,8 @@ impl State {
             Attribute::RegionMmioSize => node.mmio_bytes.to_string(),
             Attribute::RegionDusSize => node.dus_bytes.to_string(),
             _ => return Err(Errno::ENOENT),
-        })
+        };
+        if value.is_empty() { Err(Errno::ENODEV) } else { Ok(value) }
     }
 
     fn call(&self, call: Call<'_>) -> Result<u64, Errno> {

@@ -5,8 +5,8 @@ use std::any::TypeId;
 use std::mem::discriminant;
 use uacce_abi::{FileRegion, NodeIndex};
 use uacce_user::{
-    CompletionWait, Direction, Library, QueueFormat, RingEntry, Sharing, UserDriver, Wanted, WdError, WdQueue, ZipDriver, ZipQueue,
-    compress_one_shot, wd_recv, wd_reserve_memory, wd_send, wd_share_reserved_memory,
+    CompletionWait, CopyDriver, CopyError, CopyQueue, Direction, Library, QueueFormat, RingEntry, Sharing, UserDriver, Wanted, WdError,
+    WdQueue, ZipDriver, ZipQueue, compress_one_shot, wd_recv, wd_request_queue, wd_reserve_memory, wd_send, wd_share_reserved_memory,
 };
 use zip_spec::{Container, Sqe, Window};
 
@@ -113,6 +113,20 @@ fn ua_o21_a_request_carries_the_processs_own_addresses() {
     assert_eq!(asked, [1, 1, 0]);
 }
 
+/// A device can go between two looks at it: the next one that fits is taken.
+#[test]
+fn a_node_that_goes_while_it_is_looked_at_is_passed_over() {
+    let goes: [fn(&mut Node); 3] = [|node| node.algorithms = "", |node| node.flags = "", |node| node.instances = ""];
+    for goes in goes {
+        let mock = Mock::with(16, |nodes| {
+            nodes.push(nodes[0].clone());
+            goes(&mut nodes[0]);
+        });
+        assert!(wd_request_queue(&mock, &GZIP).is_ok());
+        assert_eq!(mock.take_log()[0], Did::Open(1));
+    }
+}
+
 fn node_with(flags: &'static str) -> Mock {
     Mock::with(16, |nodes| nodes[0].flags = flags)
 }
@@ -137,6 +151,20 @@ fn ua_u7_memory_is_reserved_as_the_profile_has_it() {
         assert_eq!([reserved.for_device(0x10, 0x2ff1), reserved.for_device(u64::MAX, 2)], [None; 2]);
         // Who has not said that reserved memory will do is not given such a device.
         assert_eq!(Library::ZIP.request::<_, Sqe>(&mock, &GZIP).err(), (sharing != Sharing::Sva).then_some(WdError::NoSva));
+    }
+}
+
+/// A slice has an address of the process's: what a device without those would write is anybody's.
+#[test]
+fn slices_are_copied_only_where_addresses_are_shared() {
+    for flags in ["4", "0", "2"] {
+        let mock = Mock::of_entries(32, 4, |nodes| {
+            (nodes[0].api, nodes[0].algorithms, nodes[0].flags) = (dummy_spec::API, CopyDriver::ALGORITHM, flags);
+        });
+        let wait = CompletionWait { spins: 4, timeout_nanoseconds: 0 };
+        let mut queue = CopyQueue::request(&mock, &Library::ALL.with_reserved_memory(), wait).expect("a queue");
+        assert_eq!(queue.copy(&[1; 8], &mut [0; 8]), Err(CopyError::Queue(WdError::NoSva)), "flags {flags}");
+        assert!(mock.state.fetched.borrow().is_empty());
     }
 }
 

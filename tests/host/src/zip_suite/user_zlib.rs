@@ -264,6 +264,19 @@ fn ua_u10_a_dead_queue_is_an_errno() {
     assert_eq!(deflate(&mut stream, &mut io, Z_FINISH), Z_STREAM_ERROR);
 }
 
+/// Without any progress a call comes back, whatever the device says that it still has.
+#[test]
+fn ua_u10_a_device_that_holds_its_output_for_ever_ends_the_stream() {
+    let mock = Mock::new(16);
+    *mock.state.engine.borrow_mut() = Engine::Swallow;
+    let mut memory = vec![0; Deflate::<Mock>::MEMORY_BYTES];
+    let mut stream = deflate_init(&mock, &mut memory, 6).unwrap();
+    let mut room = [0; 1000];
+    let mut io = ZBuffers { next_in: b"data", next_out: &mut room };
+    assert_eq!(deflate(&mut stream, &mut io, Z_FINISH), Z_ERRNO);
+    assert_eq!(stream.msg, Some(ZipError::NoProgress { offset: 4 }));
+}
+
 /// Random cuts against the judge.
 #[test]
 fn ua_u10_random_cuts() {
