@@ -66,7 +66,7 @@ pub enum Counter {
     Messages = 9,
     /// Engine cores woken.
     Kicks = 10,
-    /// Requests whose queue was gone when they ended.
+    /// Requests, of those that ended, whose result went nowhere: their queue was gone, or an error had stopped the bus.
     Dropped = 11,
     /// Accesses that no register of the block answers: reads gave 0, writes were ignored.
     Unknown = 12,

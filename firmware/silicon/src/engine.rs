@@ -252,12 +252,11 @@ impl Silicon {
                 }
             };
             // On an error the queue manager has halted the queue and raised its interrupt.
-            if matches!(outcome, None | Some(Ok(Completion::Dropped))) {
-                trace::note(Some(Counter::Dropped), Kind::JobDone, u64::from(task.qn), slot as u64, 1);
+            let is_dropped = matches!(outcome, None | Some(Ok(Completion::Dropped)));
+            if is_dropped {
+                trace::count(Counter::Dropped);
             }
-            if outcome.is_some() {
-                trace::note(Some(Counter::JobsDone), Kind::JobDone, u64::from(task.qn), slot as u64, 0);
-            }
+            trace::note(Some(Counter::JobsDone), Kind::JobDone, u64::from(task.qn), slot as u64, is_dropped.into());
         }
         self.scheduler.slots[slot] = SlotState::Free;
     }
