@@ -3,12 +3,9 @@
 use firmware_kerncore::pci::Function;
 use hal_aarch64::{GenericTimer, MmioWindow};
 use qm_spec::QmVersion;
+use qm_spec::pci::VENDOR;
 use zip_driver::{CapabilityWords, InitError, UserTraffic};
 
-/// Vendor ID of them all.
-const VENDOR: u16 = 0x19e5;
-/// Device ID of the zip engine's physical function.
-const ZIP: u16 = 0xa250;
 /// What the zip engine can do at most, for the shaper: compression and decompression (B.6).
 const ZIP_BASE_RATES: [u16; 2] = [750, 140];
 
@@ -26,7 +23,7 @@ impl EngineKind {
     pub(crate) fn of(function: &Function) -> Option<Self> {
         match (function.vendor, function.device) {
             _ if !function.is_endpoint => None,
-            (VENDOR, ZIP) => Some(Self::Zip),
+            (VENDOR, zip_spec::PF_DEVICE) => Some(Self::Zip),
             (VENDOR, dummy_spec::PF_DEVICE) => Some(Self::Dummy),
             _ => None,
         }

@@ -16,7 +16,7 @@ use crate::trace;
 /// First and past-the-last BAR2 offset of the zip engine's own registers; everything else of BAR2 is the queue manager's.
 const ZIP_REGISTERS: core::ops::Range<u64> = 0x30_1000..0x30_a000;
 /// BAR2 offset of the mailbox's 16-byte store.
-const MAILBOX: u64 = 0x300;
+pub const MAILBOX: u64 = qm_spec::regs::function::MB_CMD_SEND_BASE.offset();
 
 /// An address of the aperture, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

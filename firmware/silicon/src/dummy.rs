@@ -7,10 +7,8 @@ use hal::{DmaPort, StallTag, StreamId, Verdict};
 use qm_model::{Bar, QmConfig, QmModel, Task};
 use qm_spec::QmVersion;
 
+use crate::bus::MAILBOX;
 use crate::reset::ResetService;
-
-/// BAR2 offset of the mailbox's 16-byte store.
-const MAILBOX: u64 = 0x300;
 
 /// Its queue manager: one function.
 pub type DummyQm = QmModel<QUEUES, 1>;

@@ -21,9 +21,6 @@ use crate::guest::GuestMemory;
 use crate::options::{Options, TlbPolicy};
 use crate::reset::ResetService;
 
-/// PCI device id of the zip engine's physical function.
-const ZIP_PF: u16 = 0xa250;
-
 /// Queues of the accelerator.
 const QUEUES: usize = 1024;
 /// Functions of the accelerator: the physical one and as many virtual ones as SR-IOV of this part has.
@@ -63,7 +60,7 @@ static ENGINE_CAPABILITIES: [[(u16, u32); CAPABILITY_WORDS.len()]; 2] =
     [capability_words(&Capabilities::V3), capability_words(&Capabilities::V5)];
 
 const fn qm(version: QmVersion) -> Accelerator {
-    let mut config = QmConfig::new(version, StreamId(firmware_platform::ACCELERATOR_RID), ZIP_PF);
+    let mut config = QmConfig::new(version, StreamId(firmware_platform::ACCELERATOR_RID), zip_spec::PF_DEVICE);
     config.engine_capabilities = &ENGINE_CAPABILITIES[0];
     config.total_vfs = qm_spec::MAX_VFS;
     // A driver's time-out runs in real time, and a simulated core may stand still for longer than a millisecond between two polls. A sound poll asks

@@ -10,6 +10,7 @@ mod checksum;
 mod context;
 mod header;
 mod lz77;
+mod part;
 pub mod registers;
 mod request;
 mod selector;
@@ -25,6 +26,7 @@ pub use lz77::{
     FREQUENCY_BYTES, FREQUENCY_GAP_BYTES, LITERAL_OVERFLOW, LITERAL_SLACK_BYTES, LONG_LITERALS, LZ77_ONLY_MAX_BYTES, LZ77_ZSTD_MAX_BYTES,
     Lz77Completion, Lz77Request, SEQUENCE_BYTES, Sequence, ZSTD_MATCH_BASE, frequency,
 };
+pub use part::PF_DEVICE;
 pub use registers::Core;
 pub use request::{Completion, Mode, Request, StreamStep};
 pub use selector::{BufferType, Flush, MAX_FLAT_BYTES, RequestType, SqeType, Window};
