@@ -40,6 +40,8 @@ pub struct Compressor {
     output: Buffer,
     sqe_type: SqeType,
     container: Container,
+    /// A request has not come back: the device may still use the memory, and what comes later must not be taken for the next one's.
+    is_lost: bool,
 }
 
 /// What a queue does.
@@ -70,7 +72,7 @@ impl Compressor {
         let Some(Ok(queue)) = taken else { return Err(CompressError::Unavailable) };
         let room = |len| memory.alloc(len, 4096).map_err(|_| CompressError::Unavailable);
         match (room(MAX_INPUT_BYTES), room(2 * MAX_INPUT_BYTES)) {
-            (Ok(source), Ok(output)) => Ok(Self { accelerator: index, queue, memory, source, output, sqe_type, container }),
+            (Ok(source), Ok(output)) => Ok(Self { accelerator: index, queue, memory, source, output, sqe_type, container, is_lost: false }),
             (source, output) => {
                 source.into_iter().chain(output).for_each(|buffer| memory.free(buffer));
                 give_back(index, queue);
@@ -82,10 +84,13 @@ impl Compressor {
     /// Runs one request; returns the bytes that it wrote to `output`.
     ///
     /// # Errors
-    /// `TooLong`, `Queue`, `Data`.
+    /// `TooLong`, `Data`; `Queue`, and after that nothing else.
     pub fn run(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, CompressError> {
         if input.len() > MAX_INPUT_BYTES {
             return Err(CompressError::TooLong);
+        }
+        if self.is_lost {
+            return Err(CompressError::Queue);
         }
         self.source.copy_in(input);
         let request = Request {
@@ -107,7 +112,7 @@ impl Compressor {
         if !matches!(submitted, Some(Ok(_))) {
             return Err(CompressError::Queue);
         }
-        self.await_completion(&mut sqe)?;
+        self.await_completion(&mut sqe).inspect_err(|_| self.is_lost = true)?;
         let completion = Completion::from(&sqe);
         if !completion.status.is_good() {
             return Err(CompressError::Data(completion.status));
