@@ -107,8 +107,8 @@ impl AtsSpace {
 }
 
 impl<const QUEUES: usize, const FUNCTIONS: usize> QmModel<QUEUES, FUNCTIONS> {
-    /// Gives the physical function its ATS and PRI capabilities, and virtual ones their ATS: for a part behind an SMMU that has both. To be called before any software
-    /// looks.
+    /// Gives the physical function its ATS and PRI capabilities, and virtual ones their ATS: for a part behind an SMMU that has both. To be called
+    /// before any software looks.
     pub fn offer_ats(&mut self) {
         self.config.ats = true;
     }

@@ -252,7 +252,7 @@ fn in_flight<const N: usize>(system: &SvcSystem, count: usize, samples: &mut Sam
 }
 
 /// Requests over a page of data that does not compress: what comes out is as long as what went in, and a little more. By hand, in both ways
-/// alike: the library drives no queue without shared addresses.
+/// alike: what differs is the copies.
 fn pages(system: &SvcSystem, series: Series, count: usize, samples: &mut Samples) -> Result<(), WdError> {
     const OUTPUT: u64 = PAGE_BYTES;
     let mut queue = RawQueue::compressing();
