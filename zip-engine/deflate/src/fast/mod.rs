@@ -15,6 +15,7 @@ pub(crate) mod sequence;
 pub(crate) mod split;
 pub(crate) mod table;
 pub(crate) mod together;
+pub(crate) mod words;
 
 /// Whether choices that are hard to guess are made by arithmetic: where a branch that is guessed wrong costs more than work for what is not chosen.
 const BY_ARITHMETIC: bool = cfg!(target_arch = "x86_64");

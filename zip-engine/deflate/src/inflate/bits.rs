@@ -1,5 +1,7 @@
 //! The bit buffer: bits of the stream that were read and not yet used, lowest first (RFC 1951 §3.1.1).
 
+use crate::fast::words::word_at;
+
 /// Reads bits from the held bits and then from the input of one step.
 ///
 /// Invariant between calls: bits of `bits` at and above `count` are 0, except inside the bulk loops, which clean up behind themselves.
@@ -36,8 +38,8 @@ impl BitReader<'_> {
     /// Reads bytes until more than 55 bits are held or the input ends. Bits above the count may then be those of the next byte.
     #[inline]
     pub(super) fn fill(&mut self) {
-        if let Some(word) = self.input[self.at..].first_chunk() {
-            self.bits |= u64::from_le_bytes(*word) << self.count;
+        if let Some(word) = word_at(self.input, self.at) {
+            self.bits |= word << self.count;
             self.at += ((63 - self.count) >> 3) as usize;
             self.count |= 56;
         } else {

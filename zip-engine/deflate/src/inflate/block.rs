@@ -1,8 +1,9 @@
 //! Block headers: type, stored lengths, and the code lengths of a dynamic block (RFC 1951 §3.2.3–3.2.7).
 
 use super::bits::BitReader;
-use super::table::precode_symbol_and_repeats;
-use super::{Codes, Inflate, InflateError, Mode, Sink, Stop};
+use super::order::Order;
+use super::table::{PRECODE_ENTRIES, PRECODE_REPEATS, precode_symbol_and_repeats};
+use super::{Codes, Inflate, InflateError, LENGTHS, Mode, Sink, Stop};
 use crate::constants::*;
 
 impl Inflate {
@@ -84,19 +85,31 @@ impl Inflate {
 
     /// Reads the lengths of the precode and builds its table.
     pub(super) fn precode_lengths(&mut self, reader: &mut BitReader<'_>) -> Result<(), Stop> {
-        while self.have < self.hclen {
-            if !reader.hold(3) {
-                return Err(Stop::NeedInput);
-            }
-            self.precode_lengths[usize::from(PRECODE_ORDER[usize::from(self.have)])] = reader.peek(3) as u8;
-            reader.skip(3);
-            self.have += 1;
-        }
+        let result = self.read_precode_lengths(reader);
+        reader.forget_unread();
+        result?;
         if self.precode.build_precode(&self.precode_lengths).is_err() {
             return Err(Stop::Bad(InflateError::InvalidPrecode));
         }
         self.have = 0;
+        // What repeats of 0 leave alone.
+        self.lengths = [0; LENGTHS];
         self.mode = Mode::CodeLengths;
+        Ok(())
+    }
+
+    fn read_precode_lengths(&mut self, reader: &mut BitReader<'_>) -> Result<(), Stop> {
+        for &symbol in PRECODE_ORDER.iter().take(usize::from(self.hclen)).skip(usize::from(self.have)) {
+            if reader.count < 3 {
+                reader.fill();
+                if reader.count < 3 {
+                    return Err(Stop::NeedInput);
+                }
+            }
+            self.precode_lengths[usize::from(symbol)] = reader.peek(3) as u8;
+            reader.skip(3);
+            self.have += 1;
+        }
         Ok(())
     }
 
@@ -111,55 +124,37 @@ impl Inflate {
     }
 
     fn read_code_lengths(&mut self, reader: &mut BitReader<'_>) -> Result<(), Stop> {
-        let all = usize::from(self.hlit + self.hdist);
-        let mut have = usize::from(self.have);
-        let mut here = BitReader { ..*reader };
-        let stop = 'all: loop {
-            here.fill();
-            // Each takes at most 14 of 56 bits.
-            for _ in 0..4 {
-                if have >= all {
-                    break 'all Ok(());
-                }
-                let (entry, _) = self.precode.lookup(here.bits);
-                // `fill` leaves fewer bits at the end of the input only. Those that are known decide.
-                if entry & 0xff > here.count {
-                    break 'all Err(Stop::NeedInput);
-                }
-                let (symbol, repeats) = precode_symbol_and_repeats(entry, here.bits);
-                if symbol < 16 {
-                    self.lengths[have] = symbol;
-                    have += 1;
-                    here.skip(entry & 0xff);
-                    continue;
-                }
-                if symbol == 16 && have == 0 || have + repeats > all {
-                    break 'all Err(Stop::Bad(InflateError::InvalidLengthRepeat));
-                }
-                let value = if symbol == 16 { self.lengths[have - 1] } else { 0 };
-                // Most repeat at most 16 times; what is written behind them is overwritten.
-                match self.lengths[have..].first_chunk_mut() {
-                    Some(sixteen) if repeats <= 16 => *sixteen = [value; 16],
-                    _ => self.lengths[have..have + repeats].fill(value),
-                }
-                have += repeats;
-                here.skip(entry & 0xff);
-            }
+        let hlit = usize::from(self.hlit);
+        let mut read = CodeLengths {
+            reader: BitReader { ..*reader },
+            precode: &self.precode.entries,
+            lengths: &mut self.lengths,
+            have: usize::from(self.have),
+            all: hlit + usize::from(self.hdist),
         };
-        *reader = here;
-        self.have = have as u16;
-        stop
+        let result = match read.code(0, hlit, &mut self.litlen_order) {
+            Ok(()) => read.code(hlit, read.all, &mut self.distance_order),
+            stop => stop,
+        };
+        (*reader, self.have) = (read.reader, read.have as u16);
+        result
     }
 
-    /// Builds both tables from the code lengths.
+    /// Makes the orders those of the code lengths, as reading them does.
+    pub(super) fn set_orders(&mut self) {
+        let (litlen, rest) = self.lengths.split_at(usize::from(self.hlit));
+        self.litlen_order.set(litlen);
+        self.distance_order.set(&rest[..usize::from(self.hdist)]);
+    }
+
+    /// Builds both tables from code lengths and orders.
     pub(super) fn build_dynamic_codes(&mut self) -> Result<(), InflateError> {
         self.codes = Codes::None;
-        let (litlen, rest) = self.lengths.split_at(usize::from(self.hlit));
-        if litlen[END_OF_BLOCK] == 0 {
+        if self.lengths[END_OF_BLOCK] == 0 {
             return Err(InflateError::MissingEndOfBlock);
         }
-        self.tables.litlen.build_litlen(litlen).map_err(|_| InflateError::InvalidLitLenCode)?;
-        self.tables.distances.build_distance(&rest[..usize::from(self.hdist)]).map_err(|_| InflateError::InvalidDistanceCode)?;
+        self.tables.litlen.build_litlen(&self.litlen_order).map_err(|_| InflateError::InvalidLitLenCode)?;
+        self.tables.distances.build_distance(&self.distance_order).map_err(|_| InflateError::InvalidDistanceCode)?;
         self.codes = Codes::Dynamic;
         Ok(())
     }
@@ -169,9 +164,73 @@ impl Inflate {
         if self.codes == Codes::Fixed {
             return;
         }
+        self.litlen_order.set(&FIXED_LITLEN_LENGTHS);
+        self.distance_order.set(&FIXED_DISTANCE_LENGTHS);
         let complete =
-            self.tables.litlen.build_litlen(&FIXED_LITLEN_LENGTHS).and(self.tables.distances.build_distance(&FIXED_DISTANCE_LENGTHS));
+            self.tables.litlen.build_litlen(&self.litlen_order).and(self.tables.distances.build_distance(&self.distance_order));
         assert!(complete.is_ok(), "the fixed codes are complete");
         self.codes = Codes::Fixed;
+    }
+}
+
+/// Most bits of a symbol of the precode and of how often it repeats.
+const PRECODE_STEP_BITS: u32 = 7 + 7;
+
+/// Code lengths that are being read.
+struct CodeLengths<'a, 'r> {
+    reader: BitReader<'r>,
+    precode: &'a [u32; PRECODE_ENTRIES],
+    /// Both codes' lengths, 0 where none was read.
+    lengths: &'a mut [u8; LENGTHS],
+    /// How many were read.
+    have: usize,
+    /// How many there are.
+    all: usize,
+}
+
+impl CodeLengths<'_, '_> {
+    /// Reads until the lengths of one code, those from `start` to `end`, are complete. A run may go on into the next code.
+    #[inline(always)]
+    fn code<const SYMBOLS: usize>(&mut self, start: usize, end: usize, order: &mut Order<SYMBOLS>) -> Result<(), Stop> {
+        // Those of an earlier step, or of a run that went on to here.
+        order.set(self.lengths.get(start..self.have.min(end)).unwrap_or(&[]));
+        while self.have < end.min(LENGTHS) {
+            if self.reader.count < PRECODE_STEP_BITS {
+                self.reader.fill();
+                // Fewer bits are left at the end of the input only. Those that are known decide.
+                if self.precode[self.reader.bits as usize % PRECODE_ENTRIES] & 0xff > self.reader.count {
+                    return Err(Stop::NeedInput);
+                }
+            }
+            let bits = self.reader.bits;
+            let entry = self.precode[bits as usize % PRECODE_ENTRIES];
+            let have = self.have;
+            if entry & PRECODE_REPEATS == 0 {
+                let length = (entry >> 16 & 0xf) as u8;
+                self.lengths[have] = length;
+                order.push(have - start, length);
+                self.have = have + 1;
+                self.reader.skip(entry & 0xff);
+                continue;
+            }
+            let (symbol, repeats) = precode_symbol_and_repeats(entry, bits);
+            let of_last = symbol == 16;
+            if of_last && have == 0 || have + repeats > self.all {
+                return Err(Stop::Bad(InflateError::InvalidLengthRepeat));
+            }
+            // The others repeat 0, which is there already.
+            if of_last {
+                let last = self.lengths[have - 1];
+                for (at, length) in self.lengths.iter_mut().enumerate().skip(have).take(repeats) {
+                    *length = last;
+                    if at < end {
+                        order.push(at - start, last);
+                    }
+                }
+            }
+            self.have = have + repeats;
+            self.reader.skip(entry & 0xff);
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod bits;
 mod block;
 mod bulk;
 mod error;
+mod order;
 mod state;
 mod table;
 mod together;
@@ -16,7 +17,7 @@ mod window;
 use crate::constants::*;
 use crate::status::{Framing, Progress, Status};
 use bits::BitReader;
-use table::{PrecodeTable, Table};
+use table::{DistanceOrder, LitLenOrder, PrecodeTable, Table};
 use window::Window;
 
 pub use error::InflateError;
@@ -53,6 +54,9 @@ enum Mode {
     Failed,
 }
 
+/// Code lengths of a dynamic block, at most.
+const LENGTHS: usize = LITLEN_USED + DISTANCE_USED;
+
 /// Which codes the tables hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Codes {
@@ -71,7 +75,7 @@ enum Stop {
 
 /// A decompressor for one stream at a time.
 ///
-/// About 12 KiB of tables and state, and the 32 KiB window. It is a plain value: put it in a static by [`Inflate::new`], or in a slot that is
+/// About 13 KiB of tables and state, and the 32 KiB window. It is a plain value: put it in a static by [`Inflate::new`], or in a slot that is
 /// reused by [`Inflate::reset`].
 pub struct Inflate {
     framing: Framing,
@@ -93,14 +97,17 @@ pub struct Inflate {
     /// Code lengths read so far, in `PrecodeLengths` and `CodeLengths`.
     have: u16,
     precode_lengths: [u8; PRECODE_SYMBOLS],
-    /// The lengths read; behind them, what a repeat of fewer than 16 may touch.
-    lengths: [u8; LITLEN_USED + DISTANCE_USED + 15],
+    /// The lengths read; in `CodeLengths`, 0 behind them.
+    lengths: [u8; LENGTHS],
     /// Bytes left of a match or a stored block.
     left: u16,
     distance: u16,
     trailer: [u8; 8],
     trailer_have: u8,
     precode: PrecodeTable,
+    /// Symbols of the code lengths while these are read and the tables built.
+    litlen_order: LitLenOrder,
+    distance_order: DistanceOrder,
     tables: Tables,
     window: Window,
 }
@@ -135,12 +142,14 @@ impl Inflate {
             hclen: 0,
             have: 0,
             precode_lengths: [0; PRECODE_SYMBOLS],
-            lengths: [0; LITLEN_USED + DISTANCE_USED + 15],
+            lengths: [0; LENGTHS],
             left: 0,
             distance: 0,
             trailer: [0; 8],
             trailer_have: 0,
             precode: Table::new(),
+            litlen_order: LitLenOrder::new(),
+            distance_order: DistanceOrder::new(),
             tables: Tables { litlen: Table::new(), distances: Table::new() },
             window: Window::new(),
         }

@@ -62,7 +62,7 @@ impl Inflate {
         }
         out.bytes(&self.trailer);
         out.bytes(&self.precode_lengths);
-        out.bytes(&self.lengths[..LITLEN_USED + DISTANCE_USED]);
+        out.bytes(&self.lengths);
         Ok(out.len())
     }
 
@@ -164,13 +164,18 @@ impl Inflate {
         self.trailer = from.array()?;
         self.precode_lengths = from.array()?;
         from.check((), self.precode_lengths.iter().all(|&length| usize::from(length) <= PRECODE_BITS_MAX))?;
-        let lengths: [u8; LITLEN_USED + DISTANCE_USED] = from.array()?;
-        self.lengths[..lengths.len()].copy_from_slice(&lengths);
+        self.lengths = from.array()?;
+        if mode == Mode::CodeLengths {
+            self.lengths[usize::from(self.have)..].fill(0);
+        }
         from.check((), self.lengths.iter().all(|&length| usize::from(length) <= CODEWORD_BITS_MAX))?;
 
         match codes {
             Codes::Fixed => self.load_fixed_codes(),
-            Codes::Dynamic => self.build_dynamic_codes().map_err(|_| StateError::BadCode)?,
+            Codes::Dynamic => {
+                self.set_orders();
+                self.build_dynamic_codes().map_err(|_| StateError::BadCode)?;
+            }
             Codes::None => {}
         }
         if mode == Mode::CodeLengths {

@@ -21,9 +21,12 @@
 //! an 8-bit root (`enough 288 11 15` and `enough 32 8 15` of zlib's examples), the precode 128. Incomplete codes have one codeword
 //! of one bit and need two.
 
+use super::order::Order;
 use crate::constants::*;
 pub(super) use crate::fast::inflate::entry::{BLOCK_END, EXCEPTIONAL, LITERAL, SUBTABLE};
 use crate::fast::inflate::{DISTANCE_ENTRIES, DISTANCE_ROOT, LITLEN_ENTRIES, LITLEN_ROOT};
+use crate::fast::words::double;
+use core::cmp::Ordering;
 
 /// Entries of the precode table.
 pub(super) const PRECODE_ENTRIES: usize = 1 << PRECODE_BITS_MAX;
@@ -46,9 +49,16 @@ pub(super) enum Incomplete {
     SingleBit,
 }
 
+/// The literal/length symbols in the order of their codewords.
+pub(super) type LitLenOrder = Order<512>;
+/// The distance symbols in the order of their codewords.
+pub(super) type DistanceOrder = Order<32>;
+/// The symbols of the precode in the order of their codewords.
+type PrecodeOrder = Order<32>;
+
 /// Entries of the literal/length symbols without their codeword bits.
-static LITLEN_SYMBOL_ENTRIES: [u32; LITLEN_SYMBOLS] = {
-    let mut entries = [EXCEPTIONAL; LITLEN_SYMBOLS];
+static LITLEN_SYMBOL_ENTRIES: [u32; 512] = {
+    let mut entries = [EXCEPTIONAL; 512];
     let mut symbol = 0;
     while symbol < END_OF_BLOCK {
         entries[symbol] = LITERAL | (symbol as u32) << 16;
@@ -75,8 +85,8 @@ static DISTANCE_SYMBOL_ENTRIES: [u32; DISTANCE_SYMBOLS] = {
 };
 
 /// Entries of the precode symbols without their codeword bits.
-static PRECODE_SYMBOL_ENTRIES: [u32; PRECODE_SYMBOLS] = {
-    let mut entries = [0; PRECODE_SYMBOLS];
+static PRECODE_SYMBOL_ENTRIES: [u32; 32] = {
+    let mut entries = [0; 32];
     let mut symbol = 0;
     while symbol < PRECODE_SYMBOLS {
         // §3.2.7: repeat the last length 3 to 6 times, 0 3 to 10 times, 0 11 to 138 times.
@@ -91,6 +101,9 @@ static PRECODE_SYMBOL_ENTRIES: [u32; PRECODE_SYMBOLS] = {
     }
     entries
 };
+
+/// Set in precode entries of symbols that repeat code lengths: 16 to 18.
+pub(super) const PRECODE_REPEATS: u32 = 16 << 16;
 
 /// Returns the symbol of a precode entry and, from it and the `bits` it was looked up by, how many code lengths it stands for.
 #[inline(always)]
@@ -144,22 +157,24 @@ pub(super) fn subtable_index(pointer: u32, bits: u64) -> usize {
 
 impl LitLenTable {
     /// Builds the literal/length table.
-    pub(super) fn build_litlen(&mut self, lengths: &[u8]) -> Result<(), CodeError> {
-        build(&mut self.entries, lengths, &LITLEN_SYMBOL_ENTRIES, LITLEN_ROOT, Incomplete::SingleBit)
+    pub(super) fn build_litlen(&mut self, order: &LitLenOrder) -> Result<(), CodeError> {
+        build::<_, LITLEN_ROOT, _>(&mut self.entries, order, &LITLEN_SYMBOL_ENTRIES, Incomplete::SingleBit)
     }
 }
 
 impl DistanceTable {
     /// Builds the distance table.
-    pub(super) fn build_distance(&mut self, lengths: &[u8]) -> Result<(), CodeError> {
-        build(&mut self.entries, lengths, &DISTANCE_SYMBOL_ENTRIES, DISTANCE_ROOT, Incomplete::SingleBit)
+    pub(super) fn build_distance(&mut self, order: &DistanceOrder) -> Result<(), CodeError> {
+        build::<_, DISTANCE_ROOT, _>(&mut self.entries, order, &DISTANCE_SYMBOL_ENTRIES, Incomplete::SingleBit)
     }
 }
 
 impl PrecodeTable {
     /// Builds the precode table.
     pub(super) fn build_precode(&mut self, lengths: &[u8; PRECODE_SYMBOLS]) -> Result<(), CodeError> {
-        build(&mut self.entries, lengths, &PRECODE_SYMBOL_ENTRIES, PRECODE_BITS_MAX, Incomplete::Refused)
+        let mut order = PrecodeOrder::new();
+        order.set(lengths);
+        build::<_, PRECODE_BITS_MAX, _>(&mut self.entries, &order, &PRECODE_SYMBOL_ENTRIES, Incomplete::Refused)
     }
 }
 
@@ -168,124 +183,103 @@ const fn with_codeword_bits(symbol_entry: u32, bits: usize) -> u32 {
     symbol_entry + ((bits as u32) << 8) + bits as u32
 }
 
-/// Fills `table`, of whose index bits `root` are the root's, from code lengths of at most 15.
+/// All bit patterns, where a codeword of `len` bits takes `1 << (32 - len)`.
+const ALL_PATTERNS: u64 = 1 << 32;
+
+/// Fills `table`, of whose index bits `ROOT` are the root's, with the code of `order`.
 ///
-/// Codewords are assigned in order of (length, symbol), §3.2.2, and written with their bits reversed, as the stream has them. While
-/// codewords of `len` bits are assigned the table is kept `1 << len` entries long; to go one bit further it is doubled by a copy. So
-/// no entry is filled in a loop of strides but those of subtables.
-fn build(table: &mut [u32], lengths: &[u8], symbol_entries: &[u32], root: usize, incomplete: Incomplete) -> Result<(), CodeError> {
-    // Equal lengths come in runs; a counter that is bumped at once again has to wait for itself, so neighbours have counters of their own.
-    let mut counts = [[0u16; CODEWORD_BITS_MAX + 1]; 4];
-    let (fours, rest) = lengths.as_chunks::<4>();
-    for four in fours {
-        for (counts, &length) in counts.iter_mut().zip(four) {
-            counts[usize::from(length & 0xf)] += 1;
+/// Codewords are assigned in order of (length, symbol), §3.2.2, and written with their bits reversed, as the stream has them. While codewords of `len` bits are
+/// assigned the table is kept `1 << len` entries long; to go one bit further it is doubled by a copy. So no entry is filled in a loop of strides but those of
+/// subtables. Codewords are kept at the top of a word, from where one reversal brings them to the bottom.
+#[inline(always)]
+fn build<const ENTRIES: usize, const ROOT: usize, const SYMBOLS: usize>(
+    table: &mut [u32; ENTRIES],
+    order: &Order<SYMBOLS>,
+    symbol_entries: &[u32; SYMBOLS],
+    incomplete: Incomplete,
+) -> Result<(), CodeError> {
+    // Patterns taken so far: the codeword behind the last one.
+    let mut taken = 0u64;
+    for len in 1..=ROOT {
+        if taken != 0 {
+            double(table, 1 << (len - 1));
+        }
+        let patterns = 1u32 << (32 - len);
+        taken += u64::from(order.count(len)) * u64::from(patterns);
+        // The last of them first, as they are listed.
+        let mut codeword = taken as u32;
+        let mut symbol = order.last(len);
+        for _ in 0..order.count(len) {
+            codeword = codeword.wrapping_sub(patterns);
+            table[codeword.reverse_bits() as usize % (1 << ROOT)] = with_codeword_bits(symbol_entries[symbol], len);
+            symbol = order.before(symbol);
         }
     }
-    for &length in rest {
-        counts[0][usize::from(length & 0xf)] += 1;
+    let mut long = 0;
+    for len in ROOT + 1..=CODEWORD_BITS_MAX {
+        taken += u64::from(order.count(len)) << (32 - len);
+        long += order.count(len);
     }
-    let mut count: [u16; CODEWORD_BITS_MAX + 1] = core::array::from_fn(|length| counts.iter().map(|counts| counts[length]).sum());
-    count[0] = 0;
-    let mut longest = CODEWORD_BITS_MAX;
-    while longest > 0 && count[longest] == 0 {
-        longest -= 1;
-    }
-
-    // Bit patterns of `len` bits not yet taken; negative means over-subscribed.
-    let mut left = 1i32;
-    let mut first = [0u16; CODEWORD_BITS_MAX + 2];
-    for len in 1..=CODEWORD_BITS_MAX {
-        left = (left << 1) - i32::from(count[len]);
-        if left < 0 {
-            return Err(CodeError::OverSubscribed);
-        }
-        first[len + 1] = first[len] + count[len];
-    }
-    if left > 0 {
-        table[..1 << root].fill(with_codeword_bits(EXCEPTIONAL, 1));
-        return match (longest, incomplete) {
-            // The precode without symbols reads as symbol 0, one bit each: the missing end-of-block code is then what is reported.
-            (0, Incomplete::Refused) => {
-                table[..1 << root].fill(with_codeword_bits(symbol_entries[0], 1));
-                Ok(())
-            }
-            (0, Incomplete::SingleBit) => Ok(()),
-            (1, Incomplete::SingleBit) => {
-                let symbol = lengths.iter().position(|&length| length == 1).unwrap_or(0);
-                let entry = with_codeword_bits(symbol_entries[symbol], 1);
-                table[..1 << root].iter_mut().step_by(2).for_each(|slot| *slot = entry);
-                Ok(())
-            }
-            _ => Err(CodeError::Incomplete),
-        };
-    }
-
-    // Symbols in order of their codewords.
-    let mut sorted = [0u16; LITLEN_SYMBOLS];
-    let mut next = first;
-    for (symbol, &length) in lengths.iter().enumerate() {
-        if length != 0 {
-            let slot = &mut next[usize::from(length & 0xf)];
-            sorted[usize::from(*slot)] = symbol as u16;
-            *slot += 1;
-        }
-    }
-
-    let mut symbols = sorted[..usize::from(first[CODEWORD_BITS_MAX + 1])].iter().map(|&symbol| symbol_entries[usize::from(symbol)]);
-    let mut codeword = 0usize;
-    for (len, &codewords) in count.iter().enumerate().take(root + 1).skip(1) {
-        for _ in 0..codewords {
-            let Some(entry) = symbols.next() else { break };
-            table[codeword] = with_codeword_bits(entry, len);
-            codeword = next_codeword(codeword, len);
-        }
-        if len < root {
-            table.copy_within(..1 << len, 1 << len);
-        }
-    }
-
-    let mut subtable = 1 << root;
-    let mut subtable_bits = 0;
-    let mut prefix = usize::MAX;
-    for len in root + 1..=longest {
-        for taken in 0..count[len] {
-            let Some(entry) = symbols.next() else { break };
-            if codeword & ((1 << root) - 1) != prefix {
-                prefix = codeword & ((1 << root) - 1);
-                if subtable_bits != 0 {
-                    subtable += 1 << subtable_bits;
+    match taken.cmp(&ALL_PATTERNS) {
+        Ordering::Greater => Err(CodeError::OverSubscribed),
+        Ordering::Less => {
+            let root = &mut table[..1 << ROOT];
+            root.fill(with_codeword_bits(EXCEPTIONAL, 1));
+            match incomplete {
+                // The precode without symbols reads as symbol 0, one bit each: the missing end-of-block code is then what is reported.
+                Incomplete::Refused if taken == 0 => root.fill(with_codeword_bits(symbol_entries[0], 1)),
+                Incomplete::SingleBit if taken == 0 => {}
+                Incomplete::SingleBit if order.count(1) == 1 && taken == ALL_PATTERNS / 2 => {
+                    let entry = with_codeword_bits(symbol_entries[order.last(1)], 1);
+                    root.iter_mut().step_by(2).for_each(|slot| *slot = entry);
                 }
-                // As many index bits as the longest codeword with this prefix needs: the code is complete, so the codewords that
-                // follow fill the patterns of the prefix one after the other.
-                subtable_bits = len - root;
-                let mut used = usize::from(count[len] - taken);
-                while used < 1 << subtable_bits {
-                    subtable_bits += 1;
-                    used = (used << 1) + usize::from(count[root + subtable_bits]);
-                }
-                table[prefix] = EXCEPTIONAL | SUBTABLE | (subtable as u32) << 16 | (subtable_bits as u32) << 8 | root as u32;
+                _ => return Err(CodeError::Incomplete),
             }
-            let entry = with_codeword_bits(entry, len - root);
-            let mut index = codeword >> root;
-            while index < 1 << subtable_bits {
-                table[subtable + index] = entry;
-                index += 1 << (len - root);
+            Ok(())
+        }
+        Ordering::Equal => {
+            if long != 0 {
+                fill_subtables::<ENTRIES, ROOT, SYMBOLS>(table, order, symbol_entries);
             }
-            codeword = next_codeword(codeword, len);
+            Ok(())
         }
     }
-    Ok(())
 }
 
-/// Returns the codeword after `codeword`, both of `len` bits and reversed; stays at all ones.
-fn next_codeword(codeword: usize, len: usize) -> usize {
-    let zeros = codeword ^ ((1 << len) - 1);
-    if zeros == 0 {
-        return codeword;
+/// Fills the subtables of a complete code, from the last codeword of all to the first that is longer than the root.
+///
+/// Codewords with a prefix follow each other, so its subtable is filled before the next is begun; the first that comes is a longest one and says how many index
+/// bits there are.
+fn fill_subtables<const ENTRIES: usize, const ROOT: usize, const SYMBOLS: usize>(
+    table: &mut [u32; ENTRIES],
+    order: &Order<SYMBOLS>,
+    symbol_entries: &[u32; SYMBOLS],
+) {
+    let mut free = 1 << ROOT;
+    let (mut subtable, mut index_bits, mut prefix) = (0, 0, usize::MAX);
+    // The one behind the last.
+    let mut codeword = 0u32;
+    for len in (ROOT + 1..=CODEWORD_BITS_MAX).rev() {
+        let behind_root = len - ROOT;
+        let mut symbol = order.last(len);
+        for _ in 0..order.count(len) {
+            codeword = codeword.wrapping_sub(1 << (32 - len));
+            let reversed = codeword.reverse_bits() as usize;
+            if reversed % (1 << ROOT) != prefix {
+                prefix = reversed % (1 << ROOT);
+                (subtable, index_bits) = (free, behind_root);
+                free += 1 << index_bits;
+                table[prefix] = EXCEPTIONAL | SUBTABLE | (subtable as u32) << 16 | (index_bits as u32) << 8 | ROOT as u32;
+            }
+            let entry = with_codeword_bits(symbol_entries[symbol], behind_root);
+            let mut index = reversed >> ROOT;
+            while index < 1 << index_bits {
+                table[subtable + index] = entry;
+                index += 1 << behind_root;
+            }
+            symbol = order.before(symbol);
+        }
     }
-    let bit = 1 << zeros.ilog2();
-    (codeword & (bit - 1)) | bit
 }
 
 #[cfg(test)]
@@ -315,9 +309,15 @@ mod tests {
         None
     }
 
+    fn build_litlen(table: &mut LitLenTable, lengths: &[u8]) -> Result<(), CodeError> {
+        let mut order = LitLenOrder::new();
+        order.set(lengths);
+        table.build_litlen(&order)
+    }
+
     fn check_litlen(lengths: &[u8]) {
         let mut table = LitLenTable::new();
-        table.build_litlen(lengths).unwrap();
+        build_litlen(&mut table, lengths).unwrap();
         let mut seed = 1u64;
         for _ in 0..4000 {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -374,13 +374,13 @@ mod tests {
     #[test]
     fn incomplete_and_over_subscribed_codes_get_zlibs_verdict() {
         let mut litlen = LitLenTable::new();
-        assert_eq!(litlen.build_litlen(&[1, 1, 1]), Err(CodeError::OverSubscribed));
-        assert_eq!(litlen.build_litlen(&[2, 2]), Err(CodeError::Incomplete));
-        assert_eq!(litlen.build_litlen(&[0, 2]), Err(CodeError::Incomplete));
-        assert_eq!(litlen.build_litlen(&[0, 1]), Ok(()));
+        assert_eq!(build_litlen(&mut litlen, &[1, 1, 1]), Err(CodeError::OverSubscribed));
+        assert_eq!(build_litlen(&mut litlen, &[2, 2]), Err(CodeError::Incomplete));
+        assert_eq!(build_litlen(&mut litlen, &[0, 2]), Err(CodeError::Incomplete));
+        assert_eq!(build_litlen(&mut litlen, &[0, 1]), Ok(()));
         assert_eq!(litlen.lookup(0), (LITERAL | 1 << 16 | 0x101, 0));
         assert_eq!(litlen.lookup(1), (EXCEPTIONAL | 0x101, 0));
-        assert_eq!(litlen.build_litlen(&[0; 286]), Ok(()));
+        assert_eq!(build_litlen(&mut litlen, &[0; 286]), Ok(()));
         assert_eq!(litlen.lookup(0), (EXCEPTIONAL | 0x101, 0));
         let mut precode = PrecodeTable::new();
         let mut lengths = [0; PRECODE_SYMBOLS];
@@ -393,7 +393,9 @@ mod tests {
     #[test]
     fn single_codeword_distance_code() {
         let mut table = DistanceTable::new();
-        assert_eq!(table.build_distance(&[0, 0, 0, 0, 1]), Ok(()));
+        let mut order = DistanceOrder::new();
+        order.set(&[0, 0, 0, 0, 1]);
+        assert_eq!(table.build_distance(&order), Ok(()));
         // Base 5, one extra bit: one bit of codeword, two consumed.
         assert_eq!(table.lookup(0), (5 << 16 | 0x102, 0));
         assert_eq!(table.lookup(1), (EXCEPTIONAL | 0x101, 0));
