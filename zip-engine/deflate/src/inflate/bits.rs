@@ -38,13 +38,19 @@ impl BitReader<'_> {
     /// Reads bytes until more than 55 bits are held or the input ends. Bits above the count may then be those of the next byte.
     #[inline]
     pub(super) fn fill(&mut self) {
-        if let Some(word) = word_at(self.input, self.at) {
-            self.bits |= word << self.count;
-            self.at += ((63 - self.count) >> 3) as usize;
-            self.count |= 56;
-        } else {
+        if !self.fill_word() {
             while self.count < 56 && self.pull() {}
         }
+    }
+
+    /// Reads bytes until more than 55 bits are held, as [`BitReader::fill`], if eight bytes of input are left. Returns whether they are.
+    #[inline(always)]
+    pub(super) fn fill_word(&mut self) -> bool {
+        let Some(word) = word_at(self.input, self.at) else { return false };
+        self.bits |= word << self.count;
+        self.at += ((63 - self.count) >> 3) as usize;
+        self.count |= 56;
+        true
     }
 
     /// Clears the bits above the count, which [`BitReader::fill`] may have set.

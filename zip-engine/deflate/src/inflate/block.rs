@@ -99,18 +99,23 @@ impl Inflate {
     }
 
     fn read_precode_lengths(&mut self, reader: &mut BitReader<'_>) -> Result<(), Stop> {
-        for &symbol in PRECODE_ORDER.iter().take(usize::from(self.hclen)).skip(usize::from(self.have)) {
-            if reader.count < 3 {
-                reader.fill();
-                if reader.count < 3 {
-                    return Err(Stop::NeedInput);
+        let mut here = BitReader { ..*reader };
+        let mut result = Ok(());
+        let (mut have, hclen) = (usize::from(self.have), usize::from(self.hclen));
+        for &symbol in PRECODE_ORDER.iter().take(hclen).skip(have) {
+            if here.count < 3 {
+                here.fill();
+                if here.count < 3 {
+                    result = Err(Stop::NeedInput);
+                    break;
                 }
             }
-            self.precode_lengths[usize::from(symbol)] = reader.peek(3) as u8;
-            reader.skip(3);
-            self.have += 1;
+            self.precode_lengths[usize::from(symbol)] = here.peek(3) as u8;
+            here.skip(3);
+            have += 1;
         }
-        Ok(())
+        (*reader, self.have) = (here, have as u16);
+        result
     }
 
     /// Reads the code lengths of both codes and builds their tables.
@@ -166,15 +171,16 @@ impl Inflate {
         }
         self.litlen_order.set(&FIXED_LITLEN_LENGTHS);
         self.distance_order.set(&FIXED_DISTANCE_LENGTHS);
-        let complete =
-            self.tables.litlen.build_litlen(&self.litlen_order).and(self.tables.distances.build_distance(&self.distance_order));
+        let complete = self.tables.litlen.build_litlen(&self.litlen_order).and(self.tables.distances.build_distance(&self.distance_order));
         assert!(complete.is_ok(), "the fixed codes are complete");
         self.codes = Codes::Fixed;
     }
 }
 
-/// Most bits of a symbol of the precode and of how often it repeats.
-const PRECODE_STEP_BITS: u32 = 7 + 7;
+/// Symbols of the precode that are read without looking whether there are bits, until one of them repeats.
+const AT_ONCE: usize = 7;
+/// All but the last take at most 7 of the 56 bits, the last one 7 and as many that say how often it repeats.
+const _: () = assert!((AT_ONCE + 1) * PRECODE_BITS_MAX <= 56);
 
 /// Code lengths that are being read.
 struct CodeLengths<'a, 'r> {
@@ -194,26 +200,34 @@ impl CodeLengths<'_, '_> {
     fn code<const SYMBOLS: usize>(&mut self, start: usize, end: usize, order: &mut Order<SYMBOLS>) -> Result<(), Stop> {
         // Those of an earlier step, or of a run that went on to here.
         order.set(self.lengths.get(start..self.have.min(end)).unwrap_or(&[]));
-        while self.have < end.min(LENGTHS) {
-            if self.reader.count < PRECODE_STEP_BITS {
+        let end = end.min(LENGTHS);
+        'symbols: while self.have < end {
+            let many = self.have + AT_ONCE <= end && self.reader.fill_word();
+            let entry = 'repeat: {
+                if many {
+                    for _ in 0..AT_ONCE {
+                        let entry = self.next_entry();
+                        if entry & PRECODE_REPEATS != 0 {
+                            break 'repeat entry;
+                        }
+                        self.one_length(entry, start, order);
+                    }
+                    continue 'symbols;
+                }
                 self.reader.fill();
                 // Fewer bits are left at the end of the input only. Those that are known decide.
-                if self.precode[self.reader.bits as usize % PRECODE_ENTRIES] & 0xff > self.reader.count {
+                let entry = self.next_entry();
+                if entry & 0xff > self.reader.count {
                     return Err(Stop::NeedInput);
                 }
-            }
-            let bits = self.reader.bits;
-            let entry = self.precode[bits as usize % PRECODE_ENTRIES];
+                if entry & PRECODE_REPEATS == 0 {
+                    self.one_length(entry, start, order);
+                    continue 'symbols;
+                }
+                entry
+            };
+            let (symbol, repeats) = precode_symbol_and_repeats(entry, self.reader.bits);
             let have = self.have;
-            if entry & PRECODE_REPEATS == 0 {
-                let length = (entry >> 16 & 0xf) as u8;
-                self.lengths[have] = length;
-                order.push(have - start, length);
-                self.have = have + 1;
-                self.reader.skip(entry & 0xff);
-                continue;
-            }
-            let (symbol, repeats) = precode_symbol_and_repeats(entry, bits);
             let of_last = symbol == 16;
             if of_last && have == 0 || have + repeats > self.all {
                 return Err(Stop::Bad(InflateError::InvalidLengthRepeat));
@@ -224,7 +238,7 @@ impl CodeLengths<'_, '_> {
                 for (at, length) in self.lengths.iter_mut().enumerate().skip(have).take(repeats) {
                     *length = last;
                     if at < end {
-                        order.push(at - start, last);
+                        order.push(at - start, usize::from(last));
                     }
                 }
             }
@@ -232,5 +246,78 @@ impl CodeLengths<'_, '_> {
             self.reader.skip(entry & 0xff);
         }
         Ok(())
+    }
+
+    /// Looks up the next symbol.
+    #[inline(always)]
+    fn next_entry(&self) -> u32 {
+        self.precode[self.reader.bits as usize % PRECODE_ENTRIES]
+    }
+
+    /// Takes a symbol that is a length.
+    #[inline(always)]
+    fn one_length<const SYMBOLS: usize>(&mut self, entry: u32, start: usize, order: &mut Order<SYMBOLS>) {
+        let length = (entry >> 16 & 0xf) as usize;
+        self.lengths[self.have] = length as u8;
+        order.push(self.have - start, length);
+        self.have += 1;
+        self.reader.skip(entry & 0xff);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::status::{Framing, Status};
+
+    /// Appends the lowest `count` bits of `value`.
+    fn put(stream: &mut std::vec::Vec<bool>, value: u32, count: u32) {
+        stream.extend((0..count).map(|bit| value >> bit & 1 != 0));
+    }
+
+    /// Puts a block of two literal/length and two distance codewords, all of one bit, up to its code lengths.
+    ///
+    /// The precode is 0 for length 1, 10 for symbol 16 and 11 for symbol 18.
+    fn put_header(stream: &mut std::vec::Vec<bool>, is_final: bool) {
+        for (value, count) in [(u32::from(is_final), 1), (2, 2), (0, 5), (1, 5), (14, 4)] {
+            put(stream, value, count);
+        }
+        for &symbol in &PRECODE_ORDER[..18] {
+            put(stream, [(1, 1), (16, 2), (18, 2)].iter().find(|(has, _)| *has == symbol).map_or(0, |&(_, length)| length), 3);
+        }
+    }
+
+    #[test]
+    fn zp_s01_runs_go_on_into_the_distances_wherever_the_header_is_cut() {
+        let mut stream = std::vec::Vec::new();
+        // 0 138 times and 117 times; 1, and three times again: symbols 255 and 256, both distances.
+        put_header(&mut stream, false);
+        for (value, count) in [(0b11, 2), (127, 7), (0b11, 2), (106, 7), (0, 1), (0b01, 2), (0, 2)] {
+            put(&mut stream, value, count);
+        }
+        // Literal 255, end of block.
+        put(&mut stream, 0b10, 2);
+        // 1; 0 as often; 1 three times: symbols 0 and 256, both distances. Literal 0, end of block.
+        put_header(&mut stream, true);
+        for (value, count) in [(0, 1), (0b11, 2), (127, 7), (0b11, 2), (106, 7), (0, 3), (0b10, 2)] {
+            put(&mut stream, value, count);
+        }
+        let bytes: std::vec::Vec<u8> =
+            stream.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect();
+        // With and without the bytes behind the stream that a word is loaded from.
+        for behind in [0, 16] {
+            let mut input = bytes.clone();
+            input.resize(bytes.len() + behind, 0x55);
+            for cut in 0..=bytes.len() {
+                let (mut inflate, mut output) = (Inflate::new(), [0x11; 8]);
+                inflate.reset(Framing::Raw);
+                let first = inflate.step(&input[..cut], &mut output);
+                let second = inflate.step(&input[first.consumed..], &mut output[first.produced..]);
+                assert_eq!(first.consumed + second.consumed, bytes.len(), "cut at {cut}");
+                assert_eq!((second.status, &output[..3]), (Status::Done, &[255, 0, 0x11][..]), "cut at {cut}");
+            }
+        }
     }
 }

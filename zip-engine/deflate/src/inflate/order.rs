@@ -26,8 +26,8 @@ impl<const SYMBOLS: usize> Order<SYMBOLS> {
 
     /// Adds the next symbol; the symbols of a list grow.
     #[inline(always)]
-    pub(super) fn push(&mut self, symbol: usize, length: u8) {
-        let list = &mut self.lists[usize::from(length & 0xf)];
+    pub(super) fn push(&mut self, symbol: usize, length: usize) {
+        let list = &mut self.lists[length & CODEWORD_BITS_MAX];
         self.before[symbol % SYMBOLS] = *list as u16;
         *list = (*list | 0xffff) + 1 + symbol as u32;
     }
@@ -36,7 +36,7 @@ impl<const SYMBOLS: usize> Order<SYMBOLS> {
     pub(super) fn set(&mut self, lengths: &[u8]) {
         self.clear();
         for (symbol, &length) in lengths.iter().enumerate() {
-            self.push(symbol, length);
+            self.push(symbol, usize::from(length));
         }
     }
 
