@@ -234,7 +234,7 @@ impl Finder for Optimal {
         self.end_block(data, block, sequences, cursor)
     }
 
-    fn carry_on(&mut self, _data: &[u8], _sequences: &[Sequence], cursor: Cursor) {
-        self.carry_on(cursor);
+    fn carry_on(&mut self, _data: &[u8], _sequences: &[Sequence], _cursor: Cursor) {
+        self.carry_on();
     }
 }

@@ -6,12 +6,14 @@
 
 mod bits;
 mod block;
+mod cuts;
 mod finder;
 mod huffman;
 mod matcher;
 mod one_shot;
 mod optimal;
 mod state;
+mod way;
 
 use crate::constants::*;
 use crate::fast::buckets::Buckets;

@@ -1,47 +1,45 @@
-//! Finding matches at the best level: all lengths at every position from binary trees, then the cheapest way through the block, found again with the
-//! costs that the last way leads to.
+//! Finding matches at the best level: all lengths at every position from binary trees; then a plan of blocks, by what their symbols cost; then the cheapest
+//! way through each block, found again with the costs that the last way leads to.
 //!
 //! A tree holds the positions of one hash, the last one at its root, ordered by the bytes that follow them; descending from the root toward the place
 //! of a new position passes candidates that agree with it in more and more bytes, and splits the tree into the children of the new root.
 
-use super::huffman::build_lengths;
+use super::cuts::{self, PIECES};
+use super::way::{self, COSTS_BEHIND, Matches, Prices, Step, count_way, distance_of, match_step, step_of};
 use crate::constants::*;
-use crate::fast::find::{Limits, match_bytes};
-use crate::fast::sequence::{Counts, Cursor, LENGTH_SYMBOL, Sequence, distance_symbol};
-use crate::fast::split::Splitter;
+use crate::fast::find::Limits;
+use crate::fast::sequence::{Counts, Cursor, Sequence};
 use crate::fast::table::{HASHED_BYTES, hash, hash_three};
 use crate::status::WINDOW_BYTES;
+use core::hint::select_unpredictable;
 
-/// Bytes of a block.
+/// Bytes that are divided into blocks together.
 pub(super) const BLOCK_BYTES: usize = 256 * 1024;
 /// Roots of trees of four bytes: 256 KiB.
 const HASH_BITS: u32 = 16;
 /// Last positions of three bytes, two of each hash: 128 KiB.
 const SHORT_HASH_BITS: u32 = 14;
-/// Candidates that are looked at for a position.
-const DEPTH: usize = 280;
-/// Matches of all positions of a block, with their numbers: 4 MiB. When it is full the block ends.
+/// Candidates that are looked at for a position. 280 find nothing that is worth more: a longer match from further away costs its distance.
+const DEPTH: usize = 60;
+/// Matches of all positions of a plan, with their numbers: 4 MiB. When it is full the plan is made.
 const MATCHES: usize = 1024 * 1024;
 /// Most matches of one position: one of each length.
 const MATCHES_EACH: usize = MATCH_BYTES_MAX - MATCH_BYTES_MIN + 1;
-/// Ways through a block that are tried, at most; one that saves fewer bits than the other number is the last.
+/// Ways through a block that are tried, at most; one that saves no more than so many bits and such a share of all is the last.
 const PASSES: usize = 10;
-const WORTHWHILE_BITS: u32 = 2;
-/// Positions with children: more than the window, because the one that is a whole window back must not share a slot with the one at hand.
-const SLOTS: usize = 2 * WINDOW_BYTES;
+const WORTHWHILE_BITS: u32 = 4;
+const WORTHWHILE_SHARE: u32 = 2000;
+/// Positions with children. The one that is a whole window back shares its slot with the one at hand.
+const SLOTS: usize = WINDOW_BYTES;
 /// Position numbers begin here, so that 0 is too far from all of them.
 const BASE: u32 = WINDOW_BYTES as u32 + 1;
-/// A bit costs so much.
-const BIT: u32 = 16;
-/// Three bytes from further away cost more than as literals, roughly.
-const NEAR: u32 = 4096;
-/// Bits of symbols that the last way did not use.
-const UNUSED_LITERAL: u8 = 13;
-const UNUSED_LENGTH: u8 = 13;
-const UNUSED_DISTANCE: u8 = 10;
 
-/// One step of a way: its length in 8:0 (1: a literal), distance - 1 above.
-type Step = u32;
+/// A block to be: where it ends, counted from the first one of the plan, and where its matches do.
+#[derive(Clone, Copy)]
+struct Planned {
+    end: usize,
+    matches_end: usize,
+}
 
 /// Trees, the matches of a block, and ways through it.
 pub struct Optimal {
@@ -49,7 +47,7 @@ pub struct Optimal {
     /// The last two positions of each hash of three bytes, the last one first.
     short: [[u32; 2]; 1 << SHORT_HASH_BITS],
     /// Smaller and greater child of each position.
-    children: [[u32; 2]; SLOTS],
+    children: [u32; 2 * SLOTS],
     /// What turns a position into its number.
     base: u32,
     reached: usize,
@@ -60,84 +58,44 @@ pub struct Optimal {
     matched: usize,
     /// Positions that are still inside of a longest match and have no matches of their own: it is taken.
     inside: usize,
-    /// Where the parse that feeds the splitter looks next.
-    observe_at: usize,
-    /// Cost of the way from each position to the end of the block, and its first step.
-    costs: [u32; BLOCK_BYTES + MATCH_BYTES_MAX + 16],
-    steps: [Step; BLOCK_BYTES + MATCH_BYTES_MAX + 16],
+    /// Cost of the way from each position to the end of the block, and its first step. Positions are counted from the first block of the plan.
+    costs: [u32; BLOCK_BYTES + MATCH_BYTES_MAX + COSTS_BEHIND],
+    steps: [Step; BLOCK_BYTES + MATCH_BYTES_MAX + COSTS_BEHIND],
     prices: Prices,
-    splitter: Splitter,
-    /// Where the splitter compared last, and the end of the matches of positions before it.
-    compared: (usize, usize),
-    /// The symbols behind that place differ from those before it.
-    differs: bool,
+    /// The blocks that what has been searched is divided into: how many there are, and how many have been ended.
+    plan: [Planned; PIECES],
+    planned: usize,
+    taken: usize,
     /// No block has told what symbols cost.
     is_new: bool,
     pub(crate) counts: Counts,
 }
 
-/// What symbols cost.
-struct Prices {
-    literals: [u32; 256],
-    lengths: [u32; MATCH_BYTES_MAX + 1],
-    distances: [u32; DISTANCE_SYMBOLS],
-}
-
-impl Prices {
-    /// Prices before anything is known of a stream.
-    const FIRST: Self = {
-        let mut lengths = [0; MATCH_BYTES_MAX + 1];
-        let mut length = MATCH_BYTES_MIN;
-        while length <= MATCH_BYTES_MAX {
-            let symbol = LENGTH_SYMBOL[length - MATCH_BYTES_MIN] as usize;
-            lengths[length] = (6 + LENGTH_EXTRA[symbol] as u32 + symbol as u32 / 8) * BIT;
-            length += 1;
-        }
-        let mut distances = [0; DISTANCE_SYMBOLS];
-        let mut symbol = 0;
-        while symbol < DISTANCE_USED {
-            distances[symbol] = (5 + DISTANCE_EXTRA[symbol] as u32) * BIT;
-            symbol += 1;
-        }
-        Prices { literals: [8 * BIT; 256], lengths, distances }
-    };
-
-    /// Sets every price to the mean of it and another one.
-    fn approach(&mut self, other: &Self) {
-        let pairs = |prices: &mut [u32], others: &[u32]| {
-            for (price, other) in prices.iter_mut().zip(others) {
-                *price = (*price + other) / 2;
-            }
-        };
-        pairs(&mut self.literals, &other.literals);
-        pairs(&mut self.lengths, &other.lengths);
-        pairs(&mut self.distances, &other.distances);
-    }
-
-    /// Sets the prices that symbols so frequent have in their own code.
-    fn follow(&mut self, counts: &Counts) {
-        let mut litlen = counts.litlen;
-        litlen[END_OF_BLOCK] += 1;
-        let mut lengths = [0; LITLEN_SYMBOLS];
-        build_lengths(&litlen[..LITLEN_SYMBOLS], 14, &mut lengths);
-        let or = |length: u8, unused: u8| u32::from(if length == 0 { unused } else { length }) * BIT;
-        for (price, &length) in self.literals.iter_mut().zip(&lengths) {
-            *price = or(length, UNUSED_LITERAL);
-        }
-        for (price, &symbol) in self.lengths[MATCH_BYTES_MIN..].iter_mut().zip(&LENGTH_SYMBOL) {
-            let symbol = usize::from(symbol);
-            *price = or(lengths[257 + symbol], UNUSED_LENGTH) + u32::from(LENGTH_EXTRA[symbol]) * BIT;
-        }
-        let mut lengths = [0; DISTANCE_SYMBOLS];
-        build_lengths(&counts.distance, CODEWORD_BITS_MAX, &mut lengths);
-        for ((price, &length), &extra) in self.distances.iter_mut().zip(&lengths).zip(&DISTANCE_EXTRA) {
-            *price = or(length, UNUSED_DISTANCE) + u32::from(extra) * BIT;
-        }
-    }
-}
-
 fn word_at(data: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]])
+}
+
+/// Returns how many bytes agree, at most `max`, where `len` are known to, and whether the first of the two is smaller behind them.
+#[inline(always)]
+fn compare(there: &[u8], here: &[u8], mut len: usize, max: usize) -> (usize, bool) {
+    // Eight bytes behind the longest match, if they are there, save the look at single ones.
+    let room = here.len().min(max + 8);
+    let (there, here) = (&there[..room], &here[..room]);
+    while len + 8 <= room {
+        let word = |bytes: &[u8]| u64::from_be_bytes(bytes[len..len + 8].try_into().expect("eight bytes"));
+        let (a, b) = (word(there), word(here));
+        if a != b {
+            return ((len + (a ^ b).leading_zeros() as usize / 8).min(max), a < b);
+        }
+        len += 8;
+        if len >= max {
+            return (max, false);
+        }
+    }
+    while len < max && there[len] == here[len] {
+        len += 1;
+    }
+    (len, len < max && there[len] < here[len])
 }
 
 impl Optimal {
@@ -145,20 +103,19 @@ impl Optimal {
         Optimal {
             roots: [0; 1 << HASH_BITS],
             short: [[0; 2]; 1 << SHORT_HASH_BITS],
-            children: [[0; 2]; SLOTS],
+            children: [0; 2 * SLOTS],
             base: BASE,
             reached: 0,
             matches: [0; MATCHES],
             matches_len: 0,
             matched: 0,
             inside: 0,
-            observe_at: 0,
-            costs: [0; BLOCK_BYTES + MATCH_BYTES_MAX + 16],
-            steps: [0; BLOCK_BYTES + MATCH_BYTES_MAX + 16],
+            costs: [0; BLOCK_BYTES + MATCH_BYTES_MAX + COSTS_BEHIND],
+            steps: [0; BLOCK_BYTES + MATCH_BYTES_MAX + COSTS_BEHIND],
             prices: Prices::FIRST,
-            splitter: Splitter::new(),
-            compared: (0, 0),
-            differs: false,
+            plan: [Planned { end: 0, matches_end: 0 }; PIECES],
+            planned: 0,
+            taken: 0,
             is_new: true,
             counts: Counts::new(),
         }
@@ -177,13 +134,10 @@ impl Optimal {
     /// Begins a block.
     pub(crate) fn begin_block(&mut self) {
         self.counts = Counts::new();
-        self.splitter = Splitter::new();
-        self.compared = (0, 0);
-        self.differs = false;
         self.matches_len = 0;
         self.matched = 0;
         self.inside = 0;
-        self.observe_at = 0;
+        (self.planned, self.taken) = (0, 0);
     }
 
     /// Follows the data when what is at `pos`, at or behind all that was entered, moves to `to`.
@@ -191,8 +145,6 @@ impl Optimal {
         self.base = self.base.wrapping_add((pos - to) as u32);
         self.reached = to;
         self.matched = self.matched.saturating_sub(pos - to);
-        self.observe_at = self.observe_at.saturating_sub(pos - to);
-        self.compared.0 = self.compared.0.saturating_sub(pos - to);
     }
 
     /// Keeps position numbers below 2^32: once in 2 GiB everything is forgotten.
@@ -254,52 +206,55 @@ impl Optimal {
 
         let root = &mut self.roots[hash(word, HASH_BITS)];
         let mut node = core::mem::replace(root, me);
-        // Where the next smaller and the next greater node go: the slot's position and side.
-        let slot = me as usize % SLOTS;
-        let (mut smaller, mut greater) = ((slot, 0), (slot, 1));
+        let children = &mut self.children;
+        let here = &data[pos..];
+        // Where the next smaller and the next greater node go.
+        let slot = me as usize % SLOTS * 2;
+        let (mut smaller, mut greater) = (slot, slot + 1);
         let (mut smaller_len, mut greater_len) = (0, 0);
         for _ in 0..DEPTH {
             let distance = me.wrapping_sub(node);
             if distance.wrapping_sub(1) >= reach {
                 break;
             }
-            let candidate = pos - distance as usize;
-            let at = node as usize % SLOTS;
+            let there = &data[pos - distance as usize..];
+            let at = node as usize % SLOTS * 2;
+            let (smaller_child, greater_child) = (children[at], children[at + 1]);
             // All nodes below agree with what was passed on either side at least as far.
-            let mut len = smaller_len.min(greater_len);
-            if data[candidate + len] == data[pos + len] {
-                len += match_bytes(&data[..pos + max], candidate + len, pos + len);
-                len = len.min(max);
-                if len > best {
-                    best = len;
-                    found(len, distance as usize);
-                }
-                if len == max {
-                    // As good as equal: its children become the new ones.
-                    self.children[smaller.0][smaller.1] = self.children[at][0];
-                    self.children[greater.0][greater.1] = self.children[at][1];
-                    return best;
-                }
+            let (len, is_smaller) = compare(there, here, smaller_len.min(greater_len), max);
+            if len > best {
+                best = len;
+                found(len, distance as usize);
             }
-            if data[candidate + len] < data[pos + len] {
-                self.children[smaller.0][smaller.1] = node;
-                smaller = (at, 1);
-                smaller_len = len;
-                node = self.children[at][1];
-            } else {
-                self.children[greater.0][greater.1] = node;
-                greater = (at, 0);
-                greater_len = len;
-                node = self.children[at][0];
+            if len == max && distance as usize != SLOTS {
+                // As good as equal: its children become the new ones.
+                children[smaller] = smaller_child;
+                children[greater] = greater_child;
+                return best;
             }
+            // What is below is older. A whole window back it is out of reach, and the slot is the one of the position at hand.
+            if distance as usize == SLOTS {
+                break;
+            }
+            // Without a branch: which way it goes cannot be guessed.
+            children[select_unpredictable(is_smaller, smaller, greater)] = node;
+            let place = at + usize::from(is_smaller);
+            smaller = select_unpredictable(is_smaller, place, smaller);
+            greater = select_unpredictable(is_smaller, greater, place);
+            smaller_len = select_unpredictable(is_smaller, len, smaller_len);
+            greater_len = select_unpredictable(is_smaller, greater_len, len);
+            node = select_unpredictable(is_smaller, greater_child, smaller_child);
         }
-        self.children[smaller.0][smaller.1] = 0;
-        self.children[greater.0][greater.1] = 0;
+        children[smaller] = 0;
+        children[greater] = 0;
         best
     }
 
     /// Collects the matches of the block that begins at `block`; returns whether it should end here.
     pub(crate) fn find(&mut self, data: &[u8], block: usize, cursor: &mut Cursor, limits: Limits) -> bool {
+        if self.taken < self.planned {
+            return true;
+        }
         let stop = limits.stop.min(data.len().saturating_sub(HASHED_BYTES - 1));
         let mut pos = cursor.pos;
         let mut full = false;
@@ -310,7 +265,7 @@ impl Optimal {
             let begin = matches_len;
             let mut each_len = 0;
             let best = self.descend(data, pos, limits.distance_max, &mut |len, distance| {
-                each[each_len % MATCHES_EACH] = len as u32 | (distance as u32 - 1) << 9;
+                each[each_len % MATCHES_EACH] = match_step(len, distance);
                 each_len += 1;
             });
             if self.inside == 0 {
@@ -325,23 +280,7 @@ impl Optimal {
             self.inside = self.inside.saturating_sub(1);
             self.matches[matches_len] = each_len as u32;
             matches_len += 1;
-            if pos >= self.observe_at {
-                if best >= MATCH_BYTES_MIN {
-                    self.splitter.a_match(best);
-                } else {
-                    self.splitter.literal(data[pos]);
-                }
-                self.observe_at = pos + if best >= MATCH_BYTES_MIN { best } else { 1 };
-            }
             pos += 1;
-            if self.splitter.has_enough() && self.inside == 0 && pos >= self.observe_at {
-                self.differs = self.splitter.differs(self.compared.0.saturating_sub(block));
-                full = self.differs;
-                if !full {
-                    self.splitter.merge();
-                    self.compared = (pos, matches_len);
-                }
-            }
             full |= matches_len + MATCHES_EACH + MATCH_BYTES_MAX + 2 > MATCHES;
         }
         self.matches_len = matches_len;
@@ -352,42 +291,40 @@ impl Optimal {
         full
     }
 
-    /// Ends the block, in front of symbols that differ if there are such, and makes sequences of the cheapest way through it. Returns where the search stands
-    /// behind it.
+    /// Ends the block where the plan says, which is made when there is none, and makes sequences of the cheapest way through it. Returns where the search
+    /// stands behind it.
     pub(crate) fn end_block(&mut self, data: &[u8], block: usize, sequences: &mut [Sequence], cursor: &mut Cursor) -> Option<Cursor> {
-        let ahead = self.differs.then_some(*cursor);
-        let mut matches_len = self.matches_len;
-        if core::mem::take(&mut self.differs) {
-            (cursor.pos, matches_len) = self.compared;
+        if cursor.pos == block {
+            return None;
         }
+        if self.taken == self.planned {
+            self.plan(&data[..cursor.pos], block);
+        }
+        let begin = if self.taken == 0 { 0 } else { self.plan[self.taken - 1].end };
+        let Planned { end, matches_end } = self.plan[self.taken];
+        self.taken += 1;
+        let searched = cursor.pos;
+        cursor.pos = block + end - begin;
         let bytes = &data[block..cursor.pos];
-        let matched = self.matched.saturating_sub(block).min(bytes.len());
-        if bytes.is_empty() || matched == 0 && matches_len == 0 {
-            return ahead;
-        }
-        // Between what the last block's symbols cost and what a rough way through this one says.
-        self.first_way(bytes, matched, matches_len);
-        self.count_way(bytes);
-        let before = core::mem::replace(&mut self.prices, Prices::FIRST);
-        self.prices.follow(&self.counts);
-        if !core::mem::take(&mut self.is_new) {
-            self.prices.approach(&before);
-        }
-        let mut last = u32::MAX;
+        let matches = Matches { list: &self.matches[..matches_end], positions: self.matched.saturating_sub(block).min(bytes.len()) };
+        let (costs, steps) = (&mut self.costs[begin..], &mut self.steps[begin..]);
+
+        count_way(bytes, steps, &mut self.counts);
+        let mut last = self.prices.follow(&self.counts);
         for _ in 0..PASSES {
-            self.search_way(bytes, matched, matches_len);
-            self.count_way(bytes);
-            let cost = self.costs[0];
-            self.prices.follow(&self.counts);
-            if cost.saturating_add(WORTHWHILE_BITS * BIT) >= last {
+            way::search_way(bytes, matches, &self.prices, costs, steps);
+            count_way(bytes, steps, &mut self.counts);
+            let bits = self.prices.follow(&self.counts);
+            if bits.saturating_add(WORTHWHILE_BITS + bits / WORTHWHILE_SHARE) >= last {
                 break;
             }
-            last = cost;
+            last = bits;
         }
+
         let (mut at, mut run) = (0, 0);
         while at < bytes.len() {
-            let step = self.steps[at];
-            let len = (step & 0x1ff) as usize;
+            let step = steps[at];
+            let len = step_of(step).0;
             at += len;
             if len == 1 {
                 run += 1;
@@ -398,92 +335,55 @@ impl Optimal {
                 cursor.count += 1;
                 run -= Sequence::RUN_MAX;
             }
-            sequences[cursor.count] = Sequence::new(run, len, (step >> 9) as usize + 1);
+            sequences[cursor.count] = Sequence::new(run, len, distance_of(step));
             cursor.count += 1;
             run = 0;
         }
         cursor.run_start = cursor.pos - run;
-        ahead.map(|ahead| Cursor { pos: ahead.pos, run_start: cursor.pos, count: cursor.count })
+        (cursor.pos < searched).then_some(Cursor { pos: searched, run_start: cursor.pos, count: cursor.count })
+    }
+
+    /// Divides what has been searched, `data` from `block` on, into blocks. If more is to come, the last one stays open.
+    fn plan(&mut self, data: &[u8], block: usize) {
+        let bytes = &data[block..];
+        let positions = self.matched.saturating_sub(block).min(bytes.len());
+        let matches = Matches { list: &self.matches[..self.matches_len], positions };
+        // Between what the last block's symbols cost and what a rough way through this says.
+        way::first_way(bytes, matches, &mut self.steps);
+        count_way(bytes, &self.steps, &mut self.counts);
+        let before = core::mem::replace(&mut self.prices, Prices::FIRST);
+        self.prices.follow(&self.counts);
+        if !core::mem::take(&mut self.is_new) {
+            self.prices.approach(&before);
+        }
+        way::search_way(bytes, matches, &self.prices, &mut self.costs, &mut self.steps);
+
+        let mut ends = [0; PIECES];
+        let room = self.costs.first_chunk_mut().expect("room for pieces");
+        let mut blocks = cuts::divide(bytes, &self.steps, room, &mut ends);
+        // Where all positions have been searched the data goes on. At least half of it is taken, so that little is searched for a way again and again.
+        if blocks > 1 && positions == bytes.len() && ends[blocks - 2] as usize >= bytes.len() / 2 {
+            blocks -= 1;
+        }
+        let mut next = self.matches_len;
+        let mut at = positions;
+        for (planned, &end) in self.plan.iter_mut().zip(&ends[..blocks]).rev() {
+            while at > end as usize {
+                at -= 1;
+                next -= 1 + self.matches[next - 1] as usize;
+            }
+            *planned = Planned { end: end as usize, matches_end: next };
+        }
+        (self.planned, self.taken) = (blocks, 0);
     }
 
     /// Begins a block with matches that were found already.
-    pub(crate) fn carry_on(&mut self, cursor: Cursor) {
-        self.matches.copy_within(self.compared.1..self.matches_len, 0);
-        self.matches_len -= self.compared.1;
-        self.splitter.keep_new();
-        self.compared = (cursor.pos, self.matches_len);
-    }
-
-    /// Takes the longest match at each position, unless the next one has a longer one: a way that tells roughly which symbols there will be.
-    fn first_way(&mut self, bytes: &[u8], matched: usize, matches_len: usize) {
-        let mut next = matches_len;
-        let mut ahead = 0;
-        for at in (0..bytes.len()).rev() {
-            let mut longest = 0;
-            if at < matched {
-                next -= 1;
-                let number = self.matches[next] as usize;
-                if number > 0 {
-                    longest = self.matches[next - 1];
-                }
-                next -= number;
-            }
-            let len = ((longest & 0x1ff) as usize).min(bytes.len() - at);
-            let taken = len > MATCH_BYTES_MIN || len == MATCH_BYTES_MIN && longest >> 9 < NEAR;
-            self.steps[at] = if taken && len >= ahead { longest & !0x1ff | len as u32 } else { 1 };
-            ahead = len;
-        }
-    }
-
-    /// Finds the cheapest way through the block from its end to its beginning.
-    fn search_way(&mut self, bytes: &[u8], matched: usize, matches_len: usize) {
-        let Self { matches, costs, steps, prices, .. } = self;
-        let mut next = matches_len;
-        costs[bytes.len()] = 0;
-        for at in (0..bytes.len()).rev() {
-            let mut cost = prices.literals[usize::from(bytes[at])] + costs[at + 1];
-            let mut step = 1;
-            if at < matched {
-                next -= 1;
-                let number = matches[next] as usize;
-                next -= number;
-                let mut from = MATCH_BYTES_MIN;
-                for &a_match in &matches[next..next + number] {
-                    let to = ((a_match & 0x1ff) as usize).min(bytes.len() - at);
-                    if from > to {
-                        break;
-                    }
-                    let distance = a_match >> 9;
-                    let price = prices.distances[distance_symbol(distance).0 % DISTANCE_SYMBOLS];
-                    let ends = costs[at + from..=at + to].iter().zip(&prices.lengths[from..=to]);
-                    for (len, (&end, &length)) in (from as u32..).zip(ends) {
-                        let this = end + length + price;
-                        if this < cost {
-                            cost = this;
-                            step = len | distance << 9;
-                        }
-                    }
-                    from = to + 1;
-                }
-            }
-            costs[at] = cost;
-            steps[at] = step;
-        }
-    }
-
-    /// Counts the symbols of the way.
-    fn count_way(&mut self, bytes: &[u8]) {
-        self.counts = Counts::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let step = self.steps[at];
-            let len = (step & 0x1ff) as usize;
-            if len == 1 {
-                self.counts.literal(bytes[at]);
-            } else {
-                self.counts.a_match(len, (step >> 9) as usize + 1);
-            }
-            at += len;
+    pub(crate) fn carry_on(&mut self) {
+        if self.taken == self.planned {
+            let begin = self.plan[self.taken - 1].matches_end;
+            self.matches.copy_within(begin..self.matches_len, 0);
+            self.matches_len -= begin;
+            (self.planned, self.taken) = (0, 0);
         }
     }
 }

@@ -121,9 +121,15 @@ impl Counts {
     /// Counts a match.
     #[inline(always)]
     pub(crate) fn a_match(&mut self, len: usize, distance: usize) {
+        self.match_of(len, distance_symbol(distance as u32 - 1).0);
+    }
+
+    /// Counts a match whose distance has this symbol.
+    #[inline(always)]
+    pub(crate) fn match_of(&mut self, len: usize, distance_symbol: usize) {
         let symbol = usize::from(LENGTH_SYMBOL[(len - MATCH_BYTES_MIN) & 0xff]) % LENGTH_SLOTS;
         self.litlen[257 + symbol] += 1;
-        self.distance[distance_symbol(distance as u32 - 1).0 % DISTANCE_SYMBOLS] += 1;
+        self.distance[distance_symbol % DISTANCE_SYMBOLS] += 1;
     }
 }
 
