@@ -93,6 +93,23 @@ fn zp_o03_blocks_that_end_where_symbols_change_come_back() {
     assert!(best <= high);
 }
 
+/// More than the best level divides at once, in changing symbols: what stays open behind a plan is carried into the next one, however the input is cut.
+#[test]
+fn zp_o03_plans_of_the_best_level_follow_each_other() {
+    let mut rng = Rng(41);
+    let mut input = Vec::new();
+    for part in 0..12 {
+        input.extend(text(40_000, part));
+        input.extend((0..3000 * part as u32).flat_map(|i| (i * i % (900 + part as u32)).to_le_bytes()));
+        input.extend(rng.bytes(700));
+    }
+    let deflate = &mut *BEST.lock().expect("one test at a time");
+    let params = Params::new(Framing::GzipBody);
+    let whole = compress_at(deflate, &input, params, usize::MAX);
+    assert!(inflate(&whole, Framing::GzipBody).output == input);
+    assert!(compress_cut(deflate, &input, params, 9_999, 20_000) == whole);
+}
+
 #[test]
 fn zp_o03_every_level_round_trips_and_higher_ones_take_fewer_bytes() {
     let taken = [

@@ -7,8 +7,8 @@ use crate::fast::sequence::LENGTH_SYMBOL;
 
 /// Pieces of what is divided, at most.
 pub(super) const PIECES: usize = 128;
-/// Fewest bytes of a piece.
-const PIECE_BYTES_MIN: usize = 1024;
+/// Fewest bytes of a piece, where there are so many at all.
+pub(super) const PIECE_BYTES_MIN: usize = 1024;
 /// Literals, end of block and lengths, then distances.
 const SYMBOLS: usize = LITLEN_SYMBOLS + DISTANCE_SYMBOLS;
 /// Words of room that [`divide`] needs.
@@ -19,6 +19,8 @@ const BIT: u32 = 64;
 /// What the header of a block takes, roughly: so much, and so much more for every symbol that has a codeword.
 const HEADER: u32 = 110 * BIT;
 const HEADER_SYMBOL: u32 = 7 * BIT / 2;
+/// What a stored block takes beside its bytes, at most.
+const STORED: u32 = 40 * BIT;
 /// A block that is so much more expensive than another division will not become the cheapest by growing.
 const HOPELESS: u32 = 3000 * BIT;
 
@@ -72,7 +74,7 @@ pub(super) fn divide(bytes: &[u8], steps: &[Step], room: &mut [u32; ROOM], ends:
         counts[END_OF_BLOCK] = 1;
         let (mut used, mut sum) = (1, 0);
         let mut all = [1, 0];
-        let mut at = if begin == 0 { 0 } else { piece_ends[begin - 1].1 };
+        let (first_byte, mut at) = if begin == 0 { (0, 0) } else { piece_ends[begin - 1] };
         for end in begin..pieces {
             let next = piece_ends[end].1;
             for &entry in &room[at..next] {
@@ -84,7 +86,9 @@ pub(super) fn divide(bytes: &[u8], steps: &[Step], room: &mut [u32; ROOM], ends:
                 all[usize::from(symbol >= LITLEN_SYMBOLS)] += more;
             }
             at = next;
-            let cost = costs[begin] + HEADER + used * HEADER_SYMBOL + n_log_n(all[0]) + n_log_n(all[1]) - sum;
+            let coded = HEADER + used * HEADER_SYMBOL + n_log_n(all[0]) + n_log_n(all[1]) - sum;
+            let stored = STORED + (piece_ends[end].0 - first_byte) * 8 * BIT;
+            let cost = costs[begin] + coded.min(stored);
             if cost < costs[end + 1] {
                 costs[end + 1] = cost;
                 begins[end + 1] = begin as u8;
@@ -120,7 +124,7 @@ fn count_pieces(bytes: &[u8], steps: &[Step], entries: &mut [u32; ROOM], ends: &
             counts[LITLEN_SYMBOLS + distance_symbol] += 1;
         }
         at += step;
-        if at - begin >= piece_bytes || at >= bytes.len() {
+        if at - begin >= piece_bytes && bytes.len() - at >= PIECE_BYTES_MIN || at == bytes.len() {
             for (symbol, count) in counts.iter_mut().enumerate().filter(|(_, count)| **count != 0) {
                 entries[len] = (symbol as u32) << 16 | u32::from(core::mem::take(count));
                 len += 1;

@@ -1,6 +1,7 @@
 //! What differs by level: how matches are found, and how much memory that takes.
 
 use super::Level;
+use super::cuts;
 use super::matcher::{LOOKAHEAD, reserve};
 use super::optimal::{self, Optimal};
 use crate::constants::*;
@@ -116,10 +117,12 @@ const FASTEST_SEQUENCES: usize = 5632;
 
 const _: () = assert!(FASTEST_BLOCK_BYTES + 259 + LOOKAHEAD <= FASTEST_BUFFER_BYTES);
 
-/// Fewest bytes of a block that is full: as many shortest matches as there are sequences, or as many as the splitter asks for.
-pub(super) const FULL_BLOCK_BYTES_MIN: usize = SPLIT_BYTES_MIN;
+/// Fewest bytes of a block that is full: a piece of a plan. At the other levels there are more: as many shortest matches as there are sequences, or as many as
+/// the splitter asks for.
+pub(super) const FULL_BLOCK_BYTES_MIN: usize = cuts::PIECE_BYTES_MIN;
 
-const _: () = assert!(SPLIT_BYTES_MIN <= (FASTEST_SEQUENCES - reserve(FASTEST_BLOCK_BYTES)) * HASHED_BYTES);
+const _: () = assert!(FULL_BLOCK_BYTES_MIN <= SPLIT_BYTES_MIN);
+const _: () = assert!(FULL_BLOCK_BYTES_MIN <= (FASTEST_SEQUENCES - reserve(FASTEST_BLOCK_BYTES)) * HASHED_BYTES);
 
 impl Finder for Positions {
     const LEVEL: Level = Level::Fastest;

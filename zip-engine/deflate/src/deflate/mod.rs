@@ -672,7 +672,7 @@ fn has_flat_counts(first: &[u8], second: &[u8]) -> bool {
     8 * squares <= 9 * (n + n * n / 256)
 }
 
-/// Returns the most bytes that one `Finish` over `len` bytes makes, trailer included: every block but the last has at least 5 KiB and
+/// Returns the most bytes that one `Finish` over `len` bytes makes, trailer included: every block but the last has at least 1 KiB and
 /// costs at most five bytes over them.
 pub const fn deflate_bound(len: u64, framing: Framing) -> u64 {
     len + 5 * (len / finder::FULL_BLOCK_BYTES_MIN as u64 + 1) + 2 + framing.trailer_bytes() as u64
