@@ -37,7 +37,7 @@ static N_LOG_N: [u32; TABLE + 1] = {
         let (mut power, mut log) = ((n as u64) << (31 - whole), whole as u64);
         let mut bit = 0;
         while bit < 16 {
-            power = power * power >> 31;
+            power = (power * power) >> 31;
             let passes = power >> 32;
             power >>= passes;
             log = log << 1 | passes;
