@@ -9,6 +9,7 @@ use firmware_platform::ENGINE_SGI;
 use firmware_platform::trace::{Counter, Kind};
 use hal::{DmaError, Requester, StallTag, Verdict};
 use hal_aarch64::{cpu, gic};
+use heapless::Vec;
 use qm_model::{Completion, Task};
 use qm_spec::QmVersion;
 use zip_model::{Direction, EngineMemory, Job, Step};
@@ -22,6 +23,9 @@ const ZIP_SLOTS: usize = 4;
 /// Requests of the dummy engine that can be under way at once.
 const DUMMY_SLOTS: usize = 2;
 const SLOTS: usize = ZIP_SLOTS + DUMMY_SLOTS;
+
+/// Requests of the zip engine that can wait for the one of their address space that waits for a page.
+const MOST_HELD: usize = 64;
 
 /// Bytes of a request that count as one unit of engine work.
 const WORK_UNIT_BYTES: u64 = 64;
@@ -97,12 +101,16 @@ pub struct Scheduler {
     idle: u32,
     /// The dummy engine is asked first next time.
     dummy_first: bool,
+    /// Requests of the zip engine that are fetched but not begun, oldest first.
+    held: Vec<Task, MOST_HELD>,
+    /// Whose request each slot worked on last.
+    requesters: [Option<Requester>; ZIP_SLOTS],
 }
 
 impl Scheduler {
     /// All slots free, no core asleep.
     pub const fn new() -> Self {
-        Self { slots: [SlotState::Free; SLOTS], idle: 0, dummy_first: false }
+        Self { slots: [SlotState::Free; SLOTS], idle: 0, dummy_first: false, held: Vec::new(), requesters: [None; ZIP_SLOTS] }
     }
 
     fn find_ready(&self) -> Option<usize> {
@@ -111,6 +119,13 @@ impl Scheduler {
 
     fn free_zip_slot(&self) -> Option<usize> {
         self.slots[..ZIP_SLOTS].iter().position(|state| *state == SlotState::Free)
+    }
+
+    /// True if a request of this address space waits for a page, so that another one would most likely come to wait as well.
+    fn waits_for_page(&self, who: Requester) -> bool {
+        let mut slots = self.slots.iter().zip(&self.requesters);
+        who.substream.is_some()
+            && slots.any(|(state, requester)| matches!(state, SlotState::Parked(_) | SlotState::Stalling(..)) && *requester == Some(who))
     }
 
     fn free_dummy_slot(&self) -> Option<usize> {
@@ -157,7 +172,7 @@ impl Silicon {
     pub fn has_work(&self) -> bool {
         self.scheduler.find_ready().is_some()
             || self.engine_is_on
-                && (!self.zip.is_frozen() && self.scheduler.free_zip_slot().is_some() && self.qm.has_task()
+                && (!self.zip.is_frozen() && self.scheduler.free_zip_slot().is_some() && (self.qm.has_task() || self.find_held().is_some())
                     || self.dummy.has_task() && self.scheduler.free_dummy_slot().is_some())
     }
 
@@ -183,21 +198,53 @@ impl Silicon {
         taken
     }
 
-    /// Takes the zip engine's next request.
+    /// Takes the zip engine's next request. While a request of an address space waits for a page, others of that space wait with it, outside the
+    /// slots: those are for whoever can use them, and software that answers one space's faults late delays that space only.
     fn take_zip(&mut self) -> Option<usize> {
         if self.zip.is_frozen() {
+            // Nothing comes out of the engine any more, so nothing goes in.
+            while let Some(task) = self.scheduler.held.pop() {
+                self.qm.abandon(&task);
+            }
             return None;
         }
         let slot = self.scheduler.free_zip_slot()?;
-        let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
-        let task = self.qm.next_task(&mut dma)?;
-        let substream = if self.qm.config().version == QmVersion::V2 { Some(task.pasid) } else { task.substream };
-        let who = Requester { stream: task.stream, substream, privileged: false };
+        let task = match self.take_held() {
+            Some(task) => task,
+            None => loop {
+                let mut dma = crate::dma::TranslatedDma { smmu: &mut self.smmu, memory: &mut self.memory, ats: &mut self.ats };
+                let task = self.qm.next_task(&mut dma)?;
+                let must_wait = self.scheduler.waits_for_page(self.zip_requester(&task));
+                if !must_wait || self.scheduler.held.is_full() {
+                    break task;
+                }
+                let _ = self.scheduler.held.push(task);
+            },
+        };
+        let who = self.zip_requester(&task);
         // The algorithm type has more values than the engine has directions; its lowest bit selects.
         let direction = Direction::from_alg_type(task.alg_type & 1).unwrap_or(Direction::Compress);
         let job = self.zip.accept(task.sqe, direction, who);
+        self.scheduler.requesters[slot] = Some(who);
         self.begin(slot, Running::Zip(job), task);
         Some(slot)
+    }
+
+    /// What the zip engine's transactions for a request carry.
+    fn zip_requester(&self, task: &Task) -> Requester {
+        let substream = if self.qm.config().version == QmVersion::V2 { Some(task.pasid) } else { task.substream };
+        Requester { stream: task.stream, substream, privileged: false }
+    }
+
+    /// The oldest request that was held back and can go on: its space waits for nothing any more, or the request has become void.
+    fn find_held(&self) -> Option<usize> {
+        let can_go_on = |task: &Task| !self.scheduler.waits_for_page(self.zip_requester(task)) || !self.qm.may_transfer(task);
+        if self.scheduler.held.is_empty() { None } else { self.scheduler.held.iter().position(can_go_on) }
+    }
+
+    fn take_held(&mut self) -> Option<Task> {
+        let at = self.find_held()?;
+        Some(self.scheduler.held.remove(at))
     }
 
     /// Takes the dummy engine's next request.
