@@ -20,6 +20,7 @@ use zip_spec::{Core, SqeType};
 use crate::dma::{DeviceAddresses, DomainMemory};
 use crate::domain::DomainId;
 use crate::engines::{Engine, EngineKind};
+use crate::faults;
 use crate::interrupts::{self, Purpose};
 use crate::msi::{self, Vectors};
 use crate::pci::{self, Found, FunctionError};
@@ -58,8 +59,7 @@ impl Clock for ServingClock {
     }
     fn relax(&self) {
         GenericTimer.relax();
-        smmu::service_events();
-        smmu::service_pages();
+        faults::serve_while_waiting();
         virtual_functions::serve_peers();
     }
 }

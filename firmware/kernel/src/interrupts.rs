@@ -9,7 +9,7 @@ use hal_aarch64::gic::{self, Distributor, IntId, REDISTRIBUTOR_BYTES, Redistribu
 use hal_aarch64::timer::{VIRTUAL_TIMER_INTID, VirtualTimer};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock, sysreg};
 
-use crate::{accelerator, smmu, task};
+use crate::{accelerator, faults, smmu, task};
 
 /// Priority of everything: there is no nesting.
 const PRIORITY: u8 = 0x80;
@@ -105,6 +105,7 @@ fn handle(intid: IntId) {
     if intid == IntId(VIRTUAL_TIMER_INTID) {
         // The line is a level: it falls with the comparator. Whoever runs next arms it again.
         VirtualTimer.disarm();
+        faults::serve_due();
         return;
     }
     let purpose = {
@@ -112,8 +113,8 @@ fn handle(intid: IntId) {
         interrupts.as_ref().and_then(|i| i.purposes.iter().find(|(wanted, _)| *wanted == intid).map(|(_, purpose)| *purpose))
     };
     match purpose {
-        Some(Purpose::SmmuEvents) => smmu::service_events(),
-        Some(Purpose::SmmuPages) => smmu::service_pages(),
+        Some(Purpose::SmmuEvents) => faults::handle_events(),
+        Some(Purpose::SmmuPages) => faults::handle_pages(),
         Some(Purpose::SmmuErrors) => smmu::service_errors(),
         Some(Purpose::Accelerator { index, vector }) => {
             let woken = accelerator::interrupt(index, vector);

@@ -23,6 +23,7 @@ mod dma;
 mod domain;
 mod engines;
 mod enter;
+mod faults;
 mod files;
 mod interrupts;
 mod kernel_table;
@@ -48,6 +49,7 @@ pub use counters::{exceptions, total_exceptions, vector};
 pub use dma::{Buffer, DomainMemory, PhysicalMemory};
 pub use domain::{IOVA_WINDOW, description as domain_table, lookup as lookup_iova, map_memory as map_iova, unmap as unmap_iova};
 pub use engines::EngineKind;
+pub use faults::{PageRequestCounters, page_request_counters, postponed_count as postponed_faults};
 pub use interrupts::{GicError, handled as interrupts_handled, unwanted as interrupts_unwanted};
 pub use kernel_table::{MapDeviceError, map_device};
 pub use memory::{Withheld, free_frames, total_frames, withhold_frames};
@@ -57,10 +59,7 @@ pub use qm_driver::{QmError, Reset, ResetFailure, ResetStep};
 pub use queues::{Core, Device, Spaces, remove as remove_device, with_core};
 pub use recovery::{ErrorSource, controller_reset, function_reset, inject_errors};
 pub use report::print_report;
-pub use smmu::{
-    PageFaults, PageRequestCounters, features as smmu_features, page_faults, page_request_counters, supports_sva, take_events,
-    with as with_smmu,
-};
+pub use smmu::{PageFaults, features as smmu_features, page_faults, supports_sva, take_events, with as with_smmu};
 pub use space::{Identity, SpaceCounters, counters as space_counters, identity, lend, lookup as lookup_user};
 pub use task::{Exit, counters_of, kill, living, run_until_exit, set_quantum, set_tick, space_of, spawn};
 pub use virtual_functions::{MOST as MOST_VIRTUAL_FUNCTIONS, disable_virtual, enable_virtual};

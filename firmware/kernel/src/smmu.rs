@@ -1,25 +1,19 @@
-//! The SMMU: one, found by device tree; its events, and the faults of devices in processes.
+//! The SMMU: one, found by device tree; its events and global errors, and its contexts.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use firmware_kerncore::numbers::NumberPool;
-use hal::{AccessKind, Iova, Pa, StreamId, SubstreamId, Va, Verdict};
+use hal::{Pa, StreamId, SubstreamId, Va};
 use hal_aarch64::{GenericTimer, MmioWindow, SpinLock, mmu};
 use heapless::Deque;
-use smmu_driver::{
-    AtsOptions, Completion, Config, Event, Features, Granule, Leaf, PageAnswer, PageEvent, PageGroup, Smmu, SmmuError, TableDescription,
-};
+use smmu_driver::{AtsOptions, Completion, Config, Event, Features, Granule, Leaf, PageEvent, Smmu, SmmuError, TableDescription};
 
 use crate::dma::PhysicalMemory;
-use crate::space;
 
 type KernelSmmu = Smmu<MmioWindow, GenericTimer, PhysicalMemory>;
 
 /// Events kept for whoever asks, the oldest dropped first.
 const KEPT_EVENTS: usize = 64;
-
-/// Refused groups that can be incomplete at a time.
-const OPEN_GROUPS: usize = 16;
 
 /// The driver is 69 KB: it is made where it stays.
 static SMMU: SpinLock<Option<KernelSmmu>> = SpinLock::new(None);
@@ -27,10 +21,6 @@ static FEATURES: SpinLock<Option<Features>> = SpinLock::new(None);
 static EVENTS: SpinLock<Deque<Event, KEPT_EVENTS>> = SpinLock::new(Deque::new());
 static EVENT_COUNT: AtomicU64 = AtomicU64::new(0);
 static INVALIDATION_COUNT: AtomicU64 = AtomicU64::new(0);
-/// Groups with a request that was refused, whose last request has not come yet.
-static REFUSED: SpinLock<heapless::Vec<PageGroup, OPEN_GROUPS>> = SpinLock::new(heapless::Vec::new());
-static PAGE_REQUEST_COUNT: AtomicU64 = AtomicU64::new(0);
-static PAGE_OVERFLOW_COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// Brings the SMMU up, every stream aborting.
 ///
@@ -95,101 +85,37 @@ pub(crate) fn invalidate_range(asid: u16, at: Va, len_bytes: u64) -> Result<(), 
     with(|smmu| smmu.invalidate_range(asid, at, len_bytes, Leaf::Only)).unwrap_or(Ok(()))
 }
 
-/// Takes the SMMU's pending events: faults of devices in processes are resolved or refused, everything is kept for [`take_events`].
-///
-/// Also called while a queue is being stopped, where an interrupt cannot be taken: a request of that queue may wait for one of these. If
-/// the SMMU or the address spaces are being worked on further up the stack, nothing happens; whoever does so waits for no device.
-pub(crate) fn service_events() {
-    loop {
-        let Some(mut guard) = SMMU.try_lock() else { return };
-        let Some(smmu) = guard.as_mut() else { return };
-        let event = match smmu.next_event() {
-            Ok(Some(event)) => event,
-            Ok(None) => return,
-            Err(error) => {
-                defmt::error!("SMMU event queue: {}", defmt::Debug2Format(&error));
-                return;
-            }
-        };
-        drop(guard);
-        EVENT_COUNT.fetch_add(1, Ordering::Relaxed);
-        keep(event);
-        let Event::Fault(fault) = event else {
-            defmt::warn!("SMMU event: {}", defmt::Debug2Format(&event));
-            continue;
-        };
-        let Some(ticket) = fault.stall else { continue };
-        let verdict = match fault.substream {
-            Some(substream) if !fault.privileged => space::resolve_device_fault(substream, fault.address, fault.access),
-            _ => Verdict::Abort,
-        };
-        match with(|smmu| smmu.resume(ticket, verdict)) {
-            // The address space went away meanwhile; the driver has answered.
-            None | Some(Ok(()) | Err(SmmuError::UnknownStall)) => {}
-            Some(Err(error)) => defmt::error!("SMMU resume: {}", defmt::Debug2Format(&error)),
+/// Takes the SMMU's next event, which is also kept for [`take_events`]; `None` as well while the SMMU is worked on further up the stack.
+#[inline(always)]
+pub(crate) fn next_event() -> Option<Event> {
+    let next = SMMU.try_lock()?.as_mut()?.next_event();
+    match next {
+        Ok(event) => {
+            let event = event?;
+            EVENT_COUNT.fetch_add(1, Ordering::Relaxed);
+            keep(event);
+            Some(event)
+        }
+        Err(error) => {
+            defmt::error!("SMMU event queue: {}", defmt::Debug2Format(&error));
+            None
         }
     }
 }
 
-/// Takes the pending page requests of devices: each is resolved or refused, and each group answered once, after its last request.
-///
-/// Called as [`service_events`] is, and returns early where that does.
-pub(crate) fn service_pages() {
-    let Some(mut refused) = REFUSED.try_lock() else { return };
-    loop {
-        let Some(mut guard) = SMMU.try_lock() else { return };
-        let Some(smmu) = guard.as_mut() else { return };
-        let event = match smmu.next_page_event() {
-            Ok(Some(event)) => event,
-            Ok(None) => return,
-            Err(error) => {
-                defmt::error!("SMMU page requests: {}", defmt::Debug2Format(&error));
-                return;
-            }
-        };
-        drop(guard);
-        let request = match event {
-            PageEvent::Request(request) => request,
-            PageEvent::RequestsLost => {
-                PAGE_OVERFLOW_COUNT.fetch_add(1, Ordering::Relaxed);
-                // Groups without their last request will never be completed: the device asks again.
-                refused.clear();
-                continue;
-            }
-            PageEvent::Stopped { .. } => continue,
-        };
-        PAGE_REQUEST_COUNT.fetch_add(1, Ordering::Relaxed);
-        let group = PageGroup { stream: request.stream, substream: request.substream, prg_index: request.prg_index };
-        // A request may ask for both.
-        let kinds = [(request.read, AccessKind::Read), (request.write, AccessKind::Write), (request.execute, AccessKind::Execute)];
-        let is_refused = match request.substream {
-            Some(substream) if !request.privileged => kinds
-                .into_iter()
-                .filter(|(wanted, _)| *wanted)
-                .any(|(_, access)| space::resolve_device_fault(substream, Iova(request.address), access) != Verdict::Retry),
-            // The kernel's own domain maps what it lets devices use, before they use it.
-            _ => true,
-        };
-        if is_refused && !refused.contains(&group) {
-            // Without room for the note the group is answered as if all were well: its access repeats, fails alone, and is then refused.
-            let _ = refused.push(group);
-        }
-        if !request.last {
-            continue;
-        }
-        let answer = match refused.iter().position(|other| *other == group) {
-            Some(at) => {
-                refused.swap_remove(at);
-                PageAnswer::Invalid
-            }
-            None => PageAnswer::Success,
-        };
-        match with(|smmu| smmu.respond(group, answer)) {
-            // The address space went away meanwhile; the driver has answered.
-            None | Some(Ok(()) | Err(SmmuError::UnknownGroup)) => {}
-            Some(Err(error)) => defmt::error!("SMMU page answer: {}", defmt::Debug2Format(&error)),
-        }
-    }
+/// Takes the next page request of a device, or what happened to them; `None` as well while the SMMU is worked on further up the stack.
+#[inline(always)]
+pub(crate) fn next_page_event() -> Option<PageEvent> {
+    let next = SMMU.try_lock()?.as_mut()?.next_page_event();
+    next.unwrap_or_else(|error| {
+        defmt::error!("SMMU page requests: {}", defmt::Debug2Format(&error));
+        None
+    })
+}
+
+/// True while the SMMU is worked on further up the stack.
+pub(crate) fn is_busy() -> bool {
+    SMMU.try_lock().is_none()
 }
 
 /// Lets the device of an attached stream keep translations and ask for pages; afterwards both may be switched on in it.
@@ -230,21 +156,6 @@ pub fn take_events(mut each: impl FnMut(Event)) {
 /// Event records read since boot.
 pub fn event_count() -> u64 {
     EVENT_COUNT.load(Ordering::Relaxed)
-}
-
-/// What page requests came to since boot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct PageRequestCounters {
-    /// Requests read from the PRI queue.
-    pub requests: u64,
-    /// Times that the queue was too short.
-    pub overflows: u64,
-}
-
-/// What page requests came to since boot.
-pub fn page_request_counters() -> PageRequestCounters {
-    let [requests, overflows] = [&PAGE_REQUEST_COUNT, &PAGE_OVERFLOW_COUNT].map(|count| count.load(Ordering::Relaxed));
-    PageRequestCounters { requests, overflows }
 }
 
 /// Invalidations sent since boot.

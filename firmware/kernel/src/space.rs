@@ -121,6 +121,24 @@ impl Space {
         }
     }
 
+    /// Resolves a fault of a device.
+    fn resolve_for_device(&mut self, at: Iova, access: AccessKind) -> Verdict {
+        if self.ending || !self.is_walked_by_devices() {
+            return Verdict::Abort;
+        }
+        match self.resolve(at.0, access) {
+            Ok(_) => {
+                self.counters.device_faults += 1;
+                Verdict::Retry
+            }
+            Err(error) => {
+                self.counters.device_refusals += 1;
+                defmt::debug!("device fault at {=u64:#x} refused: {}", at.0, defmt::Debug2Format(&error));
+                Verdict::Abort
+            }
+        }
+    }
+
     /// Makes a page that was shared the process's own, writable, with what it holds; returns its frame.
     fn own_page(&mut self, page: u64, frame: Pa) -> Result<Pa, FaultError> {
         let leaf = Leaf::User(Rights::ReadWrite);
@@ -315,27 +333,24 @@ pub(crate) fn resolve_cpu_fault(id: SpaceId, at: u64, access: AccessKind) -> Res
     .unwrap_or(Err(FaultError::Refused(Refusal::NoArea)))
 }
 
+/// The space that a PASID names.
+pub(crate) fn of_substream(substream: SubstreamId) -> Option<SpaceId> {
+    let spaces = SPACES.try_lock()?;
+    spaces.spaces.iter().find(|(_, space)| space.substream == Some(substream)).map(|(id, _)| *id)
+}
+
 /// Resolves a fault of a device in the process that its PASID names.
-pub(crate) fn resolve_device_fault(substream: SubstreamId, at: Iova, access: AccessKind) -> Verdict {
-    let Some(mut spaces) = SPACES.try_lock() else {
-        // Only a wait for a device ends here with the spaces locked, and there is none.
-        return Verdict::Abort;
-    };
-    let Some(space) = spaces.spaces.values_mut().find(|space| space.substream == Some(substream)) else { return Verdict::Abort };
-    if space.ending || !space.is_walked_by_devices() {
-        return Verdict::Abort;
-    }
-    match space.resolve(at.0, access) {
-        Ok(_) => {
-            space.counters.device_faults += 1;
-            Verdict::Retry
-        }
-        Err(error) => {
-            space.counters.device_refusals += 1;
-            defmt::debug!("device fault at {=u64:#x} refused: {}", at.0, defmt::Debug2Format(&error));
-            Verdict::Abort
-        }
-    }
+pub(crate) fn resolve_pasid_fault(substream: SubstreamId, at: Iova, access: AccessKind) -> Verdict {
+    // Only a wait for a device ends here with the spaces locked, and there is none.
+    let Some(mut spaces) = SPACES.try_lock() else { return Verdict::Abort };
+    let space = spaces.spaces.values_mut().find(|space| space.substream == Some(substream));
+    space.map_or(Verdict::Abort, |space| space.resolve_for_device(at, access))
+}
+
+/// Resolves a fault of a device in a process, if that still lives.
+pub(crate) fn resolve_device_fault(id: SpaceId, at: Iova, access: AccessKind) -> Verdict {
+    let Some(mut spaces) = SPACES.try_lock() else { return Verdict::Abort };
+    spaces.spaces.get_mut(&id).map_or(Verdict::Abort, |space| space.resolve_for_device(at, access))
 }
 
 /// Adds demand-zero memory; returns its address.

@@ -19,10 +19,13 @@ use uacce_kernel::{QueueHandle, SpaceId};
 
 use crate::files::Files;
 use crate::syscall::{self, Pending};
-use crate::{counters, enter, interrupts, queues, smmu, space};
+use crate::{counters, enter, faults, interrupts, queues, smmu, space};
 
 /// How long a process runs while others are ready, in nanoseconds.
 static QUANTUM_NANOSECONDS: AtomicU64 = AtomicU64::new(10_000_000);
+
+/// How much more of the core than others a process may have had and still be dispatched in turn, or have its devices' faults served.
+const SLACK_PER_SECOND: u64 = 1000;
 
 /// Exit code of a process that its parent has killed: 128 + 9, as a shell says it.
 const KILLED: i32 = 137;
@@ -78,6 +81,8 @@ pub(crate) struct Tasks {
 static TASKS: SpinLock<Tasks> = SpinLock::new(Tasks { tasks: BTreeMap::new(), queue: RunQueue::new(), next: 1 });
 /// The process whose end [`run_until_exit`] waits for, 0 for none.
 static WANTED: AtomicU32 = AtomicU32::new(0);
+/// Processes that have not ended.
+static LIVING: AtomicU32 = AtomicU32::new(0);
 static TICK_IS_ON: AtomicBool = AtomicBool::new(true);
 static QUANTUM_END: AtomicU64 = AtomicU64::new(0);
 
@@ -130,7 +135,8 @@ fn add(task: Task) -> ProcessId {
     let id = tasks.next;
     tasks.next += 1;
     tasks.tasks.insert(id, Box::new(task));
-    tasks.queue.make_ready(id);
+    LIVING.fetch_add(1, Ordering::Relaxed);
+    tasks.queue.make_ready(id, GenericTimer.now_ticks());
     ProcessId(id)
 }
 
@@ -191,7 +197,7 @@ pub(crate) fn wake_pollers(handles: &[QueueHandle]) {
     let Tasks { tasks, queue, .. } = &mut *tasks;
     for (id, task) in tasks.iter() {
         if matches!(task.pending, Some(Pending::Poll { .. })) && task.files.queues().any(|handle| handles.contains(&handle)) {
-            queue.make_ready(*id);
+            queue.make_ready(*id, GenericTimer.now_ticks());
         }
     }
 }
@@ -202,7 +208,7 @@ pub(crate) fn wake_all_pollers() {
     let Tasks { tasks, queue, .. } = &mut *tasks;
     for (id, task) in tasks.iter() {
         if matches!(task.pending, Some(Pending::Poll { .. })) {
-            queue.make_ready(*id);
+            queue.make_ready(*id, GenericTimer.now_ticks());
         }
     }
 }
@@ -297,6 +303,7 @@ fn end(id: u32, exit: Exit) {
         }
         if *other == id {
             task.ended = Some(exit);
+            LIVING.fetch_sub(1, Ordering::Relaxed);
             parent = task.parent;
         }
     }
@@ -306,7 +313,7 @@ fn end(id: u32, exit: Exit) {
             tasks.remove(&id);
         }
         Some(parent) if tasks.get(&parent).is_some_and(|task| matches!(task.pending, Some(Pending::Wait { .. }))) => {
-            queue.make_ready(parent);
+            queue.make_ready(parent, GenericTimer.now_ticks());
         }
         _ => {}
     }
@@ -336,10 +343,11 @@ pub(crate) enum Reason {
 pub(crate) fn schedule(frame: &mut ContextFrame, reason: Reason) -> Next {
     if reason != Reason::Ended {
         with_current(|_, task| task.frame = *frame);
+        let now = GenericTimer.now_ticks();
         let mut tasks = TASKS.lock();
         match reason {
-            Reason::Yield => tasks.queue.preempt(),
-            Reason::Sleep(deadline) => tasks.queue.sleep(deadline),
+            Reason::Yield => tasks.queue.preempt(now),
+            Reason::Sleep(deadline) => tasks.queue.sleep(deadline, now),
             Reason::Ended => {}
         }
     }
@@ -351,8 +359,9 @@ pub(crate) fn schedule(frame: &mut ContextFrame, reason: Reason) -> Next {
                 VirtualTimer.disarm();
                 return Next::Leave;
             }
-            tasks.queue.expire(GenericTimer.now_ticks(), |_| {});
-            tasks.queue.dispatch()
+            let now = GenericTimer.now_ticks();
+            tasks.queue.expire(now, |_| {});
+            tasks.queue.dispatch(now, slack_ticks())
         };
         match dispatched {
             None => idle(),
@@ -374,7 +383,7 @@ fn resume(frame: &mut ContextFrame) -> bool {
         Some(syscall::Outcome::Block(pending)) => {
             let deadline = pending.deadline();
             with_current(|_, task| task.pending = Some(pending));
-            TASKS.lock().queue.sleep(deadline);
+            TASKS.lock().queue.sleep(deadline, GenericTimer.now_ticks());
             return false;
         }
         Some(syscall::Outcome::Return(value)) => with_current(|_, task| task.frame.x[0] = value as u64),
@@ -387,12 +396,14 @@ fn resume(frame: &mut ContextFrame) -> bool {
         *frame = task.frame;
     });
     QUANTUM_END.store(GenericTimer.deadline_ticks(Duration::from_nanos(QUANTUM_NANOSECONDS.load(Ordering::Relaxed))), Ordering::Relaxed);
+    faults::serve_due();
     arm_timer();
     true
 }
 
 /// Sleeps until an interrupt pends and handles what there is, still masked: no exception is taken.
 fn idle() {
+    faults::serve_all();
     arm_timer();
     cpu::wfi();
     interrupts::handle_pending();
@@ -404,7 +415,7 @@ pub(crate) fn arm_timer() {
     let sleeper = tasks.queue.next_deadline();
     let tick = TICK_IS_ON.load(Ordering::Relaxed) && tasks.queue.running().is_some() && tasks.queue.has_ready();
     let quantum = tick.then(|| QUANTUM_END.load(Ordering::Relaxed));
-    match sleeper.into_iter().chain(quantum).min() {
+    match sleeper.into_iter().chain(quantum).chain(faults::next_look()).min() {
         Some(at) => VirtualTimer.arm(at),
         None => VirtualTimer.disarm(),
     }
@@ -416,6 +427,45 @@ pub(crate) fn should_switch() -> bool {
     let mut tasks = TASKS.lock();
     tasks.queue.expire(now, |_| {});
     TICK_IS_ON.load(Ordering::Relaxed) && tasks.queue.has_ready() && now >= QUANTUM_END.load(Ordering::Relaxed)
+}
+
+/// True if at most one process lives: nobody is there to share the core with.
+pub(crate) fn is_alone() -> bool {
+    LIVING.load(Ordering::Relaxed) <= 1
+}
+
+fn slack_ticks() -> u64 {
+    GenericTimer.ticks_per_second() / SLACK_PER_SECOND
+}
+
+/// What a fault of a device in a process's space may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FaultShare {
+    /// Whose time it is; `None`: what it takes is counted anyway, or for nobody.
+    pub(crate) task: Option<u32>,
+    /// It may be served now: its process runs, has not had its share, or nobody else wants the core.
+    pub(crate) is_open: bool,
+}
+
+/// Whose time the service of a fault in this space is, and whether it is its turn.
+pub(crate) fn fault_share(space: SpaceId) -> FaultShare {
+    let nobodys = FaultShare { task: None, is_open: true };
+    let Some(mut tasks) = TASKS.try_lock() else { return nobodys };
+    let Tasks { tasks, queue, .. } = &mut *tasks;
+    let runs = queue.running().and_then(|id| tasks.get(&id)).is_some_and(|task| task.space == space);
+    // Between two runs of processes the kernel's caller has the core.
+    if runs || WANTED.load(Ordering::Relaxed) == 0 {
+        return nobodys;
+    }
+    match tasks.iter().find(|(_, task)| task.space == space && task.ended.is_none()) {
+        Some((id, _)) => FaultShare { task: Some(*id), is_open: queue.may_spend(*id, GenericTimer.now_ticks(), slack_ticks()) },
+        None => nobodys,
+    }
+}
+
+/// Counts time that was spent for a process that does not run.
+pub(crate) fn spend(task: u32, ticks: u64) {
+    TASKS.lock().queue.spend(task, ticks);
 }
 
 /// True if somebody else is ready.
@@ -438,6 +488,8 @@ pub fn run_until_exit(process: ProcessId) -> Result<Exit, Errno> {
         enter::run(&frame);
     }
     WANTED.store(0, Ordering::Relaxed);
+    // Nobody wants the core but the caller, whose business that is.
+    faults::serve_all();
     crate::kernel_table::activate();
     TASKS.lock().tasks.remove(&process.0).and_then(|task| task.ended).ok_or(Errno::ESRCH)
 }
