@@ -375,6 +375,8 @@ mod programs {
                 user::fill(pages, 16 * PAGE, 3);
                 check!(user::holds(pages, 16 * PAGE, 3));
             });
+            // The parent writes while somebody else has the pages as well.
+            await_words(READY..READY + 1, 1);
             user::fill(pages, 8 * PAGE, 2);
             reap(grandchild);
             check!(user::holds(pages, 8 * PAGE, 2));
@@ -384,6 +386,7 @@ mod programs {
         });
         user::fill(pages, 4 * PAGE, 4);
         check!(counters().page_copies - before >= 4, counters().page_copies);
+        set_word(READY, 1);
         reap(child);
         check!(user::holds(pages, 4 * PAGE, 4));
         check!(load(pages + 63 * PAGE) == target_tests::pattern::word(1, 63 * 512));
