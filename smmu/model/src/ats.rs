@@ -7,11 +7,13 @@ use smmu_spec::regs::CR0;
 
 use crate::configuration::{Refusal, Route};
 use crate::model::SmmuModel;
-use crate::stage1::{Translation, TranslationFault};
+use crate::profile::Features;
+use crate::stage1::{Stages, TranslationFault};
 use crate::stage2::Stage2Access;
 use crate::stream::SteAction;
 use crate::tlb::{Entry, allow};
 use crate::translate::{Fault, Transaction, Translated};
+use crate::walker::Walker;
 
 /// Invalidations that can be under way at once. More wait in the Command queue.
 pub(crate) const INVALIDATIONS: usize = 64;
@@ -170,9 +172,9 @@ impl SmmuModel {
             Err(AtsRefusal::Silent) => return AtsCompletion::UnsupportedRequest,
             Err(AtsRefusal::Error) => return AtsCompletion::CompleterAbort,
         };
-        let mut translation = Translation::NONE;
-        let overrides = match self.route(who, &mut translation, mem) {
-            Ok(Route::Translate(overrides)) => overrides,
+        let Self { configuration, walker, regs, features, .. } = self;
+        let (stages, overrides) = match configuration.route_aside(&who, regs, features, walker, mem) {
+            Ok(Route::Translate(stages, overrides)) => (stages, overrides),
             // Stage 1 alone, bypassed by S1DSS.
             Ok(Route::Bypass(_)) => {
                 let page = Pa(iova.0 & !0xfff);
@@ -188,7 +190,7 @@ impl SmmuModel {
         ];
         for kind in wanted.into_iter().flatten() {
             let tx = Transaction { who, iova, kind };
-            match self.for_endpoint(ats, &tx, &translation, mem) {
+            match walker.for_endpoint(ats, &tx, stages, features, mem) {
                 Ok(entry) => return AtsCompletion::Success(granted(&entry, &tx, &request)),
                 // The next weaker access may be allowed.
                 Err(TranslationFault::Stage1(EventId::F_PERMISSION) | TranslationFault::Stage2 { id: EventId::F_PERMISSION, .. }) => {}
@@ -197,21 +199,6 @@ impl SmmuModel {
             }
         }
         AtsCompletion::Success(AtsTranslation::NOTHING)
-    }
-
-    fn for_endpoint(
-        &mut self,
-        ats: Ats,
-        tx: &Transaction,
-        translation: &Translation,
-        mem: &mut impl PhysMemory,
-    ) -> Result<Entry, TranslationFault> {
-        match (ats, &translation.stage1) {
-            (Ats::SplitStage, Some(context)) => self.stage1_alone(tx, context, translation.stage2.as_ref(), mem),
-            // Stage 1 bypassed: what the endpoint will send is the intermediate address itself.
-            (Ats::SplitStage, None) => Ok(Entry::identity(tx.iova.0)),
-            (Ats::Full, _) => self.through_stages(tx, translation, mem),
-        }
     }
 
     /// Sends ATS Translated traffic on its way: `at` is an address that a translation completion gave.
@@ -246,12 +233,33 @@ impl SmmuModel {
             Ok(Some(Ats::SplitStage)) => {
                 let Ok(SteAction::Translate(config)) = self.ste(who.stream, mem) else { return Err(Fault::Abort) };
                 let (Some(s2), merges) = (config.stage2, config.overrides.merges) else { return Err(Fault::Abort) };
-                let translation = Translation { stage1: None, stage2: Some(s2) };
-                match self.stage2(&s2, at.0, Stage2Access::of(&tx), mem) {
+                match self.walker.stage2(&s2, at.0, Stage2Access::of(&tx), mem) {
                     Ok(entry) => Ok(Translated::from_entry(&entry.without_stage1(), at.0)),
-                    Err(fault) => Err(self.end(&tx, &translation, (fault, merges), mem, irq)),
+                    Err(fault) => {
+                        let conduct = Stages { stage1: None, stage2: Some(&s2) }.conduct();
+                        Err(self.end(&tx, conduct, (fault, merges), mem, irq))
+                    }
                 }
             }
+        }
+    }
+}
+
+impl Walker {
+    #[inline(never)]
+    fn for_endpoint(
+        &mut self,
+        ats: Ats,
+        tx: &Transaction,
+        stages: Stages<'_>,
+        f: &Features,
+        mem: &mut impl PhysMemory,
+    ) -> Result<Entry, TranslationFault> {
+        match (ats, stages.stage1) {
+            (Ats::SplitStage, Some(context)) => self.stage1_alone(tx, context, stages.stage2, mem),
+            // Stage 1 bypassed: what the endpoint will send is the intermediate address itself.
+            (Ats::SplitStage, None) => Ok(Entry::identity(tx.iova.0)),
+            (Ats::Full, _) => self.through_stages(tx, stages, f, mem),
         }
     }
 }

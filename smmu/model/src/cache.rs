@@ -26,15 +26,15 @@ impl<V: Copy, const SETS: usize> Cache<V, SETS> {
         self.entries[Self::set(key)].iter().flatten().find(|(k, _)| *k == key).map(|(_, v)| v)
     }
 
-    /// Inserts or replaces; evicts in turn when the set is full.
-    pub fn insert(&mut self, key: u64, value: V) {
+    /// Inserts or replaces, and gives what stands there now; evicts in turn when the set is full.
+    pub fn insert(&mut self, key: u64, value: V) -> &V {
         let set = &mut self.entries[Self::set(key)];
         let way = set.iter().position(|e| matches!(e, Some((k, _)) if *k == key)).or_else(|| set.iter().position(Option::is_none));
         let way = way.unwrap_or_else(|| {
             self.victim = (self.victim + 1) % WAYS;
             self.victim
         });
-        set[way] = Some((key, value));
+        &set[way].insert((key, value)).1
     }
 
     pub fn remove(&mut self, key: u64) {

@@ -188,14 +188,11 @@ impl SmmuModel {
     }
 
     fn prefetch(&mut self, stream: StreamId, substream: Option<SubstreamId>, address: Option<u64>, mem: &mut impl PhysMemory) {
-        if !CR0::SMMUEN.is_set(self.regs.cr0ack) || !self.retention.caches() {
+        if !CR0::SMMUEN.is_set(self.regs.cr0ack) || !self.walker.retention.caches() {
             return;
         }
         let who = Requester { stream, substream, privileged: false };
-        match address {
-            Some(address) => self.prefetch_address(who, address, mem),
-            None => self.prefetch_configuration(who, mem),
-        }
+        self.prefetch_route(who, address, mem);
     }
 
     fn invalidate_nsnh_all(&mut self) {

@@ -15,8 +15,9 @@ pub(crate) type CdWords = [u64; 4];
 /// One half of the input address space: TTB0 or TTB1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Half {
-    /// 64 input address bits while walks are disabled, when no range is checked.
     pub tables: Tables,
+    /// Bits that show that an address, or the complement of one of the upper half, is out of range; none while walks are disabled.
+    pub outside: u64,
     pub walks_disabled: bool,
     pub top_byte_ignored: bool,
     pub unprivileged_forbidden: bool,
@@ -115,16 +116,6 @@ impl Context {
     }
 }
 
-/// Log2 of the first address that a start table may not have.
-pub(crate) fn limit(granule: Granule, output_bits: u32) -> u32 {
-    if granule == Granule::Kib64 { output_bits } else { output_bits.min(48) }
-}
-
-/// The address bits of a start table that count: it is aligned to its size, 64 bytes at least.
-pub(crate) fn start_table_mask(granule: Granule, input_bits: u32, start_level: u32) -> u64 {
-    !((8_u64 << (input_bits - granule.level_shift(start_level))).max(64) - 1)
-}
-
 /// One half as its fields stand.
 struct RawHalf {
     walks_disabled: bool,
@@ -140,10 +131,9 @@ impl RawHalf {
     /// `None` if ILLEGAL. Nothing but the walk disable is looked at while it is set.
     fn check(&self, tag: Tag, output_bits: u32, f: &Features) -> Option<Half> {
         let Self { walks_disabled, top_byte_ignored, unprivileged_forbidden, hierarchy_ignored, .. } = *self;
-        let half = |tables| Half { tables, walks_disabled, top_byte_ignored, unprivileged_forbidden };
-        let none = Tables { tag, table: 0, input_bits: 64, start_level: 3, granule: Granule::Kib4, output_bits, hierarchy_ignored };
+        let half = |tables, outside| Half { tables, outside, walks_disabled, top_byte_ignored, unprivileged_forbidden };
         if walks_disabled {
-            return Some(half(none));
+            return Some(half(Tables::none(tag), 0));
         }
         let granule = self.granule.filter(|g| f.has_granule(*g))?;
         let smallest = if f.vax && granule == Granule::Kib64 { 12 } else { 16 };
@@ -157,11 +147,8 @@ impl RawHalf {
         }
         let input_bits = 64 - self.size;
         let start_level = granule.start_level(input_bits);
-        if self.table >> limit(granule, output_bits) != 0 {
-            return None;
-        }
-        let table = self.table & start_table_mask(granule, input_bits, start_level);
-        Some(half(Tables { table, input_bits, start_level, granule, ..none }))
+        let tables = Tables::new(tag, self.table, (input_bits, start_level), granule, output_bits, hierarchy_ignored)?;
+        Some(half(tables, u64::MAX << input_bits))
     }
 }
 
@@ -175,7 +162,7 @@ mod tests {
 
     fn ste() -> Stage1Config {
         Stage1Config {
-            context_ptr: 0,
+            table_base: 0,
             cd_max: 0,
             table: CdTable::Linear,
             default_substream: DefaultSubstream::Ssid0,
@@ -196,9 +183,10 @@ mod tests {
     #[test]
     fn golden_sva_descriptor_decodes() {
         let context = decode_for(SVA[0], Profile::STALL_S1).expect("legal");
-        assert_eq!((context.halves[0].tables.input_bits, context.halves[0].tables.start_level), (39, 1));
+        let tables = Tables::new(context.tag, 0x4400_0000, (39, 1), Granule::Kib4, 44, false);
+        assert_eq!((Some(context.halves[0].tables), context.halves[0].outside), (tables, !0x7f_ffff_ffff));
         assert!(context.stall && context.record && context.abort && context.halves[1].walks_disabled);
-        assert_eq!((context.halves[0].tables.output_bits, context.tag.asid()), (44, 7));
+        assert_eq!(context.tag.asid(), 7);
     }
 
     #[test]

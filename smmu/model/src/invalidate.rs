@@ -6,6 +6,7 @@ use smmu_spec::descriptor::Granule;
 use smmu_spec::regs::STRTAB_BASE_CFG;
 use smmu_spec::ste::effective_split;
 
+use crate::configuration::Configuration;
 use crate::model::SmmuModel;
 use crate::stream::{CdTable, SteAction, SteConfig};
 use crate::tlb::{Addresses, Owner, Scope};
@@ -31,7 +32,7 @@ impl SmmuModel {
 
     /// Drops TLB entries, and the copies of recent answers with them.
     pub(crate) fn invalidate_tlb(&mut self, scope: &Scope) {
-        self.tlb.invalidate(scope);
+        self.walker.tlb.invalidate(scope);
         self.forget_recent();
         self.invalidated_since_sync = true;
     }
@@ -43,44 +44,46 @@ impl SmmuModel {
     pub(crate) fn invalidate_ste(&mut self, stream: StreamId, leaf: Leaf) {
         self.forget_resolved();
         let key = u64::from(stream.0);
-        self.caches.ste.remove(key);
-        self.caches.cd.remove_where(|k, _| k >> 20 == key);
-        self.caches.l1cd.remove_where(|k, _| k >> 20 == key);
+        self.configuration.streams.ste.remove(key);
+        self.configuration.contexts.cd.remove_where(|k, _| k >> 20 == key);
+        self.configuration.contexts.l1cd.remove_where(|k, _| k >> 20 == key);
         if leaf == Leaf::AllLevels {
             let index = key >> self.split();
-            self.caches.l1std.remove(index);
+            self.configuration.streams.l1std.remove(index);
         }
     }
 
     /// The aligned block of 2^(range + 1) streams around `stream`; everything for range 31.
     pub(crate) fn invalidate_ste_range(&mut self, stream: StreamId, range: u8) {
         self.forget_resolved();
+        let split = self.split();
+        let Configuration { streams, contexts } = &mut self.configuration;
         // Who invalidates everything may have changed everything.
-        self.structures.clear();
+        streams.seen.clear();
+        contexts.seen.clear();
         if range >= 31 {
-            self.caches.ste.clear();
-            self.caches.cd.clear();
-            self.caches.l1std.clear();
-            self.caches.l1cd.clear();
+            streams.ste.clear();
+            contexts.cd.clear();
+            streams.l1std.clear();
+            contexts.l1cd.clear();
             return;
         }
         let shift = u32::from(range) + 1;
         let block = u64::from(stream.0) >> shift;
-        self.caches.ste.remove_where(|k, _| k >> shift == block);
-        self.caches.cd.remove_where(|k, _| k >> 20 >> shift == block);
-        self.caches.l1cd.remove_where(|k, _| k >> 20 >> shift == block);
+        streams.ste.remove_where(|k, _| k >> shift == block);
+        contexts.cd.remove_where(|k, _| k >> 20 >> shift == block);
+        contexts.l1cd.remove_where(|k, _| k >> 20 >> shift == block);
         let (first, last) = (block << shift, (block << shift) | ((1 << shift) - 1));
-        let split = self.split();
-        self.caches.l1std.remove_where(|k, _| (first >> split..=last >> split).contains(&k));
+        streams.l1std.remove_where(|k, _| (first >> split..=last >> split).contains(&k));
     }
 
     pub(crate) fn invalidate_cd(&mut self, stream: StreamId, substream: SubstreamId, leaf: Leaf) {
         self.forget_resolved();
         let base = u64::from(stream.0) << 20;
-        self.caches.cd.remove(base | u64::from(substream.0));
+        self.configuration.contexts.cd.remove(base | u64::from(substream.0));
         if leaf == Leaf::AllLevels {
             // The index into the level-1 table depends on a format that software may have changed meanwhile: drop both readings.
-            let split = match self.caches.ste.get(u64::from(stream.0)) {
+            let split = match self.configuration.streams.ste.get(u64::from(stream.0)) {
                 Some(SteAction::Translate(SteConfig { stage1: Some(config), .. })) => match config.table {
                     CdTable::TwoLevel(split) => Some(split),
                     CdTable::Linear => None,
@@ -88,8 +91,8 @@ impl SmmuModel {
                 _ => None,
             };
             match split {
-                Some(split) => self.caches.l1cd.remove(base | u64::from(substream.0 >> split)),
-                None => self.caches.l1cd.remove_where(|k, _| k >> 20 == u64::from(stream.0)),
+                Some(split) => self.configuration.contexts.l1cd.remove(base | u64::from(substream.0 >> split)),
+                None => self.configuration.contexts.l1cd.remove_where(|k, _| k >> 20 == u64::from(stream.0)),
             }
         }
     }
@@ -97,8 +100,8 @@ impl SmmuModel {
     pub(crate) fn invalidate_cd_all(&mut self, stream: StreamId) {
         self.forget_resolved();
         let key = u64::from(stream.0);
-        self.caches.cd.remove_where(|k, _| k >> 20 == key);
-        self.caches.l1cd.remove_where(|k, _| k >> 20 == key);
+        self.configuration.contexts.cd.remove_where(|k, _| k >> 20 == key);
+        self.configuration.contexts.l1cd.remove_where(|k, _| k >> 20 == key);
     }
 
     /// Drops entries of an owner at any address.

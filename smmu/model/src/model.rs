@@ -6,19 +6,17 @@ use smmu_spec::event::EventRecord;
 use smmu_spec::queue::RingIndex;
 
 use crate::ats::AtcQueue;
-use crate::configuration::ConfigurationCaches;
-use crate::decoded::Decoded;
+use crate::configuration::Configuration;
 use crate::micro_tlb::{Line, Ports, RECENT};
 use crate::policy::{Policy, Retention};
 use crate::pri_queue::Responses;
 use crate::profile::{Features, Profile};
 use crate::registers::Registers;
 use crate::stalls::Stalls;
-use crate::strict::Structures;
-use crate::tlb::Tlb;
 use crate::trace::{Trace, Tracing};
 use crate::translate::{RESOLVED, Resolved};
 use crate::violation::Violation;
+use crate::walker::Walker;
 
 /// What happened so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -79,9 +77,8 @@ pub struct SmmuModel {
     pub(crate) profile: Profile,
     pub(crate) features: Features,
     pub(crate) regs: Registers,
-    pub(crate) caches: ConfigurationCaches,
-    pub(crate) decoded: Decoded,
-    pub(crate) tlb: Tlb,
+    pub(crate) configuration: Configuration,
+    pub(crate) walker: Walker,
     pub(crate) resolved: [Resolved; RESOLVED],
     /// Resolved contexts of another generation are void. Never 0.
     pub(crate) generation: u64,
@@ -91,12 +88,10 @@ pub struct SmmuModel {
     /// Accesses that a recent answer served; no other counter knows of them.
     pub(crate) recent_hits: u64,
     pub(crate) ports: Option<&'static Ports>,
-    pub(crate) retention: Retention,
-    pub(crate) structures: Structures,
     pub(crate) stalls: Stalls,
+    /// Without what the walker, the configuration and the recent answers count themselves.
     pub(crate) counters: Counters,
     pub(crate) trace: TraceRing,
-    violations: Deque<Violation, 32>,
     pub(crate) atc: AtcQueue,
     /// EVENTQ_PROD behind the newest record, and the record.
     pub(crate) newest_record: Option<(RingIndex, EventRecord)>,
@@ -114,17 +109,14 @@ impl SmmuModel {
             profile,
             features: Features::of(&profile.ids),
             regs: Registers::new(),
-            caches: ConfigurationCaches::new(),
-            decoded: Decoded::new(),
-            tlb: Tlb::new(),
+            configuration: Configuration::new(),
+            walker: Walker::new(Policy::Sticky),
             resolved: [const { Resolved::EMPTY }; RESOLVED],
             generation: 1,
             recent: [Line::EMPTY; RECENT],
             recent_generation: 1,
             recent_hits: 0,
             ports: None,
-            retention: Retention::new(Policy::Sticky),
-            structures: Structures::new(),
             stalls: Stalls::new(),
             counters: Counters {
                 translations: 0,
@@ -142,7 +134,6 @@ impl SmmuModel {
                 violations: 0,
             },
             trace: TraceRing { ring: Deque::new(), tracing: Tracing::Off },
-            violations: Deque::new(),
             atc: AtcQueue::new(),
             newest_record: None,
             responses: Responses::new(),
@@ -159,20 +150,28 @@ impl SmmuModel {
 
     /// Chooses what the caches do of their own accord. They start empty again.
     pub fn set_policy(&mut self, policy: Policy) {
-        self.retention = Retention::new(policy);
-        self.tlb.clear();
+        self.walker.retention = Retention::new(policy);
+        self.walker.tlb.clear();
         self.invalidate_ste_range(hal::StreamId(0), 31);
     }
 
     /// The policy in force.
     pub fn policy(&self) -> Policy {
-        self.retention.policy
+        self.walker.retention.policy
     }
 
     /// What happened so far.
     pub fn counters(&self) -> Counters {
-        let recent = self.recent_hits;
-        Counters { translations: self.counters.translations + recent, tlb_hits: self.counters.tlb_hits + recent, ..self.counters }
+        let (recent, Configuration { streams, contexts }) = (self.recent_hits, &self.configuration);
+        Counters {
+            translations: self.counters.translations + recent,
+            tlb_hits: self.walker.tlb_hits + recent,
+            walks: self.walker.walks,
+            ste_fetches: streams.fetches,
+            cd_fetches: contexts.fetches,
+            violations: self.walker.log.count,
+            ..self.counters
+        }
     }
 
     /// The next stalled transaction that the device may go on with, and how. To be drained after every register write.
@@ -187,7 +186,7 @@ impl SmmuModel {
 
     /// The oldest broken rule not yet taken. The latest 32 are kept.
     pub fn take_violation(&mut self) -> Option<Violation> {
-        self.violations.pop_front()
+        self.walker.log.take()
     }
 
     /// Starts or stops keeping steps.
@@ -201,11 +200,7 @@ impl SmmuModel {
     }
 
     pub(crate) fn log(&mut self, violation: Violation) {
-        self.counters.violations += 1;
-        if self.violations.is_full() {
-            self.violations.pop_front();
-        }
-        let _ = self.violations.push_back(violation);
+        self.walker.log.push(violation);
     }
 }
 

@@ -91,6 +91,8 @@ pub(crate) struct Features {
     pub priqs: u32,
     pub pps: bool,
     pub oas_bits: u32,
+    /// Address bits above the output address size.
+    beyond_oas: u64,
     pub gran4k: bool,
     pub gran16k: bool,
     pub gran64k: bool,
@@ -141,6 +143,7 @@ impl Features {
             priqs: get(idr1, &IDR1::PRIQS),
             pps: get(idr3, &IDR3::PPS) == 1,
             oas_bits: address_bits(get(idr5, &IDR5::OAS)),
+            beyond_oas: u64::MAX << address_bits(get(idr5, &IDR5::OAS)),
             gran4k: get(idr5, &IDR5::GRAN4K) == 1,
             gran16k: get(idr5, &IDR5::GRAN16K) == 1,
             gran64k: get(idr5, &IDR5::GRAN64K) == 1,
@@ -159,6 +162,6 @@ impl Features {
 
     /// True if `address` needs more bits than the output address size.
     pub const fn beyond_oas(&self, address: u64) -> bool {
-        self.oas_bits < 64 && address >> self.oas_bits != 0
+        address & self.beyond_oas != 0
     }
 }

@@ -6,6 +6,7 @@ use smmu_spec::queue::{CMD_BYTES, EVENT_BYTES, RingIndex};
 use smmu_spec::regs::*;
 
 use crate::ats::AtcQueue;
+use crate::decoded::{LatestCd, LatestSte};
 use crate::model::SmmuModel;
 use crate::policy::Retention;
 use crate::profile::Features;
@@ -299,7 +300,8 @@ impl SmmuModel {
         self.regs.drains = new & SMMUEN == 0 && !self.ports_have_left();
         if new & SMMUEN == 0 {
             // Nothing is live any more: every structure may change in any way.
-            self.structures.clear();
+            self.configuration.streams.seen.clear();
+            self.configuration.contexts.seen.clear();
             let count = self.stalls.resolve_all(Verdict::Abort, |_| true);
             self.stalls.wake_held();
             if count > 0 {
@@ -562,13 +564,16 @@ impl SmmuModel {
         self.profile = profile;
         self.features = Features::of(&profile.ids);
         self.regs = Registers::new();
-        self.tlb.clear();
+        self.walker.tlb.clear();
         self.invalidate_ste_range(hal::StreamId(0), 31);
+        // Other features read other things from the same words.
+        self.configuration.streams.latest = LatestSte::new();
+        self.configuration.contexts.latest = LatestCd::new();
         self.stalls.resolve_all(Verdict::Abort, |_| true);
         self.atc = AtcQueue::new();
         self.newest_record = None;
         self.responses.clear();
-        self.retention = Retention::new(self.retention.policy);
+        self.walker.retention = Retention::new(self.walker.retention.policy);
     }
 }
 

@@ -1,15 +1,16 @@
 //! The stages of a transaction: range, TLB, walk, Access flag, permissions, then stage 2.
 
 use hal::{AccessKind, Pa, PhysMemory};
-use smmu_spec::descriptor::LEAF;
+use smmu_spec::descriptor::{Granule, LEAF};
 use smmu_spec::event::EventId;
 
 use crate::context::{Context, Half};
-use crate::model::SmmuModel;
+use crate::profile::Features;
 use crate::stage2::{Purpose, Stage2, Stage2Access, combine_attributes, combine_shareability};
 use crate::tlb::{Entry, allow};
 use crate::translate::{Transaction, Translated};
-use crate::walk::Leaf;
+use crate::walk::{Leaf, WalkFault};
+use crate::walker::Walker;
 
 /// How often a descriptor that changes under an atomic update is read again before the walk is given up as aborted.
 pub(crate) const UPDATE_ATTEMPTS: u32 = 64;
@@ -38,16 +39,60 @@ enum Extent {
 
 const TRANSLATION: TranslationFault = TranslationFault::Stage1(EventId::F_TRANSLATION);
 
-/// What translates a requester's traffic: at least one stage.
+/// What translates a requester's traffic, at least one stage: where it stands in a cache, or was decoded a moment ago.
 #[derive(Clone, Copy)]
-pub(crate) struct Translation {
-    pub stage1: Option<Context>,
-    pub stage2: Option<Stage2>,
+pub(crate) struct Stages<'a> {
+    pub stage1: Option<&'a Context>,
+    pub stage2: Option<&'a Stage2>,
 }
 
-impl Translation {
-    /// No stage yet.
-    pub const NONE: Self = Self { stage1: None, stage2: None };
+/// What CD.{S, R, A} or STE.{S2S, S2R} say about a fault.
+#[derive(Clone, Copy)]
+pub(crate) struct Conduct {
+    pub stall: bool,
+    pub record: bool,
+    pub abort: bool,
+}
+
+impl Stages<'_> {
+    /// How faults of stage 1 and of stage 2 end. Terminated stage 2 faults always abort.
+    pub fn conduct(&self) -> [Option<Conduct>; 2] {
+        [
+            self.stage1.map(|context| Conduct { stall: context.stall, record: context.record, abort: context.abort }),
+            self.stage2.map(|s2| Conduct { stall: s2.stall, record: s2.record, abort: true }),
+        ]
+    }
+}
+
+/// What stage 1 is asked for, and by what.
+struct Request<'a> {
+    tx: &'a Transaction,
+    context: &'a Context,
+    half: &'a Half,
+    /// In the half's range.
+    address: u64,
+    stage2: Option<&'a Stage2>,
+    extent: Extent,
+}
+
+/// The descriptor as an access wants it, or why the access is refused.
+#[inline(always)]
+fn wanted(tx: &Transaction, context: &Context, leaf: &Leaf, permissions: u16) -> Result<u64, EventId> {
+    let has_access = LEAF::AF.is_set(leaf.descriptor);
+    if !has_access && !context.update_access && !context.access_flag_ignored {
+        return Err(EventId::F_ACCESS);
+    }
+    if permissions & permission_bit(tx) == 0 {
+        return Err(EventId::F_PERMISSION);
+    }
+    let mut wanted = leaf.descriptor;
+    if context.update_access {
+        wanted |= LEAF::AF::SET.value;
+    }
+    if tx.kind == AccessKind::Write && permissions & allow::CLEAN != 0 {
+        wanted &= !LEAF::AP2::SET.value;
+    }
+    Ok(wanted)
 }
 
 /// Selects the half and checks the address against it; gives the address with its ignored top byte replaced.
@@ -57,11 +102,9 @@ pub(crate) fn locate<'c>(context: &'c Context, tx: &Transaction) -> Option<(&'c 
     let is_upper = address >> 63 == 1;
     let half = &context.halves[usize::from(is_upper)];
     let distance = if is_upper { !address } else { address };
-    let input_bits = half.tables.input_bits;
-    let in_range = input_bits >= 64 || distance >> input_bits == 0;
     let top_byte_fits = half.top_byte_ignored || address == tx.iova.0;
     let is_forbidden = half.unprivileged_forbidden && !tx.who.privileged;
-    (in_range && top_byte_fits && !is_forbidden).then_some((half, address))
+    (distance & half.outside == 0 && top_byte_fits && !is_forbidden).then_some((half, address))
 }
 
 #[inline]
@@ -107,26 +150,51 @@ impl Entry {
     }
 }
 
-impl SmmuModel {
+impl Walker {
     /// Translates through whatever stages there are. Nothing is recorded here.
+    #[inline(never)]
     pub(crate) fn through_stages(
         &mut self,
         tx: &Transaction,
-        translation: &Translation,
+        stages: Stages<'_>,
+        f: &Features,
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
-        match (&translation.stage1, &translation.stage2) {
-            (Some(context), stage2) => self.stage1(tx, context, stage2.as_ref(), Extent::Both, mem),
+        match (stages.stage1, stages.stage2) {
+            (Some(context), stage2) => self.stage1(tx, context, stage2, Extent::Both, mem),
             (None, Some(s2)) => {
-                if self.features.beyond_oas(tx.iova.0) {
+                if f.beyond_oas(tx.iova.0) {
                     return Err(TranslationFault::InputSize);
                 }
                 let known = self.tlb.lookup(s2.tables.tag, tx.iova.0).is_some();
-                self.counters.tlb_hits += u64::from(known);
+                self.tlb_hits += u64::from(known);
                 self.stage2(s2, tx.iova.0, Stage2Access::of(tx), mem).map(Entry::without_stage1)
             }
             (None, None) => Err(TranslationFault::InputSize),
         }
+    }
+
+    /// [`through_stages`](Self::through_stages) while nothing is cached. One stage with tables of 4 KiB that grants the access as they stand is
+    /// done in the caller's code.
+    #[inline(always)]
+    pub(crate) fn through_stages_uncached(
+        &mut self,
+        tx: &Transaction,
+        stages: Stages<'_>,
+        f: &Features,
+        mem: &mut impl PhysMemory,
+    ) -> Result<Translated, TranslationFault> {
+        if let Stages { stage1: Some(context), stage2: None } = stages
+            && let Some((half, address)) = locate(context, tx)
+            && !half.walks_disabled
+            && half.tables.granule == Granule::Kib4
+        {
+            return match self.serve_plainly::<false>(tx, context, (half, address), mem) {
+                Ok(entry) => Ok(Translated::from_entry(&entry, address)),
+                Err(fault) => Err(fault),
+            };
+        }
+        self.through_stages(tx, stages, f, mem).map(|entry| Translated::from_entry(&entry, tx.iova.0))
     }
 
     /// Translates by stage 1 only, for split-stage ATS: the output is an intermediate address. Tables still lie where stage 2 says.
@@ -148,22 +216,21 @@ impl SmmuModel {
         extent: Extent,
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
-        let (half, address) = locate(context, tx).ok_or(TRANSLATION)?;
-        if self.retention.caches()
-            && let Some(entry) = self.tlb.lookup(context.tag, address).copied()
-        {
+        let Some((half, address)) = locate(context, tx) else { return Err(TRANSLATION) };
+        let caches = self.retention.caches();
+        if caches && let Some(entry) = self.tlb.lookup(context.tag, address) {
             let bit = permission_bit(tx);
             if self.retention.forgets() {
                 self.tlb.forget(context.tag, address);
-            } else if serves(&entry, tx) || extent == Extent::Stage1 && serves(&entry.before_stage2(), tx) {
-                self.counters.tlb_hits += 1;
-                return Ok(entry);
+            } else if serves(entry, tx) || extent == Extent::Stage1 && serves(&entry.before_stage2(), tx) {
+                self.tlb_hits += 1;
+                return Ok(*entry);
             } else if entry.permissions & bit == 0 {
                 // A denying entry stays until it is invalidated: relaxing a permission needs maintenance too.
-                self.counters.tlb_hits += 1;
+                self.tlb_hits += 1;
                 return Err(TranslationFault::Stage1(EventId::F_PERMISSION));
             } else if entry.stage2 & bit == 0 && extent == Extent::Both {
-                self.counters.tlb_hits += 1;
+                self.tlb_hits += 1;
                 let ipa = entry.ipa | address & 0xfff;
                 return Err(Stage2Access::of(tx).fault(EventId::F_PERMISSION, ipa));
             }
@@ -171,49 +238,70 @@ impl SmmuModel {
         if half.walks_disabled {
             return Err(TRANSLATION);
         }
-        let entry = self.walk_and_update(tx, context, (half, address), stage2, extent, mem)?;
-        if self.retention.prefetches() {
+        let answer = if stage2.is_none() && half.tables.granule == Granule::Kib4 {
+            self.serve_plainly::<true>(tx, context, (half, address), mem)
+        } else {
+            self.serve(&Request { tx, context, half, address, stage2, extent }, mem)
+        };
+        if caches && answer.is_ok() && self.retention.prefetches() {
             self.prefetch_page(tx, context, stage2, address.wrapping_add(1 << 12), mem);
         }
-        Ok(entry)
+        answer
     }
 
-    fn walk_and_update(
+    /// [`serve`](Self::serve) for one stage with tables of 4 KiB. An access that the leaf grants as it stands is done in the caller's code.
+    #[inline(always)]
+    fn serve_plainly<const CACHES: bool>(
         &mut self,
         tx: &Transaction,
         context: &Context,
         (half, address): (&Half, u64),
-        stage2: Option<&Stage2>,
-        extent: Extent,
         mem: &mut impl PhysMemory,
     ) -> Result<Entry, TranslationFault> {
+        let leaf = match self.walk_4k::<CACHES>(&half.tables, address, mem) {
+            Ok(leaf) => leaf,
+            Err(fault) => return Err(fault.in_stage1()),
+        };
+        let entry = entry_of(&leaf, context, address);
+        if wanted(tx, context, &leaf, entry.permissions) == Ok(leaf.descriptor) {
+            if CACHES {
+                self.keep(&entry);
+            }
+            return Ok(entry);
+        }
+        let request = Request { tx, context, half, address, stage2: None, extent: Extent::Both };
+        self.settle(&request, leaf.copied(), mem)
+    }
+
+    /// Walks for a request until an answer is final.
+    #[inline(never)]
+    fn serve(&mut self, request: &Request<'_>, mem: &mut impl PhysMemory) -> Result<Entry, TranslationFault> {
+        match self.walk_tables(&request.half.tables, request.address, request.stage2, mem) {
+            Ok(leaf) => self.settle(request, leaf, mem),
+            Err(fault) => Err(fault.in_stage1()),
+        }
+    }
+
+    /// Ends a walk that came to `leaf`: refuses the access, updates the descriptor, and walks again where that fails.
+    #[inline(never)]
+    fn settle(&mut self, request: &Request<'_>, mut leaf: Leaf, mem: &mut impl PhysMemory) -> Result<Entry, TranslationFault> {
+        let Request { tx, context, half, address, stage2, extent } = *request;
         let beyond = stage2.filter(|_| extent == Extent::Both);
-        let mut updated_at = 0;
-        for _ in 0..UPDATE_ATTEMPTS {
-            let mut leaf = self.walk_tables(&half.tables, address, stage2, mem).map_err(|fault| fault.in_stage1())?;
-            updated_at = leaf.descriptor_at;
-            let has_access = LEAF::AF.is_set(leaf.descriptor);
-            if !has_access && !context.update_access && !context.access_flag_ignored {
-                return Err(TranslationFault::Stage1(EventId::F_ACCESS));
-            }
+        let mut attempts = 1;
+        loop {
             let entry = entry_of(&leaf, context, address);
-            if entry.permissions & permission_bit(tx) == 0 {
-                // Not cached: an entry whose Access flag hardware has yet to set, and one whose final address stage 2 has not seen.
-                if stage2.is_none() && (has_access || !context.update_access) {
-                    self.keep(&entry);
+            let wanted = match wanted(tx, context, &leaf, entry.permissions) {
+                Ok(wanted) if wanted == leaf.descriptor => return self.finish(request, entry, mem),
+                Ok(wanted) => wanted,
+                Err(id) => {
+                    // Not cached: an entry whose Access flag hardware has yet to set, and one whose final address stage 2 has not seen.
+                    let is_final = stage2.is_none() && (LEAF::AF.is_set(leaf.descriptor) || !context.update_access);
+                    if id == EventId::F_PERMISSION && is_final {
+                        self.keep(&entry);
+                    }
+                    return Err(TranslationFault::Stage1(id));
                 }
-                return Err(TranslationFault::Stage1(EventId::F_PERMISSION));
-            }
-            let mut wanted = leaf.descriptor;
-            if context.update_access {
-                wanted |= LEAF::AF::SET.value;
-            }
-            if tx.kind == AccessKind::Write && entry.permissions & allow::CLEAN != 0 {
-                wanted &= !LEAF::AP2::SET.value;
-            }
-            if wanted == leaf.descriptor {
-                return self.finish(tx, entry, address, (stage2, extent), mem);
-            }
+            };
             if let Some(s2) = stage2 {
                 // Both stages allow the access before any dirty state changes.
                 self.stage2(s2, leaf.descriptor_ipa, Stage2Access::fetch(Purpose::TableUpdate), mem)?;
@@ -221,40 +309,38 @@ impl SmmuModel {
             if let Some(s2) = beyond {
                 self.stage2(s2, entry.output | address & 0xfff, Stage2Access { commits: false, ..Stage2Access::of(tx) }, mem)?;
             }
-            let found = mem
-                .compare_exchange64(Pa(leaf.descriptor_at), leaf.descriptor, wanted)
-                .map_err(|_| TranslationFault::WalkAbort { at: leaf.descriptor_at, stage2: None })?;
+            let aborted = TranslationFault::WalkAbort { at: leaf.descriptor_at, stage2: None };
+            let found = mem.compare_exchange64(Pa(leaf.descriptor_at), leaf.descriptor, wanted).map_err(|_| aborted)?;
             if found == leaf.descriptor {
                 leaf.descriptor = wanted;
-                return self.finish(tx, entry_of(&leaf, context, address), address, (stage2, extent), mem);
+                return self.finish(request, entry_of(&leaf, context, address), mem);
             }
+            if attempts == UPDATE_ATTEMPTS {
+                return Err(aborted);
+            }
+            attempts += 1;
+            leaf = self.walk_tables(&half.tables, address, stage2, mem).map_err(WalkFault::in_stage1)?;
         }
-        Err(TranslationFault::WalkAbort { at: updated_at, stage2: None })
     }
 
     /// Sends a stage 1 result through stage 2, if there is one, and keeps both as one entry.
-    fn finish(
-        &mut self,
-        tx: &Transaction,
-        entry: Entry,
-        address: u64,
-        (stage2, extent): (Option<&Stage2>, Extent),
-        mem: &mut impl PhysMemory,
-    ) -> Result<Entry, TranslationFault> {
-        let mut entry = entry;
-        if let Some(s2) = stage2 {
-            if extent == Extent::Stage1 {
-                // Half of a combined entry is not kept.
-                return Ok(entry);
-            }
-            let page = self.stage2(s2, entry.output | address & 0xfff, Stage2Access::of(tx), mem)?;
-            entry = combined(entry, &page);
+    fn finish(&mut self, request: &Request<'_>, entry: Entry, mem: &mut impl PhysMemory) -> Result<Entry, TranslationFault> {
+        let Some(s2) = request.stage2 else {
+            self.keep(&entry);
+            return Ok(entry);
+        };
+        if request.extent == Extent::Stage1 {
+            // Half of a combined entry is not kept.
+            return Ok(entry);
         }
+        let page = self.stage2(s2, entry.output | request.address & 0xfff, Stage2Access::of(request.tx), mem)?;
+        let entry = combined(entry, &page);
         self.keep(&entry);
         Ok(entry)
     }
 
     /// Fetches a translation as a hint: nothing is recorded, no dirty state changes.
+    #[inline(never)]
     pub(crate) fn prefetch_page(
         &mut self,
         tx: &Transaction,
@@ -275,21 +361,13 @@ impl SmmuModel {
         if LEAF::AF.is_set(leaf.descriptor) || context.access_flag_ignored && !context.update_access {
             let entry = entry_of(&leaf, context, address);
             if stage2.is_none() || entry.permissions & permission_bit(&hint) != 0 {
-                let _ = self.finish(&hint, entry, address, (stage2, Extent::Both), mem);
+                let _ = self.finish(&Request { tx: &hint, context, half, address, stage2, extent: Extent::Both }, entry, mem);
             }
-        }
-    }
-
-    #[inline]
-    pub(crate) fn keep(&mut self, entry: &Entry) {
-        if self.retention.caches() {
-            let old = self.tlb.insert(*entry);
-            self.check_break(old, entry);
         }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn entry_of(leaf: &Leaf, context: &Context, address: u64) -> Entry {
     let is_global = !LEAF::NG.is_set(leaf.descriptor);
     let attr_index = LEAF::ATTR_INDEX.read(leaf.descriptor);
@@ -301,8 +379,8 @@ fn entry_of(leaf: &Leaf, context: &Context, address: u64) -> Entry {
         ipa: output,
         permissions: leaf.permissions(context),
         stage2: allow::EVERYTHING,
-        size_log2: leaf.reach_log2() as u8,
-        level: leaf.level as u8,
+        size_log2: leaf.reach_log2,
+        level: leaf.level,
         granule: leaf.granule,
         attributes: (context.mair >> (8 * attr_index)) as u8,
         shareability: LEAF::SH.read(leaf.descriptor) as u8,

@@ -6,12 +6,12 @@ use smmu_spec::event::{EventId, FaultClass};
 use smmu_spec::regs::address_bits;
 use smmu_spec::ste::{STE_DW2, STE_DW3};
 
-use crate::model::SmmuModel;
 use crate::profile::{Features, StallModel};
 use crate::stage1::{TranslationFault, UPDATE_ATTEMPTS, permission_bit};
 use crate::tlb::{Entry, Tag, allow};
 use crate::translate::Transaction;
 use crate::walk::{Leaf, Tables};
+use crate::walker::Walker;
 
 /// The stage 2 part of an STE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,20 +174,7 @@ impl Stage2 {
         }
         let output_bits = address_bits(STE_DW2::S2PS.read(dw2) as u32).min(f.oas_bits);
         let table = STE_DW3::S2TTB.read(dw3) << 4;
-        let limit = if granule == Granule::Kib64 { output_bits } else { output_bits.min(48) };
-        if table >> limit != 0 {
-            return None;
-        }
-        let table_bytes = (8_u64 << (input_bits - shift)).max(64);
-        let tables = Tables {
-            tag: Tag::of_stage2(vmid),
-            table: table & !(table_bytes - 1),
-            input_bits,
-            start_level,
-            granule,
-            output_bits,
-            hierarchy_ignored: true,
-        };
+        let tables = Tables::new(Tag::of_stage2(vmid), table, (input_bits, start_level), granule, output_bits, true)?;
         Some(Self {
             tables,
             access_flag_ignored: STE_DW2::S2AFFD.is_set(dw2),
@@ -235,8 +222,8 @@ impl Stage2 {
             ipa: ipa & !0xfff,
             permissions: self.permissions(leaf.descriptor),
             stage2: allow::EVERYTHING,
-            size_log2: leaf.reach_log2() as u8,
-            level: leaf.level as u8,
+            size_log2: leaf.reach_log2,
+            level: leaf.level,
             granule: leaf.granule,
             attributes: LEAF_S2::MEM_ATTR.read(leaf.descriptor) as u8 | forced,
             shareability: LEAF_S2::SH.read(leaf.descriptor) as u8,
@@ -251,7 +238,7 @@ impl Stage2 {
     }
 }
 
-impl SmmuModel {
+impl Walker {
     /// Translates `ipa`. Nothing is recorded here. The entry's attributes are stage 2's own.
     pub(crate) fn stage2(
         &mut self,
@@ -263,14 +250,14 @@ impl SmmuModel {
         if ipa >> s2.tables.input_bits != 0 {
             return Err(access.fault(EventId::F_TRANSLATION, ipa));
         }
-        if let Some(entry) = self.tlb.lookup(s2.tables.tag, ipa).copied() {
+        if let Some(entry) = self.tlb.lookup(s2.tables.tag, ipa) {
             if self.retention.forgets() {
                 self.tlb.forget(s2.tables.tag, ipa);
             } else {
                 // A denying entry stays until it is invalidated.
-                s2.check(&entry, access, ipa)?;
+                s2.check(entry, access, ipa)?;
                 if !(access.is_write && access.commits && entry.permissions & allow::CLEAN != 0) {
-                    return Ok(entry);
+                    return Ok(*entry);
                 }
             }
         }
@@ -284,7 +271,10 @@ impl SmmuModel {
     fn walk_stage2(&mut self, s2: &Stage2, ipa: u64, access: Stage2Access, mem: &mut impl PhysMemory) -> Result<Entry, TranslationFault> {
         let mut updated_at = 0;
         for _ in 0..UPDATE_ATTEMPTS {
-            let mut leaf = self.walk_tables(&s2.tables, ipa, None, mem).map_err(|fault| fault.in_stage2(access, ipa))?;
+            let mut leaf = match self.walk_tables(&s2.tables, ipa, None, mem) {
+                Ok(leaf) => leaf,
+                Err(fault) => return Err(fault.in_stage2(access, ipa)),
+            };
             updated_at = leaf.descriptor_at;
             let has_access = LEAF_S2::AF.is_set(leaf.descriptor);
             if !has_access && !s2.update_access && !s2.access_flag_ignored {

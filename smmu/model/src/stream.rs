@@ -1,5 +1,6 @@
 //! What a Stream table entry asks for (IHI 0070 5.2).
 
+use smmu_spec::cd::{CD_BYTES, L1CD_BYTES};
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
 use crate::profile::{Features, StallModel};
@@ -42,6 +43,9 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
+    /// None, and no merging.
+    pub const NONE: Self = Self { privileged: None, instruction: None, merges: false };
+
     /// True if the transaction goes on as it came.
     pub fn changes_nothing(&self) -> bool {
         self.privileged.is_none() && self.instruction.is_none()
@@ -67,8 +71,8 @@ pub(crate) enum DefaultSubstream {
 /// The stage 1 part of an STE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stage1Config {
-    /// CD or CD table.
-    pub context_ptr: u64,
+    /// CD, CD table or level-1 CD table, aligned to its size.
+    pub table_base: u64,
     /// Log2 of the number of CDs; 0: no substreams.
     pub cd_max: u32,
     pub table: CdTable,
@@ -176,7 +180,12 @@ fn stage1(dw0: u64, dw1: u64, dw2: u64, is_nested: bool, f: &Features) -> Option
         2 => DefaultSubstream::Ssid0,
         _ => DefaultSubstream::Terminate,
     };
-    Some(Stage1Config { context_ptr, cd_max, table, default_substream, world, vmid, stall_disabled })
+    let table_bytes = match table {
+        CdTable::Linear => CD_BYTES << cd_max,
+        CdTable::TwoLevel(split) => (L1CD_BYTES << cd_max.saturating_sub(split)).max(64),
+    };
+    let table_base = context_ptr & !(table_bytes - 1);
+    Some(Stage1Config { table_base, cd_max, table, default_substream, world, vmid, stall_disabled })
 }
 
 #[cfg(test)]
@@ -212,7 +221,7 @@ mod tests {
     #[test]
     fn golden_table_decodes() {
         let s1 = stage1_of(decode(GOOD, Profile::STALL_S1)).expect("stage 1");
-        assert_eq!((s1.context_ptr, s1.cd_max, s1.table), (0x4800_0000, 16, CdTable::TwoLevel(10)));
+        assert_eq!((s1.table_base, s1.cd_max, s1.table), (0x4800_0000, 16, CdTable::TwoLevel(10)));
         assert_eq!(s1.default_substream, DefaultSubstream::Ssid0);
     }
 

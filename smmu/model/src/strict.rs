@@ -3,15 +3,16 @@
 use hal::{Pa, PhysMemory, StreamId, SubstreamId};
 use smmu_spec::cd::{CD_DW0, CD_DW1, CD_DW2};
 use smmu_spec::command::Leaf as Levels;
-use smmu_spec::descriptor::LEAF;
+use smmu_spec::descriptor::Granule;
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
 use crate::cache::Cache;
+use crate::configuration::Configuration;
+use crate::context::Context;
 use crate::model::SmmuModel;
 use crate::stream::{SteAction, SteConfig};
-use crate::tlb::{Entry, world};
 use crate::violation::Violation;
-use crate::walk::Leaf;
+use crate::walker::Walker;
 
 /// A structure as it was when it was last invalidated, or first fetched since. A fetch in between may meet a half of a change, and is no excuse for
 /// the other half.
@@ -22,33 +23,30 @@ struct Seen {
 }
 
 /// Structures seen lately. Keys as in the configuration caches.
-pub(crate) struct Structures {
-    ste: Cache<Seen, 16>,
-    cd: Cache<Seen, 32>,
-}
+pub(crate) struct Structures<const SETS: usize>(Cache<Seen, SETS>);
 
-impl Structures {
+impl<const SETS: usize> Structures<SETS> {
     pub const fn new() -> Self {
-        Self { ste: Cache::new(), cd: Cache::new() }
+        Self(Cache::new())
     }
 
+    /// Forgets all of them.
     pub fn clear(&mut self) {
-        self.ste.clear();
-        self.cd.clear();
+        self.0.clear();
     }
 
     /// Takes note of a fetch.
-    pub fn saw_ste(&mut self, key: u64, at: u64, words: [u64; 4]) {
-        if self.ste.find(key).is_none_or(|seen| seen.at != at) {
-            self.ste.insert(key, Seen { at, words });
+    pub fn saw(&mut self, key: u64, at: u64, words: [u64; 4]) {
+        if self.0.find(key).is_none_or(|seen| seen.at != at) {
+            self.0.insert(key, Seen { at, words });
         }
     }
 
-    /// The same of a CD.
-    pub fn saw_cd(&mut self, key: u64, at: u64, words: [u64; 4]) {
-        if self.cd.find(key).is_none_or(|seen| seen.at != at) {
-            self.cd.insert(key, Seen { at, words });
-        }
+    /// Gives one up.
+    fn take(&mut self, key: u64) -> Option<Seen> {
+        let seen = self.0.get(key)?;
+        self.0.remove(key);
+        Some(seen)
     }
 }
 
@@ -111,36 +109,34 @@ impl SmmuModel {
     /// has given up the old ones may use their memory for anything.
     pub(crate) fn check_ste_update(&mut self, stream: StreamId, leaf: Levels, mem: &mut impl PhysMemory) {
         let key = u64::from(stream.0);
-        self.structures.cd.remove_where(|k, _| k >> 20 == key);
-        let Some(seen) = self.structures.ste.get(key) else { return };
-        self.structures.ste.remove(key);
+        self.configuration.contexts.seen.0.remove_where(|k, _| k >> 20 == key);
+        let Some(seen) = self.configuration.streams.seen.take(key) else { return };
         let Some(words) = read_words(seen.at, mem) else { return };
         if is_torn(&seen.words, &words, STE_DW0::V::SET.value, used_of_ste) {
             self.log(Violation::TornUpdate { stream, substream: None });
         }
         if leaf == Levels::Only {
-            self.structures.saw_ste(key, seen.at, words);
+            self.configuration.streams.seen.saw(key, seen.at, words);
         }
     }
 
     /// The same for a CD, at CMD_CFGI_CD.
     pub(crate) fn check_cd_update(&mut self, stream: StreamId, substream: SubstreamId, leaf: Levels, mem: &mut impl PhysMemory) {
         let key = u64::from(stream.0) << 20 | u64::from(substream.0);
-        let Some(seen) = self.structures.cd.get(key) else { return };
-        self.structures.cd.remove(key);
+        let Some(seen) = self.configuration.contexts.seen.take(key) else { return };
         let Some(words) = read_words(seen.at, mem) else { return };
         if is_torn(&seen.words, &words, CD_DW0::V::SET.value, used_of_cd) {
             self.log(Violation::TornUpdate { stream, substream: Some(substream) });
         }
         if leaf == Levels::Only {
-            self.structures.saw_cd(key, seen.at, words);
+            self.configuration.contexts.seen.saw(key, seen.at, words);
         }
     }
 
     /// The same for all CDs of a stream, at CMD_CFGI_CD_ALL, which drops their level 1 too. One of several that are torn is named.
     pub(crate) fn check_cd_updates(&mut self, stream: StreamId, mem: &mut impl PhysMemory) {
         let mut torn = None;
-        self.structures.cd.remove_where(|key, seen| {
+        self.configuration.contexts.seen.0.remove_where(|key, seen| {
             let is_named = key >> 20 == u64::from(stream.0);
             if is_named
                 && let Some(words) = read_words(seen.at, mem)
@@ -155,60 +151,63 @@ impl SmmuModel {
         }
     }
 
-    /// Looks at the neighbour of a descriptor that claims to belong to a contiguous run.
-    pub(crate) fn check_contiguous(&mut self, leaf: &Leaf, mem: &mut impl PhysMemory) {
-        let entries = leaf.granule.contiguous_entries(leaf.level);
-        if !LEAF::CONTIGUOUS.is_set(leaf.descriptor) || entries == 1 {
-            return;
-        }
-        let index = leaf.descriptor_at / 8;
-        let size = 1 << leaf.size_log2();
-        let is_aligned = (leaf.output / size) % entries == index % entries;
-        let Ok(neighbour) = mem.read64(Pa(leaf.descriptor_at ^ 8)) else { return };
-        // Access flag and dirty state are each entry's own: AP[2] of stage 1 and S2AP[1] are one bit. Bits 50, 58:55 and 63:59 are software's, or
-        // belong to features that are not there.
-        let own = 1 << 10 | 1 << 7 | 1 << 50 | 0x1ff << 55;
-        let beside = leaf.granule.address(neighbour, leaf.size_log2());
-        let attributes = !(0x0000_ffff_ffff_f000 | own);
-        let fits = (neighbour ^ leaf.descriptor) & attributes == 0 && beside ^ leaf.output == size;
-        if !is_aligned || !fits {
-            self.log(Violation::WrongContiguous { descriptor_at: leaf.descriptor_at });
-        }
-    }
-
-    /// Looks at what a new translation replaces in the TLB.
-    pub(crate) fn check_break(&mut self, old: Option<Entry>, new: &Entry) {
-        let output = |e: &Entry| if e.tag.world() == world::STAGE2 { e.output } else { e.ipa };
-        if let Some(old) = old
-            && output(&old) != output(new)
-        {
-            self.log(Violation::WithoutBreak { address: new.page << 12 });
-        }
-    }
-
     /// Tells the model that software considers the 4 KiB page at `page` free from now on: for strict tests, to be called by the owner of the
     /// memory. Logs a violation if a cache still leads there, or if an invalidation has not been completed by CMD_SYNC.
     pub fn note_freed(&mut self, page: Pa) {
         let page = page.0 & !0xfff;
         let in_page = |address: u64| address & !0xfff == page;
-        let is_configured = self.caches.ste.values().any(|(_, ste)| match ste {
+        let is_walked = |cd: &Context| cd.halves.iter().any(|half| !half.walks_disabled && in_page(half.tables.table));
+        let Configuration { streams, contexts } = &self.configuration;
+        let is_configured = streams.ste.values().any(|(_, ste)| match ste {
             SteAction::Translate(SteConfig { stage1, stage2, .. }) => {
-                stage1.is_some_and(|s1| in_page(s1.context_ptr)) || stage2.is_some_and(|s2| in_page(s2.tables.table))
+                stage1.is_some_and(|s1| in_page(s1.table_base)) || stage2.is_some_and(|s2| in_page(s2.tables.table))
             }
             _ => false,
         });
-        let is_described = self.caches.cd.values().filter_map(|(_, cd)| cd.as_ref()).any(|cd| {
-            let walked = |half: &crate::context::Half| !half.walks_disabled && in_page(half.tables.table);
-            cd.halves.iter().any(walked)
-        });
+        let is_described = contexts.cd.values().filter_map(|(_, cd)| cd.as_ref()).any(is_walked);
+        let is_resolved = self
+            .resolved
+            .iter()
+            .filter_map(|resolved| resolved.stages(self.generation))
+            .any(|stages| stages.stage1.is_some_and(is_walked) || stages.stage2.is_some_and(|s2| in_page(s2.tables.table)));
         // Level-1 descriptors that are not invalid, and what lies below them.
         let is_linked = |descriptor: u64| descriptor & 0x1f != 0 && in_page(descriptor & 0x00ff_ffff_ffff_ffc0);
-        let l1 = self.caches.l1std.values().chain(self.caches.l1cd.values());
+        let l1 = streams.l1std.values().chain(contexts.l1cd.values());
         let is_linked = l1.map(|(_, descriptor)| *descriptor).any(is_linked);
-        if is_configured || is_described || is_linked || self.tlb.leads_to(page) {
+        if is_configured || is_described || is_resolved || is_linked || self.walker.tlb.leads_to(page) {
             self.log(Violation::FreedWhileCached { page });
         } else if self.invalidated_since_sync {
             self.log(Violation::FreedBeforeSync { page });
+        }
+    }
+}
+
+impl Walker {
+    /// Looks at the neighbour of a leaf that claims to belong to a contiguous run: its descriptor, where that lies, and what it gives.
+    #[inline(never)]
+    pub(crate) fn check_contiguous(
+        &mut self,
+        descriptor: u64,
+        (descriptor_at, output): (u64, u64),
+        (granule, level): (Granule, u32),
+        mem: &mut impl PhysMemory,
+    ) {
+        let entries = granule.contiguous_entries(level);
+        if entries == 1 {
+            return;
+        }
+        let shift = granule.level_shift(level);
+        let (index, size) = (descriptor_at / 8, 1 << shift);
+        let is_aligned = (output / size) % entries == index % entries;
+        let Ok(neighbour) = mem.read64(Pa(descriptor_at ^ 8)) else { return };
+        // Access flag and dirty state are each entry's own: AP[2] of stage 1 and S2AP[1] are one bit. Bits 50, 58:55 and 63:59 are software's, or
+        // belong to features that are not there.
+        let own = 1 << 10 | 1 << 7 | 1 << 50 | 0x1ff << 55;
+        let beside = granule.address(neighbour, shift);
+        let attributes = !(0x0000_ffff_ffff_f000 | own);
+        let fits = (neighbour ^ descriptor) & attributes == 0 && beside ^ output == size;
+        if !is_aligned || !fits {
+            self.log.push(Violation::WrongContiguous { descriptor_at });
         }
     }
 }

@@ -124,6 +124,11 @@ impl Entry {
         shareability: 0,
     };
 
+    /// What the stage whose addresses these are gives: stage 1's output before stage 2.
+    fn own_output(&self) -> u64 {
+        if self.tag.world() == world::STAGE2 { self.output } else { self.ipa }
+    }
+
     fn first(&self) -> u64 {
         (self.page << 12) & !((1 << self.size_log2) - 1)
     }
@@ -251,8 +256,8 @@ impl Tlb {
         if own.is_some() || self.globals == 0 { own } else { self.probe(tag.global(), page) }
     }
 
-    /// Inserts or replaces; gives the entry of the same page and owner that stood there.
-    pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
+    /// Inserts or replaces; true if the same page of the same owner stood there with another output.
+    pub fn insert(&mut self, entry: &Entry) -> bool {
         self.globals += u32::from(entry.tag.is_global());
         self.large += u32::from(entry.size_log2 > 12);
         let set = &mut self.entries[mix(entry.page, entry.tag) as usize & (SETS - 1)];
@@ -264,8 +269,10 @@ impl Tlb {
                 self.victim = (self.victim + 1) % WAYS;
                 self.victim
             });
-        let old = core::mem::replace(&mut set[way], entry);
-        (old.tag == entry.tag && old.page == entry.page).then_some(old)
+        let old = &mut set[way];
+        let is_broken = old.tag == entry.tag && old.page == entry.page && old.own_output() != entry.own_output();
+        *old = *entry;
+        is_broken
     }
 
     /// True if an entry or a table pointer leads to the 4 KiB page at `page`.
@@ -291,10 +298,10 @@ impl Tlb {
     }
 
     /// Finds a level-3 table for `address`.
-    pub fn table_pointer(&self, tag: Tag, address: u64, granule: Granule) -> Option<TablePointer> {
+    pub fn table_pointer(&self, tag: Tag, address: u64, granule: Granule) -> Option<&TablePointer> {
         let first = address & !((1 << granule.level_shift(2)) - 1);
         let pointer = &self.pointers[Self::pointer_slot(tag, first, granule)];
-        (pointer.tag == tag && pointer.first == first && pointer.granule == granule).then_some(*pointer)
+        (pointer.tag == tag && pointer.first == first && pointer.granule == granule).then_some(pointer)
     }
 
     pub fn insert_table_pointer(&mut self, pointer: TablePointer) {
@@ -371,7 +378,7 @@ mod tests {
     fn global_entries_serve_every_asid_of_the_same_aset() {
         let mut tlb = boxed();
         let asid7 = Tag::of_asid(0, 0, 7, false);
-        tlb.insert(entry(asid7.global(), 0x1000, 12));
+        tlb.insert(&entry(asid7.global(), 0x1000, 12));
         assert!(tlb.lookup(Tag::of_asid(0, 0, 8, false), 0x1abc).is_some());
         assert!(tlb.lookup(Tag::of_asid(0, 0, 8, true), 0x1abc).is_none(), "the other ASET");
         assert!(tlb.lookup(Tag::of_asid(2, 0, 8, false), 0x1abc).is_none(), "the other world");
@@ -386,9 +393,9 @@ mod tests {
     fn a_byte_of_a_block_drops_every_piece_of_it() {
         let mut tlb = boxed();
         let tag = Tag::of_asid(0, 0, 7, false);
-        tlb.insert(entry(tag, 0x20_0000, 21));
-        tlb.insert(entry(tag, 0x3f_f000, 21));
-        tlb.insert(entry(tag, 0x40_0000, 12));
+        tlb.insert(&entry(tag, 0x20_0000, 21));
+        tlb.insert(&entry(tag, 0x3f_f000, 21));
+        tlb.insert(&entry(tag, 0x40_0000, 12));
         tlb.invalidate(&Scope { world: 0, vmid: None, owner: Owner::AsidOrGlobal(7), addresses: Some(all(0x30_0000)) });
         assert!(tlb.lookup(tag, 0x20_0000).is_none() && tlb.lookup(tag, 0x3f_f000).is_none());
         assert!(tlb.lookup(tag, 0x40_0000).is_some());

@@ -1,16 +1,18 @@
 //! Translating one transaction (IHI 0070 3.4, 15 as condensed: the order of checks).
 
-use hal::{AccessKind, Iova, IrqLines, Pa, PhysMemory, Requester, StallTag};
+use hal::{AccessKind, Iova, IrqLines, Pa, PhysMemory, Requester, StallTag, StreamId};
 use smmu_spec::event::{EventId, EventRecord, FaultClass};
 use smmu_spec::regs::{CR0, GBPA};
 
 use crate::configuration::{Refusal, Route};
+use crate::context::Context;
 use crate::micro_tlb::{Line, RECENT, requester_key};
 use crate::model::SmmuModel;
-use crate::stage1::{Translation, TranslationFault, locate, serves};
-use crate::stage2::Purpose;
+use crate::stage1::{Conduct, Stages, TranslationFault};
+use crate::stage2::{Purpose, Stage2};
 use crate::stalls::{Admission, Key};
-use crate::stream::Overrides;
+use crate::stream::{Overrides, SteAction};
+use crate::stream_table::SteFault;
 use crate::trace::Trace;
 
 /// One access of a device to one address. Accesses that cross 4 KiB are split by the caller.
@@ -46,15 +48,23 @@ pub enum Fault {
     Stalled(StallTag),
 }
 
-/// A requester's context as far as the caches know it: what makes a TLB hit cheap. Dropped by any configuration command.
+/// A requester's stages as the caches gave them: what makes a TLB hit cheap, and what a walk begins with. Dropped by any configuration
+/// command.
 pub(crate) struct Resolved {
     key: u64,
     generation: u64,
-    translation: Option<Translation>,
+    overrides: Overrides,
+    stage1: Option<Context>,
+    stage2: Option<Stage2>,
 }
 
 impl Resolved {
-    pub const EMPTY: Self = Self { key: 0, generation: 0, translation: None };
+    pub const EMPTY: Self = Self { key: 0, generation: 0, overrides: Overrides::NONE, stage1: None, stage2: None };
+
+    /// The stages, if this is of the model's generation.
+    pub fn stages(&self, generation: u64) -> Option<Stages<'_>> {
+        (self.generation == generation).then_some(Stages { stage1: self.stage1.as_ref(), stage2: self.stage2.as_ref() })
+    }
 }
 
 /// Number of resolved contexts.
@@ -72,109 +82,177 @@ impl SmmuModel {
     /// See [`Fault`]; what software is to know was recorded.
     #[inline]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
-        let Some(key) = requester_key(&tx.who) else {
-            self.counters.translations += 1;
-            return self.translate_in_full(tx, mem, irq);
-        };
+        if !self.walker.retention.caches() {
+            return self.translate_uncached(tx, mem, irq);
+        }
+        let Some(key) = requester_key(&tx.who) else { return self.translate_cached(tx, None, mem, irq) };
         let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
         if recent.serves(key, &tx, self.recent_generation) {
             self.recent_hits += 1;
             return Ok(recent.translated(&tx));
         }
-        self.translate_resolved(tx, key, mem, irq)
+        self.translate_cached(tx, Some(key), mem, irq)
     }
 
+    /// What traffic meets while the SMMU is disabled.
     #[inline(never)]
-    fn translate_resolved(
+    fn disabled(&self, tx: &Transaction) -> Result<Translated, Fault> {
+        let refused = GBPA::ABORT.is_set(self.regs.gbpa) || self.features.beyond_oas(tx.iova.0);
+        if refused { Err(Fault::Abort) } else { Ok(untranslated(tx.iova)) }
+    }
+
+    /// Translates while nothing is cached.
+    #[inline(never)]
+    fn translate_uncached(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        let tx = &tx;
+        self.counters.translations += 1;
+        if !CR0::SMMUEN.is_set(self.regs.cr0ack) {
+            return self.disabled(tx);
+        }
+        let Self { configuration, walker, regs, features, .. } = self;
+        let (stages, overrides) = match configuration.route::<false>(&tx.who, regs, features, walker, mem) {
+            Ok(Route::Translate(stages, overrides)) => (stages, overrides),
+            Ok(Route::Bypass(&overrides)) => return self.bypass(tx, overrides, mem, irq),
+            Err(refusal) => return Err(self.refuse(tx, refusal, mem, irq)),
+        };
+        let other;
+        let tx = if overrides.changes_nothing() {
+            tx
+        } else {
+            other = overridden(tx, overrides);
+            &other
+        };
+        match walker.through_stages_uncached(tx, stages, features, mem) {
+            Ok(translated) => Ok(translated),
+            Err(fault) => {
+                let (conduct, merges) = (stages.conduct(), overrides.merges);
+                Err(self.end(tx, conduct, (fault, merges), mem, irq))
+            }
+        }
+    }
+
+    /// Translates what no recent answer serves. `key` names the requester, if it has one.
+    #[inline(never)]
+    fn translate_cached(
         &mut self,
         tx: Transaction,
-        key: u64,
+        key: Option<u64>,
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
+        let tx = &tx;
         self.counters.translations += 1;
-        let slot = &self.resolved[resolved_slot(key)];
-        if slot.key == key
-            && slot.generation == self.generation
-            && let Some(Translation { stage1: Some(context), .. }) = &slot.translation
-            && let Some((_, address)) = locate(context, &tx)
-            && let Some(entry) = self.tlb.lookup(context.tag, address)
-            && serves(entry, &tx)
-        {
-            self.counters.tlb_hits += 1;
-            let translated = Translated::from_entry(entry, address);
-            self.keep_recent(key, &tx, &translated);
-            return Ok(translated);
+        let enabled = CR0::SMMUEN.is_set(self.regs.cr0ack);
+        let Self { configuration, walker, regs, features, resolved, generation, .. } = self;
+        let slot = &mut resolved[resolved_slot(key.unwrap_or(0))];
+        let is_resolved = key.is_some_and(|key| slot.key == key) && slot.generation == *generation;
+        let (stages, overrides, keeps) = if is_resolved {
+            (Stages { stage1: slot.stage1.as_ref(), stage2: slot.stage2.as_ref() }, &slot.overrides, true)
+        } else {
+            if !enabled {
+                return self.disabled(tx);
+            }
+            let (stages, overrides) = match configuration.route::<true>(&tx.who, regs, features, walker, mem) {
+                Ok(Route::Translate(stages, overrides)) => (stages, overrides),
+                Ok(Route::Bypass(&overrides)) => return self.bypass(tx, overrides, mem, irq),
+                Err(refusal) => return Err(self.refuse(tx, refusal, mem, irq)),
+            };
+            let keeps = walker.retention.is_steady() && overrides.changes_nothing();
+            if keeps && let Some(key) = key {
+                let (stage1, stage2) = (stages.stage1.copied(), stages.stage2.copied());
+                *slot = Resolved { key, generation: *generation, overrides: *overrides, stage1, stage2 };
+            }
+            (stages, overrides, keeps)
+        };
+        let other;
+        let tx = if overrides.changes_nothing() {
+            tx
+        } else {
+            other = overridden(tx, overrides);
+            &other
+        };
+        match walker.through_stages(tx, stages, features, mem) {
+            Ok(entry) => {
+                let translated = Translated::from_entry(&entry, tx.iova.0);
+                if keeps && let Some(key) = key {
+                    self.keep_recent(key, tx, &translated);
+                }
+                Ok(translated)
+            }
+            Err(fault) => {
+                let (conduct, merges) = (stages.conduct(), overrides.merges);
+                Err(self.end(tx, conduct, (fault, merges), mem, irq))
+            }
         }
-        self.translate_in_full(tx, mem, irq)
     }
 
     #[inline(never)]
-    fn translate_in_full(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
-        if !CR0::SMMUEN.is_set(self.regs.cr0ack) {
-            let refused = GBPA::ABORT.is_set(self.regs.gbpa) || self.features.beyond_oas(tx.iova.0);
-            return if refused { Err(Fault::Abort) } else { Ok(untranslated(tx.iova)) };
+    fn bypass(
+        &mut self,
+        tx: &Transaction,
+        overrides: Overrides,
+        mem: &mut impl PhysMemory,
+        irq: &mut impl IrqLines,
+    ) -> Result<Translated, Fault> {
+        if self.features.beyond_oas(tx.iova.0) {
+            let record = client_record(EventId::F_ADDR_SIZE, &overridden(tx, &overrides)).with_class(FaultClass::In);
+            self.record_event(record, overrides.merges, mem, irq);
+            return Err(Fault::Abort);
         }
-        let mut translation = Translation::NONE;
-        match self.route(tx.who, &mut translation, mem) {
-            Err(Refusal::Silent) => Err(Fault::Abort),
-            Err(Refusal::Record(record, merges)) => {
+        Ok(untranslated(tx.iova))
+    }
+
+    /// Ends a transaction that has no stages.
+    #[inline(never)]
+    fn refuse(&mut self, tx: &Transaction, refusal: Refusal, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Fault {
+        match refusal {
+            Refusal::Silent => Fault::Abort,
+            Refusal::Record(record, merges) => {
                 self.record_event(record, merges, mem, irq);
-                Err(Fault::Abort)
+                Fault::Abort
             }
-            Ok(Route::Bypass(overrides)) => {
-                if self.features.beyond_oas(tx.iova.0) {
-                    let record = client_record(EventId::F_ADDR_SIZE, &overridden(tx, overrides)).with_class(FaultClass::In);
-                    self.record_event(record, overrides.merges, mem, irq);
-                    return Err(Fault::Abort);
-                }
-                Ok(untranslated(tx.iova))
-            }
-            Err(Refusal::Stage2(stage2, overrides, fault)) => {
-                let translation = Translation { stage1: None, stage2: Some(stage2) };
-                Err(self.end(&overridden(tx, overrides), &translation, (fault, overrides.merges), mem, irq))
-            }
-            Ok(Route::Translate(overrides)) => {
-                let key = requester_key(&tx.who).filter(|_| self.retention.is_steady() && overrides.changes_nothing());
-                if let Some(key) = key {
-                    self.resolved[resolved_slot(key)] = Resolved { key, generation: self.generation, translation: Some(translation) };
-                }
-                let tx = overridden(tx, overrides);
-                match self.through_stages(&tx, &translation, mem) {
-                    Ok(entry) => {
-                        let translated = Translated::from_entry(&entry, tx.iova.0);
-                        if let Some(key) = key {
-                            self.keep_recent(key, &tx, &translated);
-                        }
-                        Ok(translated)
-                    }
-                    Err(fault) => Err(self.end(&tx, &translation, (fault, overrides.merges), mem, irq)),
-                }
+            Refusal::Stage2(stage2, overrides, fault) => {
+                let conduct = Stages { stage1: None, stage2: Some(&stage2) }.conduct();
+                self.end(&overridden(tx, &overrides), conduct, (fault, overrides.merges), mem, irq)
             }
         }
     }
 
-    /// Fetches a translation as a hint, for CMD_PREFETCH_ADDR.
-    pub(crate) fn prefetch_address(&mut self, who: Requester, address: u64, mem: &mut impl PhysMemory) {
-        let mut translation = Translation::NONE;
-        if let Ok(Route::Translate(_)) = self.route(who, &mut translation, mem)
-            && let Translation { stage1: Some(context), stage2 } = translation
+    /// Fetches what STE and CD say as a hint, for CMD_PREFETCH_CONFIG; with an address its translation too, for CMD_PREFETCH_ADDR. Nothing is
+    /// recorded.
+    pub(crate) fn prefetch_route(&mut self, who: Requester, address: Option<u64>, mem: &mut impl PhysMemory) {
+        let Self { configuration, walker, regs, features, .. } = self;
+        if let Ok(Route::Translate(Stages { stage1: Some(context), stage2 }, _)) =
+            configuration.route_aside(&who, regs, features, walker, mem)
+            && let Some(address) = address
         {
             let tx = Transaction { who, iova: Iova(address), kind: AccessKind::Read };
-            self.prefetch_page(&tx, &context, stage2.as_ref(), address, mem);
+            walker.prefetch_page(&tx, context, stage2, address, mem);
         }
+    }
+
+    /// What the STE of `stream` asks for.
+    pub(crate) fn ste(&mut self, stream: StreamId, mem: &mut impl PhysMemory) -> Result<&SteAction, SteFault> {
+        let Self { configuration, regs, features, walker, .. } = self;
+        configuration.ste(stream, regs, features, &mut walker.retention, mem)
+    }
+
+    /// A word of a valid STE, from memory; `None` if it cannot be read.
+    pub(crate) fn ste_word(&mut self, stream: StreamId, word: u64, mem: &mut impl PhysMemory) -> Option<u64> {
+        self.configuration.streams.word(stream, word, &self.regs, &self.features, &mut self.walker.retention, mem)
     }
 
     /// Ends a transaction that did not translate, as CD.{S, R, A} or STE.{S2S, S2R} say; its record may be merged where `merges`.
+    #[inline(never)]
     pub(crate) fn end(
         &mut self,
         tx: &Transaction,
-        translation: &Translation,
+        [stage1, stage2]: [Option<Conduct>; 2],
         (fault, merges): (TranslationFault, bool),
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Fault {
-        let (record, stalls, records, aborts) = match (fault, &translation.stage1, &translation.stage2) {
+        let (record, stalls, records, aborts) = match (fault, stage1, stage2) {
             (TranslationFault::Stage1(id), Some(context), _) => {
                 (client_record(id, tx).with_class(FaultClass::In), context.stall, context.record, context.abort)
             }
@@ -183,8 +261,7 @@ impl SmmuModel {
                 if id == EventId::F_PERMISSION && purpose == Purpose::TableRead {
                     record = record.with_table_read();
                 }
-                // Terminated stage 2 faults always abort.
-                (record, s2.stall, s2.record, true)
+                (record, s2.stall, s2.record, s2.abort)
             }
             (TranslationFault::WalkAbort { at, stage2 }, ..) => {
                 let record = client_record(EventId::F_WALK_EABT, tx).with_fetch_address(at);
@@ -226,7 +303,7 @@ fn untranslated(iova: Iova) -> Translated {
     Translated { pa: Pa(iova.0), attributes: 0xff, shareability: 3 }
 }
 
-fn overridden(tx: Transaction, overrides: Overrides) -> Transaction {
+fn overridden(tx: &Transaction, overrides: &Overrides) -> Transaction {
     let privileged = overrides.privileged.unwrap_or(tx.who.privileged);
     // Instruction and data are exchanged for reads only.
     let kind = match (tx.kind, overrides.instruction) {
@@ -234,7 +311,7 @@ fn overridden(tx: Transaction, overrides: Overrides) -> Transaction {
         (_, Some(true)) => AccessKind::Execute,
         (_, Some(false)) => AccessKind::Read,
     };
-    Transaction { who: Requester { privileged, ..tx.who }, kind, ..tx }
+    Transaction { who: Requester { privileged, ..tx.who }, kind, ..*tx }
 }
 
 fn client_record(id: EventId, tx: &Transaction) -> EventRecord {

@@ -1,6 +1,7 @@
 //! What software did against the architecture's rules.
 
 use hal::{StallTag, StreamId, SubstreamId};
+use heapless::Deque;
 
 /// One broken rule. The model then does what the architecture permits and is least helpful.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,5 +133,31 @@ impl Violation {
             Self::FreedBeforeSync { .. } => "CMD_SYNC: an invalidation is complete when the CMD_SYNC behind it is",
             Self::AsidClash { .. } => "Context descriptors: all Context descriptors of one VMID and ASID describe one address space",
         }
+    }
+}
+
+/// The latest broken rules, and how many there were.
+pub(crate) struct ViolationLog {
+    latest: Deque<Violation, 32>,
+    pub count: u64,
+}
+
+impl ViolationLog {
+    pub const fn new() -> Self {
+        Self { latest: Deque::new(), count: 0 }
+    }
+
+    #[inline(never)]
+    pub fn push(&mut self, violation: Violation) {
+        self.count += 1;
+        if self.latest.is_full() {
+            self.latest.pop_front();
+        }
+        let _ = self.latest.push_back(violation);
+    }
+
+    /// The oldest one not yet taken.
+    pub fn take(&mut self) -> Option<Violation> {
+        self.latest.pop_front()
     }
 }

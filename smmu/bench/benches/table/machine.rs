@@ -21,6 +21,11 @@ const TABLES: u64 = 0x80_0000;
 /// Sets of tables: address spaces share them in turn, since 65,536 would take 1 GiB.
 const SETS: u64 = 64;
 const BYTES: usize = 16 << 20;
+/// Pages of SubstreamID 0 that stand beside the others', and their level-3 tables: eight times what the TLB holds.
+pub const PAGES: u64 = 1 << 14;
+const PAGES_VA: u64 = 0x12_0000_0000;
+const PAGES_TABLES: u64 = 0x98_0000;
+const PAGES_AT: u64 = 0x8000_0000;
 
 /// Flat memory from address 0.
 #[derive(Clone)]
@@ -101,7 +106,22 @@ pub fn memory() -> Memory {
         }
         mem.set(table + 8 * ((VA >> 12) & 0x1ff), output(set as u32) | 0xf43);
     }
+    // Beside the page of the first address space, below the same level-2 table.
+    let level2 = TABLES + 0x2000;
+    for page in 0..PAGES {
+        let table = PAGES_TABLES + 0x1000 * (page >> 9);
+        let va = PAGES_VA + 0x1000 * page;
+        mem.set(level2 + 8 * ((va >> 21) & 0x1ff), table | 3);
+        mem.set(table + 8 * ((va >> 12) & 0x1ff), (PAGES_AT + 0x1000 * page) | 0xf43);
+    }
     mem
+}
+
+/// A read of the `i`th of the pages beside, as SubstreamID 0, and where that page lies.
+pub fn read_page(i: u64) -> (Transaction, u64) {
+    let page = i % PAGES;
+    let who = Requester { stream: StreamId(SID), substream: Some(SubstreamId(0)), privileged: false };
+    (Transaction { who, iova: Iova(PAGES_VA + 0x1000 * page), kind: AccessKind::Read }, PAGES_AT + 0x1000 * page)
 }
 
 /// Where the page of an address space lies.

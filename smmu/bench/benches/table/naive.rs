@@ -33,6 +33,19 @@ const F_PERMISSION: u8 = 0x13;
 /// Ends without an event.
 const NONE: u8 = 0;
 
+/// Reads what a walk reads, each address taken from the word read before, and looks at no rule: what memory itself takes.
+pub fn reads_only(strtab_base: u64, tx: &Transaction, mem: &mut dyn PhysMemory) -> Result<u64, BusError> {
+    let ssid = u64::from(tx.who.substream.map_or(0, |ssid| ssid.0));
+    let ste = structure(mem, strtab_base + 64 * u64::from(tx.who.stream.0))?;
+    let leaf = word(mem, (ste[0] & 0x00ff_ffff_ffff_ffc0) + 8 * (ssid >> 10))?;
+    let cd = structure(mem, (leaf & 0x00ff_ffff_ffff_f000) + 64 * (ssid & 0x3ff))?;
+    let mut table = cd[1];
+    for shift in [39, 30, 21, 12] {
+        table = word(mem, table + 8 * (tx.iova.0 >> shift & 0x1ff))? & 0x0000_ffff_ffff_f000;
+    }
+    Ok(table | tx.iova.0 & 0xfff)
+}
+
 fn structure(mem: &mut dyn PhysMemory, at: u64) -> Result<[u64; 8], BusError> {
     let mut bytes = [0; 64];
     mem.read(Pa(at), &mut bytes)?;

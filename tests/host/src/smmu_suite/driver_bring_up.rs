@@ -105,6 +105,8 @@ fn sm_c24_bringing_up_twice_ends_in_the_same_state() {
         };
         let first = machine.start(Config::default()).unwrap();
         let once = state(&machine);
+        assert!(machine.read(kernel(), 0x1000).is_err());
+        assert_ne!(state(&machine), once, "a record of the first life");
         std::mem::forget(first);
         let second = machine.start(Config::default()).unwrap();
         assert_eq!(state(&machine), once);

@@ -199,8 +199,13 @@ fn sm_i19_prefetch_has_no_effect_on_results() {
     b.raw_command([0x0000_0099_0000_0001, 0]);
     b.raw_command([0x0000_0008_0000_0002, 0x9000]);
     b.no_event();
+    assert_eq!((b.command_error(), b.read(0x09c)), ((0, false), 3), "each was executed");
     b.map(0x9000, 0x5000_0000 | PAGE_RW);
     assert_eq!(b.at(0x9000, AccessKind::Read), Ok(0x5000_0000), "failed walks are not cached");
+    b.map(0xa000, 0x5000_1000 | PAGE_RW);
+    b.raw_command([0x0000_0008_0000_0002, 0xa000]);
+    b.map(0xa000, 0x5000_2000 | PAGE_RW);
+    assert_eq!(b.at(0xa000, AccessKind::Read), Ok(0x5000_1000), "a page that is there was fetched");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Register file: reset values, access rules, guards, update protocols (SM-C01 to SM-C10).
 
 use hal::AccessKind;
-use smmu_model::{Fault, Profile, Violation};
+use smmu_model::{Fault, Policy, Profile, Violation};
 
 use super::model_bench::*;
 
@@ -241,6 +241,9 @@ fn sm_c11_queue_length_is_clamped_to_idr1() {
     b.write64(0x090, CMDQ | 19);
     b.write(0x098, 0xf_ffff);
     assert_eq!(b.read(0x098), 0xf, "8 entries and a wrap bit");
+    b.write64(0x0a0, EVENTQ | 19);
+    b.write(0x1_00a8, 0x7fff_ffff);
+    assert_eq!(b.read(0x1_00a8), 0xf, "the same");
 }
 
 #[test]
@@ -268,4 +271,22 @@ fn reset_as_another_profile_starts_over() {
     b.model.reset_as(Profile::MIN);
     assert_eq!((b.read(0x000), b.read(0x020), b.read(0x024), b.read(0x044)), (0x0540_100a, 0, 0, 0x0010_0000));
     assert_eq!(b.read_at(0x1000), Err(Fault::Abort));
+}
+
+#[test]
+fn after_reset_as_structures_mean_what_the_new_profile_says() {
+    for policy in [Policy::AlwaysMiss, Policy::Sticky] {
+        let mut b = Bench::stage1().policy(policy);
+        b.set_cd(CDTAB, CD | CD_S);
+        b.map(0x1000, 0x5000_0000 | PAGE_RW);
+        assert_eq!(b.read_at(0x1000), Ok(0x5000_0000), "{policy:?}: a CD that stalls");
+        b.model.reset_as(Profile::QEMU72);
+        b.write64(0x080, STRTAB);
+        b.write(0x088, 5);
+        b.write(0x020, 1);
+        assert_eq!(b.read_at(0x1000), Err(Fault::Abort), "{policy:?}: there are no stalls");
+        b.set_cd(CDTAB, CD);
+        b.model.set_policy(policy);
+        assert_eq!(b.read_at(0x1000), Ok(0x5000_0000), "{policy:?}: a CD that does not");
+    }
 }

@@ -149,6 +149,36 @@ fn memory_is_given_up_after_its_invalidation_and_sync() {
 }
 
 #[test]
+fn a_table_is_not_free_while_a_requester_is_known_by_it() {
+    const OWN_ROOT: u64 = 0x2600_0000;
+    let mut b = Bench::stage1();
+    // 2^11 CDs side by side, all of one address space but for one.
+    b.set_ste(SID, [STE_S1 | 11 << 59, STE_DW1]);
+    b.map(0x1000, OLD | PAGE_RW);
+    b.map_in(OWN_ROOT, 0x1000, OLD | PAGE_RW);
+    for ssid in 0..2048 {
+        b.set_cd(CDTAB + 64 * ssid, CD);
+    }
+    b.set_cd(CDTAB + 64 * 5, CD & !(0xff << 48) | 9 << 48);
+    b.mem.set(CDTAB + 64 * 5 + 8, OWN_ROOT);
+    let read = |b: &mut Bench, ssid| b.translate_as(who(SID, Some(ssid)), 0x1000, AccessKind::Read).map(|t| t.pa.0);
+    assert_eq!(read(&mut b, 5), Ok(OLD));
+    // Others take its CD's place in the cache, but not the requester's own.
+    for ssid in (16..2048).filter(|ssid| ssid % 256 != 5) {
+        assert_eq!(read(&mut b, ssid), Ok(OLD));
+    }
+    b.model.note_freed(Pa(OWN_ROOT));
+    assert_eq!(b.violations(), [Violation::FreedWhileCached { page: OWN_ROOT }]);
+    let fetches = b.model.counters().cd_fetches;
+    b.map_in(OWN_ROOT, 0x9000, OLD | PAGE_RW);
+    assert_eq!(b.translate_as(who(SID, Some(5)), 0x9000, AccessKind::Read).map(|t| t.pa.0), Ok(OLD), "walked from that very table");
+    assert_eq!(b.model.counters().cd_fetches, fetches);
+    b.cfgi_all();
+    b.model.note_freed(Pa(OWN_ROOT));
+    assert_eq!(b.violations(), []);
+}
+
+#[test]
 fn sm_f16_records_of_one_page_merge_where_mev_allows_it() {
     for (mev, records) in [(0, 3), (1, 1)] {
         let mut b = used();
