@@ -82,16 +82,13 @@ impl SmmuModel {
     /// See [`Fault`]; what software is to know was recorded.
     #[inline]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
-        if !self.walker.retention.caches() {
-            return self.translate_uncached(tx, mem, irq);
-        }
-        let Some(key) = requester_key(&tx.who) else { return self.translate_cached(tx, None, mem, irq) };
+        let Some(key) = requester_key(&tx.who) else { return self.translate_anew(tx, 0, mem, irq) };
         let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
         if recent.serves(key, &tx, self.recent_generation) {
             self.recent_hits += 1;
             return Ok(recent.translated(&tx));
         }
-        self.translate_cached(tx, Some(key), mem, irq)
+        self.translate_anew(tx, key, mem, irq)
     }
 
     /// What traffic meets while the SMMU is disabled.
@@ -101,11 +98,20 @@ impl SmmuModel {
         if refused { Err(Fault::Abort) } else { Ok(untranslated(tx.iova)) }
     }
 
-    /// Translates while nothing is cached.
+    /// Translates what no recent answer serves: here while nothing is cached. `key` names the requester; 0 is nobody's.
     #[inline(never)]
-    fn translate_uncached(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+    fn translate_anew(
+        &mut self,
+        tx: Transaction,
+        key: u64,
+        mem: &mut impl PhysMemory,
+        irq: &mut impl IrqLines,
+    ) -> Result<Translated, Fault> {
         let tx = &tx;
         self.counters.translations += 1;
+        if self.walker.retention.caches() {
+            return self.translate_cached(tx, key, mem, irq);
+        }
         if !CR0::SMMUEN.is_set(self.regs.cr0ack) {
             return self.disabled(tx);
         }
@@ -131,21 +137,19 @@ impl SmmuModel {
         }
     }
 
-    /// Translates what no recent answer serves. `key` names the requester, if it has one.
+    /// The same while something is cached.
     #[inline(never)]
     fn translate_cached(
         &mut self,
-        tx: Transaction,
-        key: Option<u64>,
+        tx: &Transaction,
+        key: u64,
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
-        let tx = &tx;
-        self.counters.translations += 1;
         let enabled = CR0::SMMUEN.is_set(self.regs.cr0ack);
         let Self { configuration, walker, regs, features, resolved, generation, .. } = self;
-        let slot = &mut resolved[resolved_slot(key.unwrap_or(0))];
-        let is_resolved = key.is_some_and(|key| slot.key == key) && slot.generation == *generation;
+        let slot = &mut resolved[resolved_slot(key)];
+        let is_resolved = slot.key == key && slot.generation == *generation;
         let (stages, overrides, keeps) = if is_resolved {
             (Stages { stage1: slot.stage1.as_ref(), stage2: slot.stage2.as_ref() }, &slot.overrides, true)
         } else {
@@ -157,8 +161,8 @@ impl SmmuModel {
                 Ok(Route::Bypass(&overrides)) => return self.bypass(tx, overrides, mem, irq),
                 Err(refusal) => return Err(self.refuse(tx, refusal, mem, irq)),
             };
-            let keeps = walker.retention.is_steady() && overrides.changes_nothing();
-            if keeps && let Some(key) = key {
+            let keeps = key != 0 && walker.retention.is_steady() && overrides.changes_nothing();
+            if keeps {
                 let (stage1, stage2) = (stages.stage1.copied(), stages.stage2.copied());
                 *slot = Resolved { key, generation: *generation, overrides: *overrides, stage1, stage2 };
             }
@@ -174,7 +178,7 @@ impl SmmuModel {
         match walker.through_stages(tx, stages, features, mem) {
             Ok(entry) => {
                 let translated = Translated::from_entry(&entry, tx.iova.0);
-                if keeps && let Some(key) = key {
+                if keeps {
                     self.keep_recent(key, tx, &translated);
                 }
                 Ok(translated)
