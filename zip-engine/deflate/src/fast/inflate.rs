@@ -3,30 +3,21 @@
 //! A round begins with at least 56 held bits and the entry of the next symbol already looked up. It decodes up to three literals, or a match behind at
 //! most two; the entry of the next symbol is looked up and the bits are refilled before the match is copied, so that the copy hides the loads.
 //!
-//! Bits of one round: three literals take at most 3 × 11; two and a length 2 × 11 + 15 + 5, then the bits are refilled; a distance 15 + 13 and the look-up behind
-//! it 11. The refill before the distance is not always needed.
+//! Bits of one round: three literals take at most 3 × 11; two and a length 2 × 11 + 15 + 5, which leaves 14 to look up a distance. A distance takes 8 + 13 and the look-up
+//! behind it 11; if fewer are held, which is rare, and always before a subtable of distances, the bits are refilled.
 //!
 //! It stops in front of whatever is odd (an invalid codeword, a distance that reaches too far) and leaves the verdict to the careful path.
 //!
-//! Where a slice has too little slack for that, the same loop goes on along the edge: each match is then compared with the room that is left, and the last
-//! bytes of input are read from a padded copy. So only the last symbols are left to the careful path.
+//! Where the output has too little slack for that, the same loop goes on along the edge: each match is then compared with the room that is left. The last bytes of
+//! input, and on other CPUs than x86-64 all of it, are decoded by the loop of `position.rs`.
 
-use super::{copy16_twice, load64, store64};
+pub(crate) use super::entry;
+use super::entry::*;
+use super::{copy16_twice, load64, position, store64};
 use crate::constants::MATCH_BYTES_MAX;
+use crate::inflate::Tables;
 use core::hint::cold_path;
-
-/// Flags and fields of table entries, as `inflate::table` defines them.
-pub(crate) mod entry {
-    /// The entry is a literal.
-    pub(crate) const LITERAL: u32 = 1 << 31;
-    /// The entry is neither a literal nor a base value.
-    pub(crate) const EXCEPTIONAL: u32 = 1 << 15;
-    /// With [`EXCEPTIONAL`]: the entry points to a subtable.
-    pub(crate) const SUBTABLE: u32 = 1 << 14;
-    /// With [`EXCEPTIONAL`]: the entry ends the block.
-    pub(crate) const BLOCK_END: u32 = 1 << 13;
-}
-use entry::*;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 /// Index bits of the literal/length root. Twelve lost 15 % on the host: the table leaves the first-level cache.
 ///
@@ -51,19 +42,14 @@ pub(super) const COPY_SLACK: usize = 32;
 /// Output bytes that a round along the edge puts without looking: three literals.
 pub(crate) const EDGE_OUTPUT_SLACK: usize = 3;
 
-/// Input bytes not yet held with which a round along the edge can begin, even if none is held. It then has all the bits that it may take: two literals of 11,
-/// a length of 15 + 5, a distance of 15 + 13.
-pub(crate) const EDGE_INPUT_SLACK: usize = 9;
-const _: () = assert!(11 + 11 + 15 + 5 + 15 + 13 <= 8 * EDGE_INPUT_SLACK);
-
-/// Bytes of the padded copy: fewer than `INPUT_SLACK` of input, and what two refills touch behind a start two bytes before their end.
-const PADDED_BYTES: usize = INPUT_SLACK - 1 - 2 + 7 + 8;
+/// Input bytes not yet held with which it is worth to begin.
+pub(crate) const WORTH_INPUT: usize = 9;
 
 /// Bits below which a distance and the look-up behind it may not fit.
-const DISTANCE_BITS: u32 = 15 + 13 + LITLEN_ROOT as u32;
+const DISTANCE_BITS: u32 = (DISTANCE_ROOT + 13 + LITLEN_ROOT) as u32;
 
-/// Whether the bits are refilled before every distance. Whether it is needed cannot be predicted, and a wrong guess costs more than the refill.
-const REFILL_ALWAYS: bool = super::BY_ARITHMETIC;
+/// The longest distance.
+pub(super) const DISTANCE_MAX: usize = 1 << 15;
 
 /// Output, bits and tables of a run.
 pub(crate) struct Run<'a> {
@@ -79,10 +65,8 @@ pub(crate) struct Run<'a> {
     pub(crate) output: &'a mut [u8],
     /// Bytes of `output` written.
     pub(crate) at: usize,
-    /// Literal/length table.
-    pub(crate) litlen: &'a [u32; LITLEN_ENTRIES],
-    /// Distance table.
-    pub(crate) distances: &'a [u32; DISTANCE_ENTRIES],
+    /// The tables of the block.
+    pub(crate) tables: &'a Tables,
 }
 
 /// Why a run ended.
@@ -101,84 +85,38 @@ pub(crate) enum Exit {
 /// Copies a match whose bytes begin before the output of the step: output, position, distance, length.
 pub(crate) type CopyFromWindow<'a> = &'a dyn Fn(&mut [u8], usize, usize, usize);
 
-/// What differs by instruction set.
-pub(super) trait Isa {
-    /// Returns the low bits of `bits`, as many as bits 7:0 of `entry` say; those are below 64.
-    fn low_bits(bits: u64, entry: u32) -> u64;
-}
-
-/// Any CPU.
-pub(super) struct Portable;
-
-impl Isa for Portable {
-    #[inline(always)]
-    fn low_bits(bits: u64, entry: u32) -> u64 {
-        bits & !u64::MAX.wrapping_shl(entry)
-    }
-}
-
-/// x86-64 with BMI2.
-#[cfg(target_arch = "x86_64")]
-pub(super) struct Bmi2;
-
-#[cfg(target_arch = "x86_64")]
-impl Isa for Bmi2 {
-    #[inline(always)]
-    fn low_bits(bits: u64, entry: u32) -> u64 {
-        // SAFETY: only functions with the target feature use this type, and they are called on CPUs with BMI2 only.
-        unsafe { core::arch::x86_64::_bzhi_u64(bits, entry) }
-    }
-}
-
 /// Decodes symbols while there is slack. `window_filled` bytes of history lie before the output, in the reach of `from_window`.
 pub(crate) fn decode(run: &mut Run<'_>, window_filled: usize, from_window: CopyFromWindow<'_>) -> Exit {
-    if run.input.len() - run.from >= INPUT_SLACK {
+    if holds_bits() && run.input.len() - run.from >= INPUT_SLACK {
+        let last_from = run.input.len() - (INPUT_SLACK - 8);
         if run.output.len() - run.at >= OUTPUT_SLACK {
-            let input_len = run.input.len();
-            let exit = decode_on_cpu::<false>(run, input_len - (INPUT_SLACK - 8), window_filled, from_window);
+            let exit = decode_on_cpu::<false>(run, last_from, window_filled, from_window);
             if exit != Exit::Slack {
                 return exit;
             }
         }
         if run.input.len() - run.from >= INPUT_SLACK && run.output.len() - run.at >= EDGE_OUTPUT_SLACK {
-            let input_len = run.input.len();
-            let exit = decode_on_cpu::<true>(run, input_len - (INPUT_SLACK - 8), window_filled, from_window);
+            let exit = decode_on_cpu::<true>(run, last_from, window_filled, from_window);
             if exit != Exit::Slack {
                 return exit;
             }
         }
     }
-    let left = run.input.len() - run.from;
-    if !(2..INPUT_SLACK).contains(&left) || run.output.len() - run.at < EDGE_OUTPUT_SLACK {
-        return Exit::Slack;
-    }
-    decode_padded(run, left, window_filled, from_window)
+    position::decode(run, window_filled, from_window)
 }
 
-/// Decodes along the edge from a padded copy of the `left` bytes of input.
-///
-/// A round begins with at least 56 bits held and at most two bytes before the end of the real ones, so with 72 real bits: enough for all that it takes. What it
-/// looks up behind them may be padding, and is looked up again by whoever goes on.
-fn decode_padded(run: &mut Run<'_>, left: usize, window_filled: usize, from_window: CopyFromWindow<'_>) -> Exit {
-    let mut padded = [0; PADDED_BYTES];
-    padded[..left].copy_from_slice(&run.input[run.from..]);
-    let mut along = Run {
-        input: &padded,
-        from: 0,
-        bits: run.bits,
-        count: run.count,
-        output: run.output,
-        at: run.at,
-        litlen: run.litlen,
-        distances: run.distances,
-    };
-    let exit = decode_on_cpu::<true>(&mut along, left - 2, window_filled, from_window);
-    // Padding that is held was not used.
-    let padding = along.from.saturating_sub(left);
-    let count = along.count - 8 * padding as u32;
-    (run.bits, run.count) = (along.bits & ((1 << count) - 1), count);
-    (run.from, run.at) = (run.from + along.from - padding, along.at);
-    exit
+/// Whether the loop that holds bits goes first: where a load that waits costs more than instructions.
+#[cfg(not(test))]
+fn holds_bits() -> bool {
+    cfg!(target_arch = "x86_64")
+}
+
+/// In the tests of this crate both loops take turns.
+#[cfg(test)]
+fn holds_bits() -> bool {
+    use core::sync::atomic::AtomicBool;
+    static TURN: AtomicBool = AtomicBool::new(false);
+    TURN.fetch_not(Ordering::Relaxed)
 }
 
 /// Calls the loop that suits the CPU. Rounds begin at or before `last_from`.
@@ -210,11 +148,14 @@ fn decode_with<I: Isa, const EDGE: bool>(
     let slack = if EDGE { EDGE_OUTPUT_SLACK } else { OUTPUT_SLACK };
     assert!(run.input.len() >= last_from + 15 && run.from <= run.input.len() - 8, "slack of the input");
     assert!(run.at <= run.output.len() && run.output.len() >= slack, "slack of the output");
-    let litlen = run.litlen;
-    let distances = run.distances;
+    let (litlen, distances) = (&run.tables.litlen.entries, &run.tables.distances.entries);
     let input = run.input.as_ptr_range();
     let output_len = run.output.len();
     let output = run.output.as_mut_ptr();
+    // Then no distance leads from the output to before address 0, so sources can be compared by their addresses.
+    if output.addr() < DISTANCE_MAX {
+        return Exit::Slack;
+    }
     // Rounds start at or before these, which lie in their slices.
     let input_stop = input.start.wrapping_add(last_from);
     let output_stop = output.wrapping_add(output_len - slack);
@@ -237,8 +178,8 @@ fn decode_with<I: Isa, const EDGE: bool>(
     }
     macro_rules! take {
         ($entry:expr) => {
-            bits = bits.wrapping_shr($entry);
-            count = count.wrapping_sub($entry);
+            bits = $entry.take(bits);
+            count = count.wrapping_sub($entry.raw());
         };
     }
     // Takes back what was taken since `bits` were `$saved`.
@@ -249,16 +190,16 @@ fn decode_with<I: Isa, const EDGE: bool>(
         };
     }
     macro_rules! put_literal {
-        ($literal:expr) => {
+        ($entry:expr) => {
             debug_assert!(output_len - (at as usize - output as usize) > 0);
             // SAFETY: a round starts with at least EDGE_OUTPUT_SLACK bytes left and puts at most three literals.
-            unsafe { at.write($literal as u8) };
+            unsafe { at.write($entry.value() as u8) };
             at = at.wrapping_add(1);
         };
     }
 
     refill!();
-    let mut entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+    let mut entry = Entry::of(litlen, bits);
     // Matches that reach into the window, rare but for the first of a step, are copied outside of the loop proper: a call in it would cost registers.
     let mut from_window_next = (0, 0);
     let exit = 'run: loop {
@@ -269,98 +210,98 @@ fn decode_with<I: Isa, const EDGE: bool>(
             let whole = unsafe { core::slice::from_raw_parts_mut(output, output_len) };
             from_window(whole, written, distance, length);
             at = at.wrapping_add(length);
-            entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+            entry = Entry::of(litlen, bits);
             refill!();
         }
         loop {
             if from > input_stop || at > output_stop {
-                cold_path();
+                // Makes the way out a block of its own: else the compiler prepares for it in every round.
+                compiler_fence(Ordering::SeqCst);
                 break 'run Exit::Slack;
             }
             let mut saved = bits;
             take!(entry);
-            if entry & LITERAL != 0 {
-                put_literal!(entry >> 16);
-                entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+            if entry.is(LITERAL) {
+                put_literal!(entry);
+                entry = Entry::of(litlen, bits);
                 saved = bits;
                 take!(entry);
-                if entry & LITERAL != 0 {
-                    put_literal!(entry >> 16);
-                    entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+                if entry.is(LITERAL) {
+                    put_literal!(entry);
+                    entry = Entry::of(litlen, bits);
                     saved = bits;
                     take!(entry);
-                    if entry & LITERAL != 0 {
-                        put_literal!(entry >> 16);
-                        entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+                    if entry.is(LITERAL) {
+                        put_literal!(entry);
+                        entry = Entry::of(litlen, bits);
                         refill!();
                         continue;
                     }
                 }
             }
-            if entry & EXCEPTIONAL != 0 {
+            if entry.is(EXCEPTIONAL) {
                 cold_path();
-                if entry & BLOCK_END != 0 {
+                if entry.is(BLOCK_END) {
                     break 'run Exit::BlockEnd;
                 }
-                if entry & SUBTABLE == 0 {
-                    give_back!(saved, entry);
+                if !entry.is(SUBTABLE) {
+                    give_back!(saved, entry.raw());
                     break 'run Exit::Symbol;
                 }
                 let (pointer, symbol_at) = (entry, saved);
-                let index_bits = pointer >> 8 & 0xf;
-                entry = litlen[(pointer >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))];
+                entry = pointer.in_subtable(litlen, bits);
                 saved = bits;
                 take!(entry);
-                if entry & LITERAL != 0 {
-                    put_literal!(entry >> 16);
+                if entry.is(LITERAL) {
+                    put_literal!(entry);
                     refill!();
-                    entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+                    entry = Entry::of(litlen, bits);
                     continue;
                 }
-                if entry & EXCEPTIONAL != 0 {
-                    if entry & BLOCK_END != 0 {
+                if entry.is(EXCEPTIONAL) {
+                    if entry.is(BLOCK_END) {
                         break 'run Exit::BlockEnd;
                     }
-                    give_back!(symbol_at, entry.wrapping_add(pointer));
+                    give_back!(symbol_at, entry.raw().wrapping_add(pointer.raw()));
                     break 'run Exit::Symbol;
                 }
             }
-            let length = (entry >> 16) as usize + I::low_bits(saved, entry).wrapping_shr(entry >> 8) as usize;
+            let length = entry.number::<I>(saved);
             debug_assert!((3..=MATCH_BYTES_MAX).contains(&length));
-            let written = at as usize - output as usize;
-            if EDGE && length > output_len - written {
+            if EDGE && length > output_len - (at as usize - output as usize) {
                 cold_path();
                 break 'run Exit::Distance(length as u16);
             }
 
-            entry = distances[bits as usize % (1 << DISTANCE_ROOT)];
-            if REFILL_ALWAYS || count & 0xff < DISTANCE_BITS {
+            entry = Entry::of(distances, bits);
+            if entry.is(EXCEPTIONAL) {
+                cold_path();
+                if !entry.is(SUBTABLE) {
+                    break 'run Exit::Distance(length as u16);
+                }
+                refill!();
+                saved = bits;
+                let pointer = entry;
+                take!(pointer);
+                entry = pointer.in_subtable(distances, bits);
+                if entry.is(EXCEPTIONAL) || entry.number::<I>(bits) > at as usize - output as usize + window_filled {
+                    give_back!(saved, pointer.raw());
+                    break 'run Exit::Distance(length as u16);
+                }
+            } else if count & 0xff < DISTANCE_BITS {
+                cold_path();
                 refill!();
             }
             saved = bits;
-            if entry & EXCEPTIONAL != 0 {
-                cold_path();
-                if entry & SUBTABLE == 0 {
-                    break 'run Exit::Distance(length as u16);
-                }
-                let pointer = entry;
-                take!(pointer);
-                let index_bits = pointer >> 8 & 0xf;
-                entry = distances[(pointer >> 16) as usize + (bits as usize & ((1 << index_bits) - 1))];
-                let distance = (entry >> 16) as usize + I::low_bits(bits, entry).wrapping_shr(entry >> 8) as usize;
-                if entry & EXCEPTIONAL != 0 || distance > written + window_filled {
-                    give_back!(saved, pointer);
-                    break 'run Exit::Distance(length as u16);
-                }
-                saved = bits;
-            }
             take!(entry);
-            let distance = (entry >> 16) as usize + I::low_bits(saved, entry).wrapping_shr(entry >> 8) as usize;
-            if distance > written {
+            let distance = entry.number::<I>(saved);
+            debug_assert!(distance <= DISTANCE_MAX);
+            let source = at.wrapping_sub(distance).cast_const();
+            if source.addr() < output.addr() {
                 cold_path();
                 // One that came from a subtable was compared there.
-                if distance > written + window_filled {
-                    give_back!(saved, entry);
+                if distance > at as usize - output as usize + window_filled {
+                    give_back!(saved, entry.raw());
                     break 'run Exit::Distance(length as u16);
                 }
                 from_window_next = (distance, length);
@@ -368,20 +309,20 @@ fn decode_with<I: Isa, const EDGE: bool>(
             }
             let to = at;
             at = at.wrapping_add(length);
-            entry = litlen[bits as usize % (1 << LITLEN_ROOT)];
+            entry = Entry::of(litlen, bits);
             refill!();
-            if EDGE && output_len - written < length + COPY_SLACK {
+            let room = || output_len - (to as usize - output as usize);
+            if EDGE && room() < length + COPY_SLACK {
                 cold_path();
                 for i in 0..length {
-                    let byte = to.wrapping_add(i);
                     // SAFETY: `distance` was checked against what is written.
-                    let copied = unsafe { byte.wrapping_sub(distance).read() };
+                    let copied = unsafe { source.wrapping_add(i).read() };
                     // SAFETY: `length` bytes are left.
-                    unsafe { byte.write(copied) };
+                    unsafe { to.wrapping_add(i).write(copied) };
                 }
                 continue;
             }
-            debug_assert!(output_len - written >= length + COPY_SLACK);
+            debug_assert!(room() >= length + COPY_SLACK);
             // SAFETY: a round away from the edge began with OUTPUT_SLACK bytes left and has put at most two literals, so a longest match and COPY_SLACK
             // bytes fit; along the edge that was compared just now. `distance` was checked against what is written.
             unsafe { copy_match(to, distance, length) };

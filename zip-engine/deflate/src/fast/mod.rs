@@ -8,8 +8,10 @@ pub(crate) mod buckets;
 pub(crate) mod chains;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod checksum;
+pub(crate) mod entry;
 pub(crate) mod find;
 pub(crate) mod inflate;
+pub(crate) mod position;
 pub(crate) mod put;
 pub(crate) mod sequence;
 pub(crate) mod split;
@@ -59,6 +61,46 @@ mod unaligned {
     /// # Safety
     /// 32 bytes from `from` are readable, 32 from `to` writable.
     #[inline(always)]
+    pub(super) unsafe fn copy32(from: *const u8, to: *mut u8) {
+        // SAFETY: readable and writable by the contract.
+        unsafe {
+            asm!(
+                "ldp {low:q}, {high:q}, [{from}]", "stp {low:q}, {high:q}, [{to}]",
+                low = out(vreg) _, high = out(vreg) _, from = in(reg) from, to = in(reg) to, options(nostack, preserves_flags)
+            )
+        };
+    }
+
+    /// As [`copy32`], and returns what is behind both.
+    ///
+    /// # Safety
+    /// 32 bytes from `from` are readable, 32 from `to` writable.
+    #[inline(always)]
+    pub(super) unsafe fn copy32_on(from: *const u8, to: *mut u8) -> (*const u8, *mut u8) {
+        let (mut from, mut to) = (from, to);
+        // SAFETY: readable and writable by the contract.
+        unsafe {
+            asm!(
+                "ldp {low:q}, {high:q}, [{from}], #32", "stp {low:q}, {high:q}, [{to}], #32",
+                low = out(vreg) _, high = out(vreg) _, from = inout(reg) from, to = inout(reg) to, options(nostack, preserves_flags)
+            )
+        };
+        (from, to)
+    }
+
+    /// # Safety
+    /// `to` is writable.
+    #[inline(always)]
+    pub(super) unsafe fn put(byte: u8, to: *mut u8) -> *mut u8 {
+        let mut to = to;
+        // SAFETY: writable by the contract.
+        unsafe { asm!("strb {byte:w}, [{to}], #1", byte = in(reg) byte, to = inout(reg) to, options(nostack, preserves_flags)) };
+        to
+    }
+
+    /// # Safety
+    /// 32 bytes from `from` are readable, 32 from `to` writable.
+    #[inline(always)]
     pub(super) unsafe fn copy16_twice(from: *const u8, to: *mut u8) {
         // SAFETY: readable and writable by the contract.
         unsafe {
@@ -95,6 +137,36 @@ mod unaligned {
     pub(super) unsafe fn store64(at: *mut u8, word: u64) {
         // SAFETY: writable by the contract.
         unsafe { at.cast::<u64>().write_unaligned(word.to_le()) }
+    }
+
+    /// # Safety
+    /// 32 bytes from `from` are readable, 32 from `to` writable.
+    #[inline(always)]
+    pub(super) unsafe fn copy32(from: *const u8, to: *mut u8) {
+        // SAFETY: readable by the contract.
+        let halves = [0, 16].map(|at| unsafe { from.wrapping_add(at).cast::<[u8; 16]>().read() });
+        // SAFETY: writable by the contract.
+        unsafe { to.cast::<[[u8; 16]; 2]>().write(halves) }
+    }
+
+    /// As [`copy32`], and returns what is behind both.
+    ///
+    /// # Safety
+    /// 32 bytes from `from` are readable, 32 from `to` writable.
+    #[inline(always)]
+    pub(super) unsafe fn copy32_on(from: *const u8, to: *mut u8) -> (*const u8, *mut u8) {
+        // SAFETY: by the contract.
+        unsafe { copy32(from, to) };
+        (from.wrapping_add(32), to.wrapping_add(32))
+    }
+
+    /// # Safety
+    /// `to` is writable.
+    #[inline(always)]
+    pub(super) unsafe fn put(byte: u8, to: *mut u8) -> *mut u8 {
+        // SAFETY: writable by the contract.
+        unsafe { to.write(byte) };
+        to.wrapping_add(1)
     }
 
     /// # Safety
@@ -138,6 +210,42 @@ unsafe fn load32(at: *const u8) -> u32 {
 unsafe fn store64(at: *mut u8, word: u64) {
     // SAFETY: by the contract.
     unsafe { unaligned::store64(at, word) }
+}
+
+/// Copies 32 bytes, all of which are loaded before the first is stored.
+///
+/// # Safety
+/// 32 bytes from `from` are readable, 32 from `to` writable.
+#[inline(always)]
+unsafe fn copy32(from: *const u8, to: *mut u8) {
+    // SAFETY: by the contract.
+    unsafe { unaligned::copy32(from, to) }
+}
+
+/// Copies by 32 bytes up to `end` or fewer than 32 bytes behind it.
+///
+/// # Safety
+/// `to` < `end`, both of one object. The bytes from `from` up to as many are readable, those from `to` writable, and from `from` it is 32 bytes or more to `to`.
+#[inline(always)]
+unsafe fn copy32s(from: *const u8, to: *mut u8, end: *mut u8) {
+    let (mut from, mut to) = (from, to);
+    loop {
+        // SAFETY: by the contract: `to` is before `end`.
+        (from, to) = unsafe { unaligned::copy32_on(from, to) };
+        if to >= end {
+            break;
+        }
+    }
+}
+
+/// Writes a byte and returns what is behind it.
+///
+/// # Safety
+/// `to` is writable.
+#[inline(always)]
+unsafe fn put(byte: u8, to: *mut u8) -> *mut u8 {
+    // SAFETY: by the contract.
+    unsafe { unaligned::put(byte, to) }
 }
 
 /// Copies sixteen bytes, and then the next sixteen: each half is loaded before it is stored, the second one behind the first.

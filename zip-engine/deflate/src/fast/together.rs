@@ -11,8 +11,8 @@
 //! A stream is at a bit position, not in a bit buffer, so it needs two registers. A load of eight bytes gives at least 57 bits; a turn takes at most 48:
 //! three codewords of the roots, 11 + 11 + 8, and 5 + 13 bits behind them. With its subtables a match takes 48 too.
 
-use super::inflate::entry::*;
-use super::inflate::{COPY_SLACK, DISTANCE_ROOT, Isa, LITLEN_ROOT, Portable, copy_match};
+use super::entry::*;
+use super::inflate::{COPY_SLACK, DISTANCE_ROOT, LITLEN_ROOT, copy_match};
 use super::{copy16_twice, load64};
 use crate::inflate::Tables;
 use core::hint::{cold_path, select_unpredictable};
@@ -67,7 +67,7 @@ pub(crate) fn decode(lanes: [&mut Lane<'_>; 2]) -> usize {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "bmi1,bmi2")]
 fn decode_bmi2(lanes: [&mut Lane<'_>; 2]) -> usize {
-    decode_with::<super::inflate::Bmi2>(lanes)
+    decode_with::<Bmi2>(lanes)
 }
 
 #[inline(always)]
@@ -203,9 +203,9 @@ impl Place {
             cold_path();
             return self.take(odd_symbol::<I>(Place { position: position + (literal_taken & 0xff) as usize, at }, bounds));
         }
-        let length = (entry >> 16) as usize + I::low_bits(bits, entry).wrapping_shr(entry >> 8) as usize;
+        let length = (entry >> 16) as usize + I::low_bits(bits, entry.into()).wrapping_shr(entry >> 8) as usize;
         let length = select_unpredictable(is_literal, 1, length);
-        let distance = (second >> 16) as usize + I::low_bits(behind, second).wrapping_shr(second >> 8) as usize;
+        let distance = (second >> 16) as usize + I::low_bits(behind, second.into()).wrapping_shr(second >> 8) as usize;
         let Some(from) = at.checked_sub(distance) else {
             cold_path();
             return self.take(odd_symbol::<I>(Place { position: position + (literal_taken & 0xff) as usize, at }, bounds));
@@ -256,7 +256,7 @@ fn odd_symbol<I: Isa>(place: Place, bounds: &Bounds<'_>) -> Option<Place> {
     if entry & EXCEPTIONAL != 0 {
         return None;
     }
-    let extra = I::low_bits(bits, entry).wrapping_shr(entry >> 8) as usize;
+    let extra = I::low_bits(bits, entry.into()).wrapping_shr(entry >> 8) as usize;
     bits = bits.wrapping_shr(entry);
     position += (entry & 0xff) as usize;
     if entry & LITERAL != 0 {
@@ -271,7 +271,7 @@ fn odd_symbol<I: Isa>(place: Place, bounds: &Bounds<'_>) -> Option<Place> {
         position += DISTANCE_ROOT;
         entry = bounds.tables.distances.entries[(entry >> 16) as usize + (bits as usize & ((1 << (entry >> 8 & 0xf)) - 1))];
     }
-    let distance = (entry >> 16) as usize + I::low_bits(bits, entry).wrapping_shr(entry >> 8) as usize;
+    let distance = (entry >> 16) as usize + I::low_bits(bits, entry.into()).wrapping_shr(entry >> 8) as usize;
     if entry & EXCEPTIONAL != 0 || distance > at || bounds.room(at) < length + COPY_SLACK {
         return None;
     }

@@ -5,12 +5,12 @@
 
 use super::bits::BitReader;
 use super::{Inflate, Mode, Sink, copy_match};
-use crate::fast::inflate::{EDGE_INPUT_SLACK, EDGE_OUTPUT_SLACK, Exit, Run, decode};
+use crate::fast::inflate::{EDGE_OUTPUT_SLACK, Exit, Run, WORTH_INPUT, decode};
 
 /// Returns whether the fast loop can decode a symbol.
 #[inline]
 pub(super) fn has_slack(reader: &BitReader<'_>, sink: &Sink<'_>) -> bool {
-    reader.input.len() - reader.at >= EDGE_INPUT_SLACK && sink.output.len() - sink.at >= EDGE_OUTPUT_SLACK
+    reader.input.len() - reader.at >= WORTH_INPUT && sink.output.len() - sink.at >= EDGE_OUTPUT_SLACK
 }
 
 impl Inflate {
@@ -27,8 +27,7 @@ impl Inflate {
             count: reader.count,
             output: sink.output,
             at: sink.at,
-            litlen: &self.tables.litlen.entries,
-            distances: &self.tables.distances.entries,
+            tables: &self.tables,
         };
         let exit = decode(&mut run, window.filled(), &|output, at, distance, length| copy_match(window, output, at, distance, length));
         (reader.at, reader.bits, reader.count, sink.at) = (run.from, run.bits, run.count, run.at);

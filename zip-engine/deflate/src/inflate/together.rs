@@ -6,6 +6,7 @@
 use super::bits::BitReader;
 use super::{Codes, Inflate, InflateError, Mode, Sink, Stop};
 use crate::constants::*;
+use crate::fast::position::held_at;
 use crate::fast::together::{Lane, decode, has_slack};
 use crate::status::{Framing, Progress, Status};
 
@@ -152,12 +153,7 @@ impl<'a> Stream<'a> {
     /// Stands where the loop has come to.
     fn go_to(&mut self, (position, at): (usize, usize)) {
         let reader = &mut self.reader;
-        reader.at = position.div_ceil(8);
-        reader.count = (8 * reader.at - position) as u32;
-        reader.bits = match reader.at.checked_sub(1) {
-            Some(last) if reader.count > 0 => u64::from(reader.input[last]) >> (8 - reader.count),
-            _ => 0,
-        };
+        (reader.at, reader.count, reader.bits) = held_at(reader.input, position as u64);
         self.sink.at = at;
     }
 }
