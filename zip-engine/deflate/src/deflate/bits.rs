@@ -1,6 +1,7 @@
 //! The bit writer.
 
 use crate::fast::put::Codeword;
+use crate::fast::store_word;
 
 /// Puts bits, lowest first (RFC 1951 §3.1.1), into a slice that has slack.
 pub(super) struct BitWriter<'a> {
@@ -36,13 +37,15 @@ impl<'a> BitWriter<'a> {
     /// Puts a codeword.
     #[inline(always)]
     pub(super) fn put_codeword(&mut self, codeword: Codeword) {
-        self.put(u64::from(codeword >> 8), codeword & 0xff);
+        let count = codeword as u32 & 0xff;
+        // All of them are shifted out where there are none.
+        self.put(codeword.unbounded_shr(64 - count), count);
     }
 
     /// Writes whole bytes. Needs `FLUSH_SLACK` bytes of room.
     #[inline(always)]
     pub(super) fn flush(&mut self) {
-        self.out[self.at..self.at + 8].copy_from_slice(&self.bits.to_le_bytes());
+        store_word(self.out, self.at, self.bits);
         self.at += (self.count >> 3) as usize;
         self.bits >>= self.count & !7;
         self.count &= 7;

@@ -3,16 +3,13 @@
 use super::bits::BitWriter;
 use super::huffman::{assign_codewords, build_lengths};
 use crate::constants::*;
-use crate::fast::put::{Codes, SEQUENCE_BYTES, put};
+use crate::fast::put::{Codes, LITLEN_BITS_MAX, SEQUENCE_BYTES, put};
 use crate::fast::sequence::{Counts, LENGTH_SLOTS, Sequence};
 
 /// Bytes of room that a unit of output may need: a sequence. A dynamic header needs at most 17 + 19·3 + 316·14 bits = 563 bytes.
 pub(super) const UNIT_BYTES: usize = 1024;
 
 const _: () = assert!(SEQUENCE_BYTES <= UNIT_BYTES);
-
-/// Longest literal or length codeword: four literals then fit between two stores. One bit less than allowed costs nothing to speak of.
-const LITLEN_BITS_MAX: usize = 14;
 
 /// Code lengths of a header in run-length form: symbol in 4:0, extra bits in 15:5.
 struct HeaderCode {
@@ -63,30 +60,26 @@ impl BlockEncoder {
     }
 
     /// Chooses the cheapest kind for a closed block of `bytes` bytes by its exact cost, and puts the header unless it is to be stored.
-    pub(super) fn begin(&mut self, counts: &Counts, bytes: usize, last: bool, writer: &mut BitWriter<'_>) -> Kind {
-        let Counts { mut litlen, distance } = *counts;
-        litlen[END_OF_BLOCK] += 1;
-        let extra = cost(&litlen[257..], &LENGTH_EXTRA) + cost(&distance, &DISTANCE_EXTRA);
+    pub(super) fn begin(&mut self, counts: &mut Counts, bytes: usize, last: bool, writer: &mut BitWriter<'_>) -> Kind {
+        counts.litlen[END_OF_BLOCK] += 1;
+        let Counts { litlen, distance } = &*counts;
+        let extra = cost(&litlen[257..], &LENGTH_EXTRA) + cost(distance, &DISTANCE_EXTRA);
 
         // The symbols that never occur are counted 0 times, so they lose the lengths that the fixed codes gave them.
-        build_lengths(&litlen[..LITLEN_SYMBOLS], LITLEN_BITS_MAX, &mut self.litlen_lengths);
-        build_lengths(&distance, CODEWORD_BITS_MAX, &mut self.distance_lengths);
+        let of_litlen = build_lengths(litlen, LITLEN_BITS_MAX, &mut self.litlen_lengths, &FIXED_LITLEN_LENGTHS);
+        let of_distance = build_lengths(distance, CODEWORD_BITS_MAX, &mut self.distance_lengths, &FIXED_DISTANCE_LENGTHS);
         let hlit = self.litlen_lengths[..LITLEN_USED].iter().rposition(|&length| length != 0).map_or(257, |last| last + 1);
         let hdist = self.distance_lengths[..DISTANCE_USED].iter().rposition(|&length| length != 0).map_or(1, |last| last + 1);
         let mut header = HeaderCode::new();
         header.add_lengths(&self.litlen_lengths[..hlit], &self.distance_lengths[..hdist]);
         let mut precode_lengths = [0u8; PRECODE_SYMBOLS];
-        build_lengths(&header.frequencies, PRECODE_BITS_MAX, &mut precode_lengths);
+        let of_header = build_lengths(&header.frequencies, PRECODE_BITS_MAX, &mut precode_lengths, &PRECODE_EXTRA);
+        counts.litlen[END_OF_BLOCK] -= 1;
         let hclen = 4.max(PRECODE_ORDER.iter().rposition(|&symbol| precode_lengths[usize::from(symbol)] != 0).map_or(4, |last| last + 1));
 
-        let fixed_cost = 3 + extra + cost(&litlen, &FIXED_LITLEN_LENGTHS) + cost(&distance, &FIXED_DISTANCE_LENGTHS);
-        let dynamic_cost = 3
-            + 14
-            + 3 * hclen as u32
-            + header.cost(&precode_lengths)
-            + extra
-            + cost(&litlen, &self.litlen_lengths)
-            + cost(&distance, &self.distance_lengths);
+        let fixed_cost = 3 + extra + of_litlen.others + of_distance.others;
+        let dynamic_cost =
+            3 + 14 + 3 * hclen as u32 + of_header.bits + of_header.others + extra + of_litlen.bits + of_distance.bits;
         let to_boundary = (writer.count + 3).next_multiple_of(8) - writer.count;
         let stored_cost = to_boundary + 32 + 8 * bytes as u32;
 
@@ -109,8 +102,10 @@ impl BlockEncoder {
         writer.put((hdist - 1) as u64, 5);
         writer.put((hclen - 4) as u64, 4);
         writer.flush();
-        for &symbol in &PRECODE_ORDER[..hclen] {
-            writer.put(u64::from(precode_lengths[usize::from(symbol)]), 3);
+        for symbols in PRECODE_ORDER[..hclen].chunks(16) {
+            for &symbol in symbols {
+                writer.put(u64::from(precode_lengths[usize::from(symbol)]), 3);
+            }
             writer.flush();
         }
         header.put(&precode_lengths, writer);
@@ -130,8 +125,10 @@ impl BlockEncoder {
             if plain == 0 {
                 continue;
             }
+            // The extra bits go above the codeword, which makes way.
+            let shifted = (plain & !0xff) >> extra | (plain & 0xff) + u64::from(extra);
             for (bits, codeword) in of_symbol.iter_mut().take(1 << extra).enumerate() {
-                *codeword = plain + extra + ((bits as u32) << (plain & 0xff) << 8);
+                *codeword = shifted | (bits as u64).unbounded_shl(64 - extra);
             }
         }
     }
@@ -165,25 +162,17 @@ fn cost(frequencies: &[u32], lengths: &[u8]) -> u32 {
     frequencies.iter().zip(lengths).map(|(&frequency, &length)| frequency * u32::from(length)).sum()
 }
 
-/// Extra bits of a precode symbol.
-fn precode_extra(symbol: usize) -> u32 {
-    match symbol {
-        16 => 2,
-        17 => 3,
-        18 => 7,
-        _ => 0,
-    }
-}
+/// Symbols rounded up, so that a mask keeps an index in range.
+const PRECODE_SLOTS: usize = 32;
+/// Extra bits of the precode symbols.
+static PRECODE_EXTRA: [u8; PRECODE_SYMBOLS] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7];
+
+/// Items for whose bits there is room.
+const ITEMS_AT_ONCE: usize = 56 / (PRECODE_BITS_MAX + 7);
 
 impl HeaderCode {
     fn new() -> Self {
         HeaderCode { items: [0; LITLEN_USED + DISTANCE_USED], count: 0, frequencies: [0; PRECODE_SYMBOLS] }
-    }
-
-    fn add(&mut self, symbol: usize, extra: usize) {
-        self.items[self.count] = (symbol | extra << 5) as u16;
-        self.count += 1;
-        self.frequencies[symbol] += 1;
     }
 
     /// Run-length codes both codes' lengths as one list; runs cross the border between them (§3.2.7).
@@ -192,55 +181,61 @@ impl HeaderCode {
         let mut lengths = [0xff; LITLEN_USED + DISTANCE_USED + 1];
         lengths[..litlen.len()].copy_from_slice(litlen);
         lengths[litlen.len()..all].copy_from_slice(distance);
-        let mut i = 0;
-        while i < all {
-            let length = lengths[i];
-            let mut run = 1;
-            // What is behind the last one equals no length.
-            while lengths[i + run] == length {
-                run += 1;
-            }
-            i += run;
-            if run == 1 {
-                self.add(usize::from(length), 0);
+        let Self { items, count, frequencies } = self;
+        let mut used = 0;
+        let mut add = |symbol: usize, extra: usize| {
+            items[used] = (symbol | extra << 5) as u16;
+            used += 1;
+            frequencies[symbol] += 1;
+        };
+        let mut run = 0;
+        // What is behind the last one equals no length.
+        for (&length, &next) in lengths[..all].iter().zip(&lengths[1..=all]) {
+            run += 1;
+            if next == length {
                 continue;
             }
-            if length == 0 {
-                while run >= 11 {
-                    let part = run.min(138);
-                    self.add(18, part - 11);
-                    run -= part;
-                }
-                if run >= 3 {
-                    self.add(17, run - 3);
-                    run = 0;
-                }
-            } else {
-                self.add(usize::from(length), 0);
-                run -= 1;
-                while run >= 3 {
-                    let part = run.min(6);
-                    self.add(16, part - 3);
-                    run -= part;
+            let length = usize::from(length);
+            let mut left = core::mem::take(&mut run);
+            if left > 2 {
+                if length == 0 {
+                    while left >= 11 {
+                        let part = left.min(138);
+                        add(18, part - 11);
+                        left -= part;
+                    }
+                    if left >= 3 {
+                        add(17, left - 3);
+                        left = 0;
+                    }
+                } else {
+                    add(length, 0);
+                    left -= 1;
+                    while left >= 3 {
+                        let part = left.min(6);
+                        add(16, part - 3);
+                        left -= part;
+                    }
                 }
             }
-            for _ in 0..run {
-                self.add(usize::from(length), 0);
+            for _ in 0..left {
+                add(length, 0);
             }
         }
-    }
-
-    fn cost(&self, lengths: &[u8; PRECODE_SYMBOLS]) -> u32 {
-        (0..PRECODE_SYMBOLS).map(|symbol| self.frequencies[symbol] * (u32::from(lengths[symbol]) + precode_extra(symbol))).sum()
+        *count = used;
     }
 
     fn put(&self, lengths: &[u8; PRECODE_SYMBOLS], writer: &mut BitWriter<'_>) {
-        let mut codewords = [0; PRECODE_SYMBOLS];
+        let mut codewords = [0; PRECODE_SLOTS];
         assign_codewords(lengths, &mut codewords);
-        for &item in &self.items[..self.count] {
-            let symbol = usize::from(item & 0x1f);
-            writer.put_codeword(codewords[symbol]);
-            writer.put(u64::from(item >> 5), precode_extra(symbol));
+        let mut extra = [0; PRECODE_SLOTS];
+        extra[..PRECODE_SYMBOLS].copy_from_slice(&PRECODE_EXTRA);
+        for items in self.items[..self.count].chunks(ITEMS_AT_ONCE) {
+            for &item in items {
+                let symbol = usize::from(item) % PRECODE_SLOTS;
+                writer.put_codeword(codewords[symbol]);
+                writer.put(u64::from(item >> 5), extra[symbol].into());
+            }
             writer.flush();
         }
     }

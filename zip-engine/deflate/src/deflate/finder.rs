@@ -111,7 +111,7 @@ macro_rules! passed_on {
 /// Bytes of a block at the fastest level.
 const FASTEST_BLOCK_BYTES: usize = 42 * 1024;
 /// Bytes of its buffer: with the block at hand and the lookahead it has to hold 32 KiB of history or the block, whichever is more.
-const FASTEST_BUFFER_BYTES: usize = WINDOW_BYTES + 18 * 1024;
+const FASTEST_BUFFER_BYTES: usize = WINDOW_BYTES + 15 * 1024;
 /// Sequences of its blocks.
 const FASTEST_SEQUENCES: usize = 5632;
 

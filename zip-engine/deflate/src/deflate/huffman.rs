@@ -3,45 +3,51 @@
 use crate::constants::*;
 use crate::fast::put::Codeword;
 
-/// Computes code lengths of at most `limit` bits for the symbols with a frequency above 0; the others get 0.
+/// Bits that the symbols of a code take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cost {
+    /// By their codewords.
+    pub(super) bits: u32,
+    /// By the other lengths that `build_lengths` was given.
+    pub(super) others: u32,
+}
+
+/// Computes code lengths of at most `limit` bits for the symbols, as many as there are lengths, with a frequency above 0; the others get 0. Returns what
+/// they take, by these lengths and by `others`.
 ///
 /// The lengths are optimal unless the limit bites, and then close. A code of one symbol is made complete with a second one, because some decoders
 /// refuse incomplete codes; a code of none stays empty. Frequencies add up to less than 2^23.
-pub(super) fn build_lengths(frequencies: &[u32], limit: usize, lengths: &mut [u8]) {
-    lengths.fill(0);
+pub(super) fn build_lengths<const SYMBOLS: usize>(
+    frequencies: &[u32],
+    limit: usize,
+    lengths: &mut [u8; SYMBOLS],
+    others: &[u8; SYMBOLS],
+) -> Cost {
+    const { assert!(SYMBOLS <= 1 << SYMBOL_BITS) };
+    *lengths = [0; SYMBOLS];
     // (frequency, symbol) in one word, so that one integer sort orders both.
-    let mut keys = [0u32; LITLEN_SYMBOLS + 1];
+    let mut keys = [0u32; SYMBOLS];
     let mut used = 0;
+    let mut any = 0;
     // Whether a symbol is used is hard to guess, so every one is entered and the unused ones written over.
-    for (symbol, &frequency) in frequencies[..frequencies.len().min(LITLEN_SYMBOLS)].iter().enumerate() {
-        keys[used] = frequency << 9 | symbol as u32;
+    for (symbol, &frequency) in frequencies.iter().take(SYMBOLS).enumerate() {
+        keys[used] = frequency << SYMBOL_BITS | symbol as u32;
+        any |= frequency;
         used += usize::from(frequency != 0);
     }
-    match used {
-        0 => return,
-        1 => {
-            let symbol = keys[0] as usize & 0x1ff;
+    if used < 2 {
+        if used == 1 {
+            let symbol = keys[0] as usize % (1 << SYMBOL_BITS);
             lengths[symbol] = 1;
             lengths[usize::from(symbol == 0)] = 1;
-            return;
+            return Cost { bits: any, others: any * u32::from(others[symbol]) };
         }
-        _ => {}
+        return Cost::default();
     }
-    let keys = &mut keys[..used];
-    sort_keys(keys);
-
-    let mut weights = [0u32; LITLEN_SYMBOLS];
-    for (weight, &key) in weights.iter_mut().zip(keys.iter()) {
-        *weight = key >> 9;
-    }
-    let depths = &mut weights[..used];
-    minimum_redundancy(depths);
-
-    // How many codewords of each length; those past the limit are cut, which over-subscribes the code.
-    let mut count = [0usize; CODEWORD_BITS_MAX + 1];
-    for &depth in depths.iter() {
-        count[(depth as usize).min(limit)] += 1;
-    }
+    let mut other = [0u32; SYMBOLS];
+    let keys = sort_keys(&mut keys[..used], &mut other[..used], any);
+    // Those past the limit are cut, which over-subscribes the code.
+    let mut count = count_lengths::<SYMBOLS>(keys, limit);
     let mut taken: usize = (1..=limit).map(|len| count[len] << (limit - len)).sum();
     while taken > 1 << limit {
         // One of the longest goes beside a shorter one, which grows by one bit: one pattern of `limit` bits is freed.
@@ -55,112 +61,118 @@ pub(super) fn build_lengths(frequencies: &[u32], limit: usize, lengths: &mut [u8
         taken -= 1;
     }
 
-    let mut next = 0;
+    // The rarest symbols have the longest codewords.
+    let mut cost = Cost::default();
+    let mut rest = &*keys;
     for len in (1..=limit).rev() {
-        for &key in &keys[next..next + count[len]] {
-            lengths[key as usize & 0x1ff] = len as u8;
+        let (these, shorter) = rest.split_at(count[len].min(rest.len()));
+        for &key in these {
+            let (symbol, frequency) = (key as usize % (1 << SYMBOL_BITS), key >> SYMBOL_BITS);
+            lengths[symbol] = len as u8;
+            cost.bits += frequency * len as u32;
+            cost.others += frequency * u32::from(others[symbol]);
         }
-        next += count[len];
+        rest = shorter;
     }
+    cost
 }
 
-/// Sorts keys by their frequency, those of one frequency staying in the order of their symbols: by six bits of it after another.
-fn sort_keys(keys: &mut [u32]) {
-    let most = keys.iter().fold(0, |most, &key| most | key);
-    let mut other = [0u32; LITLEN_SYMBOLS];
-    let other = &mut other[..keys.len()];
-    let mut shift = 9;
-    while shift < 32 && most >> shift != 0 {
+/// Bits of a symbol in a key; its frequency is above them.
+const SYMBOL_BITS: u32 = 9;
+
+/// Sorts keys by their frequency, those of one frequency staying in the order of their symbols: by six bits of it after another, from one slice to the
+/// other. `any` has all bits that frequencies have. Returns the slice with the result.
+fn sort_keys<'a>(keys: &'a mut [u32], other: &'a mut [u32], any: u32) -> &'a [u32] {
+    let (mut from, mut to) = (keys, other);
+    let mut shift = SYMBOL_BITS;
+    while shift < 32 && any << SYMBOL_BITS >> shift != 0 {
         let mut starts = [0u16; 64];
-        for &key in keys.iter() {
+        for &key in from.iter() {
             starts[(key >> shift) as usize % 64] += 1;
         }
         let mut next = 0;
         for start in &mut starts {
             next += core::mem::replace(start, next);
         }
-        for &key in keys.iter() {
+        for &key in from.iter() {
             let start = &mut starts[(key >> shift) as usize % 64];
-            other[usize::from(*start)] = key;
+            to[usize::from(*start)] = key;
             *start += 1;
         }
-        keys.copy_from_slice(other);
+        (from, to) = (to, from);
         shift += 6;
     }
+    from
 }
 
-/// Replaces ascending weights, at least two, by the depths of an optimal code, descending (Moffat and Katajainen 1995, in place).
-fn minimum_redundancy(a: &mut [u32]) {
-    let n = a.len();
-    // Pair weights from the left; `root` walks the internal nodes, which become parent indices behind it.
-    a[0] += a[1];
+/// More than the longest codeword of an optimal code: one of n bits needs frequencies that add up to the Fibonacci number n + 2, which is past 2^23 for 33.
+const DEPTHS: usize = 64;
+
+/// Returns how many codewords of each length an optimal code for sorted keys, at least two, has, those past the limit counted as of that (Moffat and
+/// Katajainen 1995, but for leaves, which are only counted).
+fn count_lengths<const SYMBOLS: usize>(keys: &[u32], limit: usize) -> [usize; CODEWORD_BITS_MAX + 1] {
+    // Weights of the nodes that join two others, ascending; where such a node has been joined itself, which node that made.
+    let mut nodes = [0u32; SYMBOLS];
+    let nodes = &mut nodes[..keys.len() - 1];
+    let mut leaves = keys.iter().map(|key| key >> SYMBOL_BITS);
+    let mut leaf = leaves.next();
     let mut root = 0;
-    let mut leaf = 2;
-    for next in 1..n - 1 {
-        if leaf >= n || a[root] < a[leaf] {
-            a[next] = a[root];
-            a[root] = next as u32;
-            root += 1;
-        } else {
-            a[next] = a[leaf];
-            leaf += 1;
+    for next in 0..nodes.len() {
+        let mut weight = 0;
+        for _ in 0..2 {
+            weight += match leaf {
+                Some(of_leaf) if root >= next || of_leaf <= nodes[root] => {
+                    leaf = leaves.next();
+                    of_leaf
+                }
+                _ => {
+                    root += 1;
+                    core::mem::replace(&mut nodes[root - 1], next as u32)
+                }
+            };
         }
-        if leaf >= n || (root < next && a[root] < a[leaf]) {
-            a[next] += a[root];
-            a[root] = next as u32;
-            root += 1;
-        } else {
-            a[next] += a[leaf];
-            leaf += 1;
-        }
+        nodes[next] = weight;
     }
-    // Parent indices become depths of internal nodes.
-    a[n - 2] = 0;
-    for next in (0..n - 2).rev() {
-        a[next] = a[a[next] as usize] + 1;
+    // A node is one deeper than the one above it, which is behind it; the last one is on top.
+    let mut joined = [0u16; DEPTHS];
+    let top = nodes.len() - 1;
+    nodes[top] = 0;
+    joined[0] = 1;
+    for next in (0..top).rev() {
+        let depth = nodes[nodes[next] as usize] + 1;
+        nodes[next] = depth;
+        joined[depth as usize % DEPTHS] += 1;
     }
-    // Internal depths become leaf depths.
-    let mut available = 1u32;
-    let mut used = 0u32;
-    let mut depth = 0u32;
-    let mut root = n as isize - 2;
-    let mut next = n as isize - 1;
-    while available > 0 {
-        while root >= 0 && a[root as usize] == depth {
-            used += 1;
-            root -= 1;
-        }
-        while available > used {
-            a[next as usize] = depth;
-            next -= 1;
-            available -= 1;
-        }
-        available = 2 * used;
+    // What is below the nodes of a depth, and no node, is a leaf.
+    let mut count = [0; CODEWORD_BITS_MAX + 1];
+    let mut depth = 1;
+    while joined[depth - 1] != 0 {
+        count[depth.min(limit)] += usize::from(2 * joined[depth - 1] - joined[depth]);
         depth += 1;
-        used = 0;
     }
+    count
 }
 
 /// Assigns the codewords of `lengths` (RFC 1951 §3.2.2), reversed for the stream.
 pub(super) fn assign_codewords(lengths: &[u8], codewords: &mut [Codeword]) {
-    let mut codes = [0u16; CODEWORD_BITS_MAX + 1];
-    let mut code = 0u32;
-    let mut count = [0u32; CODEWORD_BITS_MAX + 1];
+    let mut codes = [0u64; CODEWORD_BITS_MAX + 1];
+    let mut code = 0u64;
+    let mut count = [0u64; CODEWORD_BITS_MAX + 1];
     for &length in lengths {
         count[usize::from(length) & 0xf] += 1;
     }
     count[0] = 0;
     for len in 1..=CODEWORD_BITS_MAX {
         code = (code + count[len - 1]) << 1;
-        codes[len] = code as u16;
+        codes[len] = code;
     }
-    // Length 0 counts up a code of its own, of which no bit is used.
     for (&length, codeword) in lengths.iter().zip(codewords.iter_mut()) {
-        let len = u32::from(length) & 0xf;
+        let len = u64::from(length) & 0xf;
         let code = &mut codes[len as usize];
-        let reversed = u32::from(*code).reverse_bits().wrapping_shr(32 - len) * u32::from(len != 0);
-        *codeword = reversed << 8 | len;
-        *code = code.wrapping_add(1);
+        // The first bit, which is the highest of the code, becomes the lowest one.
+        *codeword = code.reverse_bits() | len;
+        // Length 0 has no codes, and nothing to count.
+        *code += u64::from(len != 0);
     }
 }
 
@@ -175,20 +187,22 @@ mod tests {
     #[test]
     fn known_optimal_code() {
         let mut lengths = [0; 6];
-        build_lengths(&[5, 9, 12, 13, 16, 45], 15, &mut lengths);
+        let cost = build_lengths(&[5, 9, 12, 13, 16, 45], 15, &mut lengths, &[3, 3, 3, 3, 2, 2]);
         assert_eq!(lengths, [4, 4, 3, 3, 3, 1]);
+        assert_eq!(cost, Cost { bits: 4 * 14 + 3 * 41 + 45, others: 3 * 39 + 2 * 61 });
     }
 
     #[test]
     fn codes_of_none_one_and_two_symbols() {
         let mut lengths = [9; 4];
-        build_lengths(&[0, 0, 0, 0], 15, &mut lengths);
+        build_lengths(&[0, 0, 0, 0], 15, &mut lengths, &[0; _]);
         assert_eq!(lengths, [0, 0, 0, 0]);
-        build_lengths(&[0, 0, 7, 0], 15, &mut lengths);
+        let cost = build_lengths(&[0, 0, 7, 0], 15, &mut lengths, &[2; _]);
+        assert_eq!(cost, Cost { bits: 7, others: 14 });
         assert_eq!(lengths, [1, 0, 1, 0]);
-        build_lengths(&[7, 0, 0, 0], 15, &mut lengths);
+        build_lengths(&[7, 0, 0, 0], 15, &mut lengths, &[0; _]);
         assert_eq!(lengths, [1, 1, 0, 0]);
-        build_lengths(&[0, 1, 7, 0], 15, &mut lengths);
+        build_lengths(&[0, 1, 7, 0], 15, &mut lengths, &[0; _]);
         assert_eq!(lengths, [0, 1, 1, 0]);
     }
 
@@ -202,7 +216,7 @@ mod tests {
         }
         for limit in [7, 15] {
             let mut lengths = [0; 28];
-            build_lengths(&frequencies, limit, &mut lengths);
+            build_lengths(&frequencies, limit, &mut lengths, &[0; _]);
             assert!(lengths.iter().all(|&length| (1..=limit as u8).contains(&length)));
             assert_eq!(kraft(&lengths, limit as u32), 1 << limit);
             assert!(lengths.is_sorted_by(|a, b| a >= b), "rarer symbols have no shorter codewords");
@@ -223,15 +237,16 @@ mod tests {
             }
             frequencies[256] = 1;
             let mut lengths = [0; 286];
-            build_lengths(&frequencies, 15, &mut lengths);
+            build_lengths(&frequencies, 15, &mut lengths, &[0; _]);
             assert_eq!(kraft(&lengths, 15), 1 << 15);
             let mut codewords = [0; 286];
             assign_codewords(&lengths, &mut codewords);
             // Each codeword takes its own patterns of 15 bits.
             let mut taken = [false; 1 << 15];
             for codeword in codewords.into_iter().filter(|&codeword| codeword != 0) {
-                for high in 0..1u32 << (15 - (codeword & 0xff)) {
-                    let pattern = (codeword >> 8 | high << (codeword & 0xff)) as usize;
+                let len = codeword & 0xff;
+                for high in 0..1 << (15 - len) {
+                    let pattern = (codeword >> (64 - len) | high << len) as usize;
                     assert!(!core::mem::replace(&mut taken[pattern], true));
                 }
             }
@@ -243,9 +258,8 @@ mod tests {
         let mut codewords = [0; LITLEN_SYMBOLS];
         assign_codewords(&FIXED_LITLEN_LENGTHS, &mut codewords);
         // §3.2.6: 0 is 00110000, 144 is 110010000, 256 is 0000000, 280 is 11000000; first bit lowest.
-        assert_eq!(codewords[0], 0b0000_1100 << 8 | 8);
-        assert_eq!(codewords[144], 0b0_0001_0011 << 8 | 9);
-        assert_eq!(codewords[256], 7);
-        assert_eq!(codewords[280], 0b0000_0011 << 8 | 8);
+        for (symbol, bits, len) in [(0, 0b0000_1100, 8), (144, 0b0_0001_0011, 9), (256, 0, 7), (280, 0b0000_0011, 8)] {
+            assert_eq!(codewords[symbol], bits << (64 - len) | len, "symbol {symbol}");
+        }
     }
 }

@@ -105,7 +105,7 @@ impl<F: Finder> Search<F> {
     }
 
     /// How often each symbol occurs in the closed block, its end not counted.
-    pub(super) fn counts(&mut self) -> &Counts {
+    pub(super) fn counts(&mut self) -> &mut Counts {
         self.finder.counts()
     }
 

@@ -2,6 +2,7 @@
 
 use super::huffman::build_lengths;
 use crate::constants::*;
+use crate::fast::put::LITLEN_BITS_MAX;
 use crate::fast::sequence::{Counts, LENGTH_SYMBOL, distance_symbol};
 
 /// A bit costs so much.
@@ -83,7 +84,7 @@ impl Prices {
         let mut litlen = counts.litlen;
         litlen[END_OF_BLOCK] += 1;
         let mut lengths = [0; LITLEN_SYMBOLS];
-        build_lengths(&litlen[..LITLEN_SYMBOLS], 14, &mut lengths);
+        build_lengths(&litlen, LITLEN_BITS_MAX, &mut lengths, &[0; _]);
         let mut bits = 0;
         let or = |length: u8, unused: u8| u32::from(if length == 0 { unused } else { length }) * BIT;
         for (price, &length) in self.literals.iter_mut().zip(&lengths) {
@@ -98,7 +99,7 @@ impl Prices {
             *price = or(lengths[257 + symbol], UNUSED_LENGTH) + u32::from(LENGTH_EXTRA[symbol]) * BIT;
         }
         let mut lengths = [0; DISTANCE_SYMBOLS];
-        build_lengths(&counts.distance, CODEWORD_BITS_MAX, &mut lengths);
+        build_lengths(&counts.distance, CODEWORD_BITS_MAX, &mut lengths, &[0; _]);
         for (symbol, ((price, &length), &extra)) in self.distances.iter_mut().zip(&lengths).zip(&DISTANCE_EXTRA).enumerate() {
             *price = or(length, UNUSED_DISTANCE) + u32::from(extra) * BIT;
             bits += counts.distance[symbol] * u32::from(length + extra);

@@ -1,16 +1,17 @@
 //! Finding matches at the fastest level.
 //!
 //! One candidate per position from a table of 16-bit positions that fits the first-level cache; two positions a round, so that the loads of one hide
-//! behind the other; eight bytes compared by one XOR; one branch for "no match at either", the choice between the two by arithmetic; symbols
-//! counted on the way.
+//! behind the other; eight bytes compared by one XOR; on x86-64 one branch for "no match at either"; symbols counted on the way. Nearly all matches are shorter
+//! than eight bytes: what longer ones need is left to them.
 
-use super::load64;
-use super::sequence::{Cursor, Sequence};
+use super::sequence::{Cursor, LENGTH_SYMBOL, Sequence};
 use super::table::{Table, back, hash};
+use super::{BY_ARITHMETIC, load64, load64_at, stay};
 use crate::constants::*;
 use crate::status::WINDOW_BYTES;
+use core::hint::cold_path;
 
-/// Bytes of data that a round needs behind its first position: two positions of eight bytes, and the four of a literal at the first.
+/// Bytes of data that a round needs behind its first position: more than the eight at the next one.
 pub(crate) const ROUND_BYTES: usize = 12;
 
 /// The last position of each hash: 16 KiB.
@@ -92,102 +93,186 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
     if pos >= stop || count >= count_max {
         return at;
     }
-    assert!(distance_max <= WINDOW_BYTES && positions.reached <= pos);
+    assert!(distance_max <= WINDOW_BYTES && positions.reached <= pos && count_max <= sequences.len());
     let bytes = data.as_ptr();
     let Positions { entries: table, counts, .. } = &mut *positions;
+    // Loads behind a base that stays.
     macro_rules! load {
-        ($at:expr) => {{
-            let at: usize = $at;
-            debug_assert!(at + 8 <= end);
+        ($at:expr) => {
+            load!(bytes, $at)
+        };
+        ($base:expr, $at:expr) => {{
+            let (base, at): (*const u8, usize) = ($base, $at);
+            debug_assert!(base.addr() + at - bytes.addr() + 8 <= end);
             // SAFETY: one of these, each with eight bytes in `data`:
-            // * `pos` or `pos + 1` of a round, which begins before `end - ROUND_BYTES`;
+            // * `pos` of a round, which begins before `end - ROUND_BYTES`;
             // * a candidate: `pos` or `pos + 1` less a way back which `Table` keeps at most that far, because `reached` is at most `pos`: it was before
             //   the first round, and what rounds enter is before the `pos` of the next;
             // * `pos + len`, or `from + len` before it, with `len + 8` ≤ `end - pos`;
             // * `pos - 2` behind a match, with `pos + 6` ≤ `end`.
-            unsafe { load64(bytes.wrapping_add(at)) }
+            unsafe { load64_at(base, at) }
         }};
     }
-    while pos < stop {
+    macro_rules! enter {
+        ($word:expr, $at:expr) => {
+            table[slot($word as u32)] = ($at) as u16;
+        };
+    }
+    // Distance 0 and one too far are refused by one comparison.
+    let is_near = |distance: usize| distance.wrapping_sub(1) < distance_max;
+    let place_max = sequences.as_ptr().wrapping_add(count_max);
+    let mut place = sequences.as_mut_ptr().wrapping_add(count);
+    'rounds: loop {
+        let start = pos;
         let word = load!(pos);
         let entry = &mut table[slot(word as u32)];
-        let distance = back(pos, *entry);
+        let way = pos.wrapping_sub(usize::from(*entry));
         *entry = pos as u16;
-        let entry = &mut table[slot((word >> 8) as u32)];
-        let next_distance = back(pos + 1, *entry);
-        *entry = (pos + 1) as u16;
+        let next = stay(pos + 1);
+        let next_word = word >> 8;
+        let entry = &mut table[slot(next_word as u32)];
+        let next_way = next.wrapping_sub(usize::from(*entry));
+        *entry = next as u16;
 
-        let difference = load!(pos - distance) ^ word;
-        let next_difference = load!(pos + 1 - next_distance) ^ load!(pos + 1);
-        if (difference as u32).min(next_difference as u32) != 0 {
-            counts.literal(word as u8);
-            counts.literal((word >> 8) as u8);
-            pos += 2;
-            continue;
-        }
-        let mut difference = difference;
-        let mut distance = distance;
-        // Distance 0 and one too far are refused by one comparison.
-        let here = difference as u32 == 0 && distance.wrapping_sub(1) < distance_max;
-        // A match here of less than eight bytes gives way to a longer one at the next position.
-        if !here || difference.trailing_zeros() + 7 < next_difference.trailing_zeros() {
-            if next_difference as u32 == 0 && next_distance.wrapping_sub(1) < distance_max {
-                counts.literal(word as u8);
-                pos += 1;
-                difference = next_difference;
-                distance = next_distance;
-            } else if !here {
+        let difference = load!(pos - low_half(way)) ^ word;
+        // Of the seven bytes that are there.
+        let next_difference = load!(next - low_half(next_way)) ^ next_word;
+        let mut len;
+        let distance;
+        'known: {
+            'agreed: {
+                // A length below eight is its symbol - 254.
+                macro_rules! short {
+                    ($difference:expr) => {
+                        len = $difference.trailing_zeros() as usize / 8;
+                        counts.litlen[257 - MATCH_BYTES_MIN + len] += 1;
+                        break 'known;
+                    };
+                }
+                macro_rules! take_next {
+                    ($distance:expr) => {
+                        distance = $distance;
+                        counts.literal(word as u8);
+                        pos = next;
+                        enter!(word >> 32, start + 4);
+                        if next_difference << 8 == 0 {
+                            len = 7;
+                            break 'agreed;
+                        }
+                        short!(next_difference);
+                    };
+                }
+                'not_here: {
+                    if BY_ARITHMETIC && (difference as u32).min(next_difference as u32) != 0 || difference as u32 != 0 {
+                        break 'not_here;
+                    }
+                    let way = low_half(stay(way));
+                    if !is_near(way) {
+                        cold_path();
+                        break 'not_here;
+                    }
+                    if difference == 0 {
+                        distance = way;
+                        len = 8;
+                        enter!(word >> 32, start + 4);
+                        break 'agreed;
+                    }
+                    // A match of less than seven bytes gives way to a longer one at the next position: one that agrees in the byte in which this one does not.
+                    let through = (difference ^ difference.wrapping_sub(1)) << 7;
+                    if next_difference & through == 0 {
+                        let next_way = low_half(stay(next_way));
+                        if stay(next_difference as usize) as u32 == 0 && is_near(next_way) {
+                            take_next!(next_way);
+                        }
+                        cold_path();
+                    }
+                    distance = way;
+                    short!(difference);
+                }
+                if next_difference as u32 == 0 {
+                    let next_way = low_half(stay(next_way));
+                    if is_near(next_way) {
+                        take_next!(next_way);
+                    }
+                    cold_path();
+                }
                 counts.literal(word as u8);
                 counts.literal((word >> 8) as u8);
                 pos += 2;
-                continue;
+                if pos < stop {
+                    continue 'rounds;
+                }
+                break 'rounds;
             }
-        }
-
-        let max = MATCH_BYTES_MAX.min(end - pos);
-        let from = pos - distance;
-        let mut len = difference.trailing_zeros() as usize / 8;
-        if difference == 0 {
             // Steps of a constant, so that the next ones need not wait for this one.
-            len = 8;
+            let max = MATCH_BYTES_MAX.min(end - pos);
+            let (there, here) = (bytes.wrapping_add(pos - distance), bytes.wrapping_add(pos));
             loop {
-                if len + 8 > max {
-                    while len < max && data[from + len] == data[pos + len] {
+                if len > max - 8 {
+                    while len < max && data[pos - distance + len] == data[pos + len] {
                         len += 1;
                     }
                     break;
                 }
-                let difference = load!(from + len) ^ load!(pos + len);
+                let difference = load!(there, len) ^ load!(here, len);
                 if difference != 0 {
                     len += difference.trailing_zeros() as usize / 8;
                     break;
                 }
                 len += 8;
             }
+            counts.length(usize::from(LENGTH_SYMBOL[(len - MATCH_BYTES_MIN) & 0xff]));
         }
+        // SAFETY: `is_near` has said so, and `distance_max` is at most 32 KiB.
+        unsafe { counts.distance(distance) };
         let mut run = pos - run_start;
-        while run > Sequence::RUN_MAX {
-            sequences[count] = Sequence::literals(Sequence::RUN_MAX);
-            count += 1;
-            run -= Sequence::RUN_MAX;
+        if run > Sequence::RUN_MAX {
+            count = (place.addr() - sequences.as_ptr().addr()) / size_of::<Sequence>();
+            (count, run) = put_long_run(sequences, count, run);
+            place = sequences.as_mut_ptr().wrapping_add(count);
         }
-        sequences[count] = Sequence::new(run, len, distance);
-        count += 1;
-        counts.a_match(len, distance);
-        // Five positions inside of the match, three from its start and two from its end.
-        let word = load!(pos + 1);
-        table[slot(word as u32)] = (pos + 1) as u16;
-        table[slot((word >> 8) as u32)] = (pos + 2) as u16;
-        table[slot((word >> 16) as u32)] = (pos + 3) as u16;
+        // SAFETY: a place of `sequences`: one before `place_max`, or the one that `put_long_run` has left.
+        unsafe { place.write(Sequence::new(run, len, distance)) };
+        place = place.wrapping_add(1);
+        // The next two positions are in the match, however short; they and the last two are entered.
+        enter!(word >> 16, start + 2);
+        enter!(word >> 24, start + 3);
         pos += len;
         run_start = pos;
-        if pos + 6 > end || count >= count_max {
+        if place.cast_const() >= place_max {
+            break;
+        }
+        if pos >= stop {
+            if pos + 6 <= end {
+                let word = load!(pos - 2);
+                enter!(word, pos - 2);
+                enter!(word >> 8, pos - 1);
+            }
             break;
         }
         let word = load!(pos - 2);
-        table[slot(word as u32)] = (pos - 2) as u16;
-        table[slot((word >> 8) as u32)] = (pos - 1) as u16;
+        enter!(word, pos - 2);
+        enter!(word >> 8, pos - 1);
     }
     positions.reached = pos;
+    count = (place.addr() - sequences.as_ptr().addr()) / size_of::<Sequence>();
     Cursor { pos, run_start, count }
+}
+
+/// The low half of a way back, of which the table knows no more.
+#[inline(always)]
+fn low_half(way: usize) -> usize {
+    way & 0xffff
+}
+
+/// Puts what of a run is too long for one sequence into sequences of its own; returns how many there are then, for which there is one more place, and the rest.
+#[cold]
+fn put_long_run(sequences: &mut [Sequence], mut count: usize, mut run: usize) -> (usize, usize) {
+    while run > Sequence::RUN_MAX {
+        sequences[count] = Sequence::literals(Sequence::RUN_MAX);
+        count += 1;
+        run -= Sequence::RUN_MAX;
+    }
+    assert!(count < sequences.len());
+    (count, run)
 }

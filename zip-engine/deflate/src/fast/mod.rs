@@ -22,6 +22,20 @@ pub(crate) mod words;
 /// Whether choices that are hard to guess are made by arithmetic: where a branch that is guessed wrong costs more than work for what is not chosen.
 const BY_ARITHMETIC: bool = cfg!(target_arch = "x86_64");
 
+/// Returns what it is given, about which the compiler then knows nothing: what follows from it is not worked out before it is needed, nor a second time.
+#[inline(always)]
+fn stay(value: usize) -> usize {
+    #[cfg(target_arch = "aarch64")]
+    {
+        let same;
+        // SAFETY: does nothing.
+        unsafe { core::arch::asm!("/* {same} */", same = inout(reg) value => same, options(pure, nomem, nostack, preserves_flags)) };
+        same
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    value
+}
+
 /// Loads and stores of any alignment in one instruction, where the compiler would make one of every byte.
 ///
 /// Bare-metal targets of aarch64 are compiled for strict alignment, which Device memory wants, and memory before the MMU is on. This crate works on Normal memory with
@@ -41,6 +55,16 @@ mod unaligned {
     }
 
     /// # Safety
+    /// Eight bytes `at` bytes behind `base` are readable.
+    #[inline(always)]
+    pub(super) unsafe fn load64_at(base: *const u8, at: usize) -> u64 {
+        let word;
+        // SAFETY: readable by the contract.
+        unsafe { asm!("ldr {word}, [{base}, {at}]", word = out(reg) word, base = in(reg) base, at = in(reg) at, options(pure, readonly, nostack, preserves_flags)) };
+        word
+    }
+
+    /// # Safety
     /// Four bytes from `at` are readable.
     #[inline(always)]
     pub(super) unsafe fn load32(at: *const u8) -> u32 {
@@ -56,6 +80,28 @@ mod unaligned {
     pub(super) unsafe fn store64(at: *mut u8, word: u64) {
         // SAFETY: writable by the contract.
         unsafe { asm!("str {word}, [{at}]", word = in(reg) word, at = in(reg) at, options(nostack, preserves_flags)) };
+    }
+
+    /// # Safety
+    /// Eight bytes `at` bytes behind `base` are writable.
+    #[inline(always)]
+    pub(super) unsafe fn store64_at(base: *mut u8, at: usize, word: u64) {
+        // SAFETY: writable by the contract.
+        unsafe { asm!("str {word}, [{base}, {at}]", word = in(reg) word, base = in(reg) base, at = in(reg) at, options(nostack, preserves_flags)) };
+    }
+
+    /// # Safety
+    /// `ZEROED` bytes from `at` are writable.
+    #[inline(always)]
+    pub(super) unsafe fn zero(at: *mut u8) {
+        // SAFETY: writable by the contract.
+        unsafe {
+            asm!(
+                "movi {zero}.2d, #0",
+                "stp {zero:q}, {zero:q}, [{at}]", "stp {zero:q}, {zero:q}, [{at}, #32]", "stp {zero:q}, {zero:q}, [{at}, #64]", "stp {zero:q}, {zero:q}, [{at}, #96]",
+                zero = out(vreg) _, at = in(reg) at, options(nostack, preserves_flags)
+            )
+        };
     }
 
     /// # Safety
@@ -112,6 +158,30 @@ mod unaligned {
     }
 }
 
+/// Bytes that are zeroed at once.
+const ZEROED: usize = 128;
+
+/// Zeroes numbers, by large stores where the compiler would call a function that makes small ones.
+fn zero_all(numbers: &mut [u16]) {
+    let (lines, rest) = numbers.as_chunks_mut::<{ ZEROED / size_of::<u16>() }>();
+    for line in lines {
+        // SAFETY: so many bytes has a line, and all of them zero are numbers.
+        unsafe { unaligned::zero(line.as_mut_ptr().cast()) };
+    }
+    rest.fill(0);
+}
+
+/// Stores eight bytes into a slice, the lowest one first.
+///
+/// # Panics
+/// If they are not all in it.
+#[inline(always)]
+pub(crate) fn store_word(out: &mut [u8], at: usize, word: u64) {
+    let place = &mut out[at..][..8];
+    // SAFETY: a place of eight bytes.
+    unsafe { store64(place.as_mut_ptr(), word) };
+}
+
 /// Loads and stores of any alignment.
 #[cfg(not(all(target_arch = "aarch64", target_os = "none", target_endian = "little")))]
 mod unaligned {
@@ -121,6 +191,14 @@ mod unaligned {
     pub(super) unsafe fn load64(at: *const u8) -> u64 {
         // SAFETY: readable by the contract.
         u64::from_le(unsafe { at.cast::<u64>().read_unaligned() })
+    }
+
+    /// # Safety
+    /// Eight bytes `at` bytes behind `base` are readable.
+    #[inline(always)]
+    pub(super) unsafe fn load64_at(base: *const u8, at: usize) -> u64 {
+        // SAFETY: readable by the contract.
+        unsafe { load64(base.wrapping_add(at)) }
     }
 
     /// # Safety
@@ -137,6 +215,22 @@ mod unaligned {
     pub(super) unsafe fn store64(at: *mut u8, word: u64) {
         // SAFETY: writable by the contract.
         unsafe { at.cast::<u64>().write_unaligned(word.to_le()) }
+    }
+
+    /// # Safety
+    /// Eight bytes `at` bytes behind `base` are writable.
+    #[inline(always)]
+    pub(super) unsafe fn store64_at(base: *mut u8, at: usize, word: u64) {
+        // SAFETY: writable by the contract.
+        unsafe { store64(base.wrapping_add(at), word) }
+    }
+
+    /// # Safety
+    /// `ZEROED` bytes from `at` are writable.
+    #[inline(always)]
+    pub(super) unsafe fn zero(at: *mut u8) {
+        // SAFETY: writable by the contract.
+        unsafe { at.write_bytes(0, super::ZEROED) };
     }
 
     /// # Safety
@@ -190,6 +284,16 @@ mod unaligned {
 unsafe fn load64(at: *const u8) -> u64 {
     // SAFETY: by the contract.
     unsafe { unaligned::load64(at) }
+}
+
+/// Loads eight bytes behind a base, the first one lowest.
+///
+/// # Safety
+/// Eight bytes `at` bytes behind `base` are readable.
+#[inline(always)]
+unsafe fn load64_at(base: *const u8, at: usize) -> u64 {
+    // SAFETY: by the contract.
+    unsafe { unaligned::load64_at(base, at) }
 }
 
 /// Loads four bytes, the first one lowest.
@@ -246,6 +350,16 @@ unsafe fn copy32s(from: *const u8, to: *mut u8, end: *mut u8) {
 unsafe fn put(byte: u8, to: *mut u8) -> *mut u8 {
     // SAFETY: by the contract.
     unsafe { unaligned::put(byte, to) }
+}
+
+/// Stores eight bytes behind a base, the lowest one first.
+///
+/// # Safety
+/// Eight bytes `at` bytes behind `base` are writable.
+#[inline(always)]
+unsafe fn store64_at(base: *mut u8, at: usize, word: u64) {
+    // SAFETY: by the contract.
+    unsafe { unaligned::store64_at(base, at, word) }
 }
 
 /// Copies sixteen bytes, and then the next sixteen: each half is loaded before it is stored, the second one behind the first.

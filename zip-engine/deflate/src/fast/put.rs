@@ -1,12 +1,12 @@
 //! Putting sequences as bits.
 
 use super::sequence::{LENGTH_SLOTS, Sequence, distance_symbol};
-use super::{BY_ARITHMETIC, store64};
+use super::{BY_ARITHMETIC, store64_at};
 use crate::constants::*;
-use core::hint::select_unpredictable;
+use core::hint::{cold_path, select_unpredictable};
 
-/// One codeword ready to be put: its bits, reversed, in 31:8, their number in 7:0.
-pub(crate) type Codeword = u32;
+/// One codeword ready to be put: its bits, the first one lowest, at the top; their number, and that of its extra bits if there are any, in 7:0.
+pub(crate) type Codeword = u64;
 
 /// The codes of a block.
 pub(crate) struct Codes {
@@ -17,6 +17,14 @@ pub(crate) struct Codes {
     /// Distance symbols.
     pub(crate) distance: [Codeword; DISTANCE_SYMBOLS],
 }
+
+/// Bits that may be held: the numbers of bits that come with the codewords stain the five below.
+const HELD_MAX: u64 = 59;
+
+/// Longest literal or length codeword: four literals then fit behind seven held bits.
+pub(crate) const LITLEN_BITS_MAX: usize = 13;
+
+const _: () = assert!(7 + 4 * LITLEN_BITS_MAX as u64 <= HELD_MAX && 7 + LITLEN_BITS_MAX as u64 + 5 + 15 + 13 <= HELD_MAX);
 
 /// Bytes of room that one sequence may need: a store for every four of 255 literals, one for the rest and one for the match, each of which
 /// moves on by at most 7 bytes and writes 8.
@@ -37,8 +45,6 @@ pub(crate) struct Put {
 }
 
 /// Puts sequences while `out` has `SEQUENCE_BYTES`; `literals` begins with the first sequence's, at most 7 bits are held.
-///
-/// Literal and length codewords have at most 14 bits, so that four fit behind the held bits.
 pub(crate) fn put(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mut [u8], bits: u64, count: u32) -> Put {
     #[cfg(target_arch = "x86_64")]
     if super::has_bmi2() {
@@ -57,7 +63,9 @@ fn put_bmi2(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mut [u
 
 #[inline(always)]
 fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mut [u8], bits: u64, count: u32) -> Put {
-    let (mut bits, mut count) = (bits, count & 7);
+    // Held bits are at the top, what is below them is nothing: so a codeword is put by a shift that its number of bits commands, and nothing has to be masked.
+    let mut count = u64::from(count & 7);
+    let mut bits = bits.wrapping_shl(count.wrapping_neg() as u32);
     let out_len = out.len();
     let out = out.as_mut_ptr();
     let mut at = 0;
@@ -65,19 +73,18 @@ fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mu
     let mut done = 0;
     macro_rules! add {
         ($codeword:expr) => {
-            let codeword = $codeword;
-            bits |= u64::from(codeword >> 8).wrapping_shl(count);
+            let codeword: Codeword = $codeword;
+            bits = bits.wrapping_shr(codeword as u32) | codeword;
             count += codeword & 0xff;
         };
     }
     macro_rules! flush {
         () => {
-            debug_assert!(at + 8 <= out_len && count < 64);
+            debug_assert!(at + 8 <= out_len && 0 < count && count <= HELD_MAX);
             // SAFETY: `SEQUENCE_BYTES` bytes were left in front of the sequence; a store moves on by at most 7 bytes, and its sequence makes at most
             // RUN_MAX / 4 + 2 of them.
-            unsafe { store64(out.wrapping_add(at), bits) };
-            at += (count >> 3 & 7) as usize;
-            bits = bits.wrapping_shr(count & 0x38);
+            unsafe { store64_at(out, at, bits.wrapping_shr(count.wrapping_neg() as u32)) };
+            at += (count >> 3) as usize;
             count &= 7;
         };
     }
@@ -85,39 +92,34 @@ fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mu
         if out_len - at < SEQUENCE_BYTES {
             break;
         }
-        let (mut word, mut word_bits) = (0, 0);
-        let mut run = sequence.run();
+        let run = sequence.run();
+        macro_rules! put_fours {
+            ($fours:expr) => {
+                for four in $fours {
+                    add!(codes.litlen[usize::from(four[0])]);
+                    add!(codes.litlen[usize::from(four[1])]);
+                    add!(codes.litlen[usize::from(four[2])]);
+                    add!(codes.litlen[usize::from(four[3])]);
+                    flush!();
+                }
+            };
+        }
         if BY_ARITHMETIC && literals.len() - encoded >= run + 4 {
-            while run > 4 {
-                let four = &literals[encoded..encoded + 4];
-                add!(codes.litlen[usize::from(four[0])]);
-                add!(codes.litlen[usize::from(four[1])]);
-                add!(codes.litlen[usize::from(four[2])]);
-                add!(codes.litlen[usize::from(four[3])]);
-                flush!();
-                encoded += 4;
-                run -= 4;
-            }
-            let four = &literals[encoded..encoded + 4];
-            let codeword = |i: usize| select_unpredictable(run > i, codes.litlen[usize::from(four[i])], 0);
-            let (first, first_bits) = join(codeword(0), codeword(1));
-            (word, word_bits) = (first, first_bits & 0xff);
+            let before = run.saturating_sub(1) & !3;
+            put_fours!(literals[encoded..encoded + before].as_chunks::<4>().0);
+            // The last ones with what is behind them, of which nothing is put.
+            let four = &literals[encoded + before..][..4];
+            let codeword = |i: usize| select_unpredictable(run - before > i, codes.litlen[usize::from(four[i])], 0);
+            add!(codeword(0));
+            add!(codeword(1));
             // Most runs are so short.
-            if run > 2 {
-                let (second, second_bits) = join(codeword(2), codeword(3));
-                word |= second.wrapping_shl(first_bits);
-                word_bits += second_bits & 0xff;
+            if run - before > 2 {
+                add!(codeword(2));
+                add!(codeword(3));
             }
-            encoded += run;
         } else {
             let (fours, rest) = literals[encoded..encoded + run].as_chunks::<4>();
-            for four in fours {
-                add!(codes.litlen[usize::from(four[0])]);
-                add!(codes.litlen[usize::from(four[1])]);
-                add!(codes.litlen[usize::from(four[2])]);
-                add!(codes.litlen[usize::from(four[3])]);
-                flush!();
-            }
+            put_fours!(fours);
             if let [first, others @ ..] = rest {
                 add!(codes.litlen[usize::from(*first)]);
                 if let [second, others @ ..] = others {
@@ -126,39 +128,33 @@ fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mu
                         add!(codes.litlen[usize::from(*third)]);
                     }
                 }
-                flush!();
             }
-            encoded += run;
         }
-        if !sequence.is_match() {
-            bits |= word.wrapping_shl(count);
-            count += word_bits;
-            flush!();
-        } else {
-            let (length, index) = (sequence.length_index(), sequence.distance_index());
-            let (symbol, extra) = distance_symbol(index);
-            let (of_length, of_distance) = (codes.lengths[length & 0xff], codes.distance[symbol % DISTANCE_SYMBOLS]);
-            let (codewords, codeword_bits) = join(of_length, of_distance);
-            let the_match = codewords | u64::from(index & ((1 << extra) - 1)).wrapping_shl(codeword_bits);
-            let match_bits = (codeword_bits & 0xff) + extra;
-            // 14 + 5 and 15 + 13 bits behind four codewords of 14 and seven held bits are too many, but seldom are there that many.
-            bits |= word.wrapping_shl(count);
-            count += word_bits;
-            if count + match_bits >= 64 {
-                flush!();
-            }
-            bits |= the_match.wrapping_shl(count);
-            count += match_bits;
-            flush!();
-            encoded += length + MATCH_BYTES_MIN;
-        }
+        encoded += run;
         done += 1;
+        if !sequence.is_match() {
+            if count != 0 {
+                flush!();
+            }
+            continue;
+        }
+        let (length, index) = (sequence.length_index(), sequence.distance_index());
+        let (symbol, extra) = distance_symbol(index);
+        let (of_length, of_distance) = (codes.lengths[length & 0xff], codes.distance[symbol % DISTANCE_SYMBOLS]);
+        let match_bits = (of_length & 0xff) + (of_distance & 0xff) + u64::from(extra);
+        // Seldom are there so many.
+        if count + match_bits > HELD_MAX {
+            cold_path();
+            flush!();
+        }
+        bits = bits.wrapping_shr(of_length as u32) | of_length;
+        bits = bits.wrapping_shr(of_distance as u32) | of_distance;
+        // Where there are none, the index stains two of the low bits.
+        bits = bits.wrapping_shr(extra) | u64::from(index).wrapping_shl(extra.wrapping_neg());
+        count += match_bits;
+        flush!();
+        encoded += length + MATCH_BYTES_MIN;
     }
-    Put { sequences: done, encoded, written: at, bits, count }
-}
-
-/// Joins two codewords, the first one lowest; bits 7:0 of what is returned beside them are their bits.
-#[inline(always)]
-fn join(first: Codeword, second: Codeword) -> (u64, u32) {
-    (u64::from(first >> 8) | u64::from(second >> 8).wrapping_shl(first), first + second)
+    let held = if count == 0 { 0 } else { bits >> (64 - count) };
+    Put { sequences: done, encoded, written: at, bits: held, count: count as u32 }
 }

@@ -41,7 +41,9 @@ impl Sequence {
     /// Packs run (31:24), a match (23), its length - 3 (22:15) and distance - 1 (14:0).
     #[inline(always)]
     pub(crate) fn new(run: usize, len: usize, distance: usize) -> Self {
-        Sequence((run << 24 | 1 << 23 | (len - MATCH_BYTES_MIN) << 15 | (distance - 1)) as u32)
+        // By addition, so that the constants are one, which is an immediate operand.
+        const MATCH: u32 = (1 << 23) - ((MATCH_BYTES_MIN as u32) << 15);
+        Sequence(((run as u32) << 24).wrapping_add((len as u32) << 15).wrapping_add(distance as u32 - 1).wrapping_add(MATCH))
     }
 
     pub(crate) fn literals(run: usize) -> Self {
@@ -127,9 +129,29 @@ impl Counts {
     /// Counts a match whose distance has this symbol.
     #[inline(always)]
     pub(crate) fn match_of(&mut self, len: usize, distance_symbol: usize) {
-        let symbol = usize::from(LENGTH_SYMBOL[(len - MATCH_BYTES_MIN) & 0xff]) % LENGTH_SLOTS;
-        self.litlen[257 + symbol] += 1;
+        self.length(LENGTH_SYMBOL[(len - MATCH_BYTES_MIN) & 0xff].into());
         self.distance[distance_symbol % DISTANCE_SYMBOLS] += 1;
+    }
+
+    /// Counts a length symbol, less 257.
+    #[inline(always)]
+    pub(crate) fn length(&mut self, symbol: usize) {
+        self.litlen[257 + symbol % LENGTH_SLOTS] += 1;
+    }
+
+    /// Counts a distance.
+    ///
+    /// # Safety
+    /// It is 1 to 32 KiB.
+    #[inline(always)]
+    pub(crate) unsafe fn distance(&mut self, distance: usize) {
+        let index = distance as u32 - 1;
+        // As `distance_symbol`: twice the place of the highest bit, and the one below it.
+        let above = (index | 2).leading_zeros();
+        let symbol = ((index << above >> 30) as usize).wrapping_sub(2 * (above as usize)).wrapping_add(60);
+        debug_assert!(symbol < DISTANCE_SYMBOLS);
+        // SAFETY: what `above` counts is 17 to 30 of 32 by the contract, so that 60 - 2 * `above` is 0 to 26, and two bits are at most 3.
+        unsafe { *self.distance.get_unchecked_mut(symbol) += 1 };
     }
 }
 

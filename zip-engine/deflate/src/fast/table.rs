@@ -29,12 +29,21 @@ pub trait Entry: Copy {
     /// The entry that leads to position 0 alone.
     const ZERO: Self;
 
+    /// Makes all entries lead to position 0 alone.
+    fn clear(entries: &mut [Self]) {
+        entries.fill(Self::ZERO);
+    }
+
     /// Applies a change to every position.
     fn map(self, change: impl Fn(u16) -> u16) -> Self;
 }
 
 impl Entry for u16 {
     const ZERO: Self = 0;
+
+    fn clear(entries: &mut [Self]) {
+        super::zero_all(entries);
+    }
 
     #[inline(always)]
     fn map(self, change: impl Fn(u16) -> u16) -> Self {
@@ -57,6 +66,9 @@ impl Entry for u32 {
 /// Every position in an entry is the low half of one before `reached`, or of 0, so that all of them are positions of the data. So from any position p at
 /// or behind `reached` the way back to an entry's position, taken modulo 2^16, is at most p: below 2^16 it is the difference itself, behind it any
 /// 16-bit number will do.
+///
+/// Aligned, so that many entries are changed at once where the compiler may not load across alignment.
+#[repr(C, align(64))]
 pub struct Table<E: Entry, const ENTRIES: usize> {
     pub(super) entries: [E; ENTRIES],
     pub(super) reached: usize,
@@ -79,7 +91,7 @@ impl<E: Entry, const ENTRIES: usize> Table<E, ENTRIES> {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.entries.fill(E::ZERO);
+        E::clear(&mut self.entries);
         self.reached = 0;
     }
 
