@@ -34,12 +34,12 @@ impl<'a> BitWriter<'a> {
         self.count += count;
     }
 
-    /// Puts a codeword.
+    /// Puts a codeword, which has bits.
     #[inline(always)]
     pub(super) fn put_codeword(&mut self, codeword: Codeword) {
         let count = codeword as u32 & 0xff;
-        // All of them are shifted out where there are none.
-        self.put(codeword.unbounded_shr(64 - count), count);
+        debug_assert!(count > 0);
+        self.put(codeword.wrapping_shr(count.wrapping_neg()), count);
     }
 
     /// Writes whole bytes. Needs `FLUSH_SLACK` bytes of room.

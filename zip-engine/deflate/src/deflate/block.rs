@@ -1,7 +1,7 @@
 //! One block: which kind is cheapest, its header, and its body in resumable units.
 
 use super::bits::BitWriter;
-use super::huffman::{assign_codewords, build_lengths};
+use super::huffman::{LengthCount, assign_codewords, build_lengths, count_of};
 use crate::constants::*;
 use crate::fast::put::{Codes, LITLEN_BITS_MAX, SEQUENCE_BYTES, put};
 use crate::fast::sequence::{Counts, LENGTH_SLOTS, Sequence};
@@ -78,8 +78,7 @@ impl BlockEncoder {
         let hclen = 4.max(PRECODE_ORDER.iter().rposition(|&symbol| precode_lengths[usize::from(symbol)] != 0).map_or(4, |last| last + 1));
 
         let fixed_cost = 3 + extra + of_litlen.others + of_distance.others;
-        let dynamic_cost =
-            3 + 14 + 3 * hclen as u32 + of_header.bits + of_header.others + extra + of_litlen.bits + of_distance.bits;
+        let dynamic_cost = 3 + 14 + 3 * hclen as u32 + of_header.bits + of_header.others + extra + of_litlen.bits + of_distance.bits;
         let to_boundary = (writer.count + 3).next_multiple_of(8) - writer.count;
         let stored_cost = to_boundary + 32 + 8 * bytes as u32;
 
@@ -91,12 +90,12 @@ impl BlockEncoder {
         if fixed_cost <= dynamic_cost {
             self.litlen_lengths = FIXED_LITLEN_LENGTHS;
             self.distance_lengths = FIXED_DISTANCE_LENGTHS;
-            self.assign_codewords();
+            self.assign_codewords(&count_of(&FIXED_LITLEN_LENGTHS), &count_of(&FIXED_DISTANCE_LENGTHS));
             writer.put(u64::from(last) | 1 << 1, 3);
             writer.flush();
             return Kind::Fixed;
         }
-        self.assign_codewords();
+        self.assign_codewords(&of_litlen.count, &of_distance.count);
         writer.put(u64::from(last) | 2 << 1, 3);
         writer.put((hlit - 257) as u64, 5);
         writer.put((hdist - 1) as u64, 5);
@@ -108,27 +107,28 @@ impl BlockEncoder {
             }
             writer.flush();
         }
-        header.put(&precode_lengths, writer);
+        header.put(&precode_lengths, &of_header.count, writer);
         Kind::Dynamic
     }
 
     /// Makes codewords of the code lengths.
-    fn assign_codewords(&mut self) {
+    fn assign_codewords(&mut self, of_litlen: &LengthCount, of_distance: &LengthCount) {
         let codes = &mut self.codes;
-        assign_codewords(&self.litlen_lengths, &mut codes.litlen);
-        assign_codewords(&self.distance_lengths, &mut codes.distance);
+        assign_codewords(&self.litlen_lengths, of_litlen, &mut codes.litlen);
+        assign_codewords(&self.distance_lengths, of_distance, &mut codes.distance);
         // Length 258 is of the symbol before its own too, and wins.
         for (symbol, &(base, extra)) in LENGTHS[..LENGTH_BASE.len()].iter().enumerate() {
             let plain = codes.litlen[257 + symbol];
             let of_symbol = &mut codes.lengths[usize::from(base) - MATCH_BYTES_MIN..];
             let extra = u32::from(extra);
-            if plain == 0 {
+            if plain & 0xff == 0 {
                 continue;
             }
             // The extra bits go above the codeword, which makes way.
-            let shifted = (plain & !0xff) >> extra | (plain & 0xff) + u64::from(extra);
-            for (bits, codeword) in of_symbol.iter_mut().take(1 << extra).enumerate() {
-                *codeword = shifted | (bits as u64).unbounded_shl(64 - extra);
+            let bits = (plain & 0xff) + u64::from(extra);
+            let shifted = (plain & !0xff) >> extra | bits;
+            for (value, codeword) in of_symbol.iter_mut().take(1 << extra).enumerate() {
+                *codeword = shifted | (value as u64).unbounded_shl(64 - extra);
             }
         }
     }
@@ -225,9 +225,9 @@ impl HeaderCode {
         *count = used;
     }
 
-    fn put(&self, lengths: &[u8; PRECODE_SYMBOLS], writer: &mut BitWriter<'_>) {
+    fn put(&self, lengths: &[u8; PRECODE_SYMBOLS], count: &LengthCount, writer: &mut BitWriter<'_>) {
         let mut codewords = [0; PRECODE_SLOTS];
-        assign_codewords(lengths, &mut codewords);
+        assign_codewords(lengths, count, &mut codewords);
         let mut extra = [0; PRECODE_SLOTS];
         extra[..PRECODE_SYMBOLS].copy_from_slice(&PRECODE_EXTRA);
         for items in self.items[..self.count].chunks(ITEMS_AT_ONCE) {

@@ -60,7 +60,9 @@ mod unaligned {
     pub(super) unsafe fn load64_at(base: *const u8, at: usize) -> u64 {
         let word;
         // SAFETY: readable by the contract.
-        unsafe { asm!("ldr {word}, [{base}, {at}]", word = out(reg) word, base = in(reg) base, at = in(reg) at, options(pure, readonly, nostack, preserves_flags)) };
+        unsafe {
+            asm!("ldr {word}, [{base}, {at}]", word = out(reg) word, base = in(reg) base, at = in(reg) at, options(pure, readonly, nostack, preserves_flags))
+        };
         word
     }
 
@@ -87,7 +89,9 @@ mod unaligned {
     #[inline(always)]
     pub(super) unsafe fn store64_at(base: *mut u8, at: usize, word: u64) {
         // SAFETY: writable by the contract.
-        unsafe { asm!("str {word}, [{base}, {at}]", word = in(reg) word, base = in(reg) base, at = in(reg) at, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("str {word}, [{base}, {at}]", word = in(reg) word, base = in(reg) base, at = in(reg) at, options(nostack, preserves_flags))
+        };
     }
 
     /// # Safety
@@ -161,14 +165,34 @@ mod unaligned {
 /// Bytes that are zeroed at once.
 const ZEROED: usize = 128;
 
+/// Numbers that are 0 where all bytes are.
+///
+/// # Safety
+/// That is so.
+unsafe trait Number: Copy {
+    /// Zero.
+    const ZERO: Self;
+}
+
+// SAFETY: an integer.
+unsafe impl Number for u16 {
+    const ZERO: Self = 0;
+}
+
+// SAFETY: an integer.
+unsafe impl Number for u32 {
+    const ZERO: Self = 0;
+}
+
 /// Zeroes numbers, by large stores where the compiler would call a function that makes small ones.
-fn zero_all(numbers: &mut [u16]) {
-    let (lines, rest) = numbers.as_chunks_mut::<{ ZEROED / size_of::<u16>() }>();
-    for line in lines {
+#[inline(always)]
+fn zero_all<N: Number>(numbers: &mut [N]) {
+    let mut lines = numbers.chunks_exact_mut(ZEROED / size_of::<N>());
+    for line in &mut lines {
         // SAFETY: so many bytes has a line, and all of them zero are numbers.
         unsafe { unaligned::zero(line.as_mut_ptr().cast()) };
     }
-    rest.fill(0);
+    lines.into_remainder().fill(N::ZERO);
 }
 
 /// Stores eight bytes into a slice, the lowest one first.

@@ -88,6 +88,12 @@ impl Counts {
         Counts { litlen: [0; 257 + LENGTH_SLOTS], distance: [0; DISTANCE_SYMBOLS] }
     }
 
+    /// Counts nothing.
+    pub(crate) fn clear(&mut self) {
+        super::zero_all(&mut self.litlen);
+        super::zero_all(&mut self.distance);
+    }
+
     /// Counts the symbols of sequences that make the first of these bytes.
     pub(crate) fn of(data: &[u8], sequences: &[Sequence]) -> Self {
         let mut counts = Self::new();

@@ -86,7 +86,7 @@ impl<E: Entry, const ENTRIES: usize> Table<E, ENTRIES> {
 
     /// Begins a block.
     pub(crate) fn begin_block(&mut self) {
-        self.counts = Counts::new();
+        self.counts.clear();
     }
 
     /// Forgets everything.
