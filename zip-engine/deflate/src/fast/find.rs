@@ -163,7 +163,31 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
                     };
                 }
                 'not_here: {
-                    if BY_ARITHMETIC && (difference as u32).min(next_difference as u32) != 0 || difference as u32 != 0 {
+                    if BY_ARITHMETIC {
+                        if (difference as u32).min(next_difference as u32) != 0 {
+                            break 'not_here;
+                        }
+                        // Three questions whose answers are hard to guess, and one branch.
+                        let (way, next_way) = (low_half(way), low_half(next_way));
+                        let here = (difference as u32 == 0) & is_near(way);
+                        let gives_way = (difference != 0) & (next_difference & through(difference) == 0);
+                        if !here | gives_way {
+                            if next_difference as u32 == 0 && is_near(next_way) {
+                                take_next!(next_way);
+                            }
+                            if !here {
+                                break 'not_here;
+                            }
+                        }
+                        distance = way;
+                        if difference == 0 {
+                            len = 8;
+                            enter!(word >> 32, start + 4);
+                            break 'agreed;
+                        }
+                        short!(difference);
+                    }
+                    if difference as u32 != 0 {
                         break 'not_here;
                     }
                     let way = low_half(stay(way));
@@ -177,9 +201,7 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
                         enter!(word >> 32, start + 4);
                         break 'agreed;
                     }
-                    // A match of less than seven bytes gives way to a longer one at the next position: one that agrees in the byte in which this one does not.
-                    let through = (difference ^ difference.wrapping_sub(1)) << 7;
-                    if next_difference & through == 0 {
+                    if next_difference & through(difference) == 0 {
                         let next_way = low_half(stay(next_way));
                         if stay(next_difference as usize) as u32 == 0 && is_near(next_way) {
                             take_next!(next_way);
@@ -257,6 +279,13 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
     positions.reached = pos;
     count = (place.addr() - sequences.as_ptr().addr()) / size_of::<Sequence>();
     Cursor { pos, run_start, count }
+}
+
+/// The bits up to the one in which a match of less than seven bytes differs, and those of a byte behind it: where the next position agrees in all of them, it has a
+/// longer match, to which the first one gives way.
+#[inline(always)]
+fn through(difference: u64) -> u64 {
+    (difference ^ difference.wrapping_sub(1)) << 7
 }
 
 /// The low half of a way back, of which the table knows no more.

@@ -110,13 +110,16 @@ fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mu
             // The last ones with what is behind them, of which nothing is put.
             let four = &literals[encoded + before..][..4];
             let codeword = |i: usize| select_unpredictable(run - before > i, codes.litlen[usize::from(four[i])], 0);
-            add!(codeword(0));
-            add!(codeword(1));
+            // First with each other, so that the held bits wait for one of them only.
+            let (mut word, mut word_bits) = join(codeword(0), codeword(1));
             // Most runs are so short.
             if run - before > 2 {
-                add!(codeword(2));
-                add!(codeword(3));
+                let (second, second_bits) = join(codeword(2), codeword(3));
+                word = word.wrapping_shr(second_bits as u32) | second;
+                word_bits += second_bits;
             }
+            bits = bits.wrapping_shr(word_bits as u32) | word;
+            count += word_bits;
         } else {
             let (fours, rest) = literals[encoded..encoded + run].as_chunks::<4>();
             put_fours!(fours);
@@ -141,20 +144,26 @@ fn put_anywhere(codes: &Codes, sequences: &[Sequence], literals: &[u8], out: &mu
         let (length, index) = (sequence.length_index(), sequence.distance_index());
         let (symbol, extra) = distance_symbol(index);
         let (of_length, of_distance) = (codes.lengths[length & 0xff], codes.distance[symbol % DISTANCE_SYMBOLS]);
-        let match_bits = (of_length & 0xff) + (of_distance & 0xff) + u64::from(extra);
+        let (codewords, codeword_bits) = join(of_length, of_distance);
+        // Where there are no extra bits, the index stains two of the low bits.
+        let the_match = codewords.wrapping_shr(extra) | u64::from(index).wrapping_shl(extra.wrapping_neg());
+        let match_bits = codeword_bits + u64::from(extra);
         // Seldom are there so many.
         if count + match_bits > HELD_MAX {
             cold_path();
             flush!();
         }
-        bits = bits.wrapping_shr(of_length as u32) | of_length;
-        bits = bits.wrapping_shr(of_distance as u32) | of_distance;
-        // Where there are none, the index stains two of the low bits.
-        bits = bits.wrapping_shr(extra) | u64::from(index).wrapping_shl(extra.wrapping_neg());
+        bits = bits.wrapping_shr(match_bits as u32) | the_match;
         count += match_bits;
         flush!();
         encoded += length + MATCH_BYTES_MIN;
     }
     let held = if count == 0 { 0 } else { bits >> (64 - count) };
     Put { sequences: done, encoded, written: at, bits: held, count: count as u32 }
+}
+
+/// Joins two codewords, the first one lowest, to one at the top; returns their number of bits beside it.
+#[inline(always)]
+fn join(first: Codeword, second: Codeword) -> (u64, u64) {
+    (first.wrapping_shr(second as u32) | second, (first & 0xff) + (second & 0xff))
 }
