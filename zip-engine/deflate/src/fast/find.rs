@@ -1,12 +1,12 @@
 //! Finding matches at the fastest level.
 //!
 //! One candidate per position from a table of 16-bit positions that fits the first-level cache; two positions a round, so that the loads of one hide
-//! behind the other; eight bytes compared by one XOR; on x86-64 one branch for "no match at either"; symbols counted on the way. Nearly all matches are shorter
-//! than eight bytes: what longer ones need is left to them.
+//! behind the other; eight bytes compared by one XOR; symbols counted on the way. Most matches are shorter than eight bytes: what longer ones need is left to
+//! them. `find_x86.rs` is the same search for CPUs that pay more for a branch that is guessed wrong than for instructions.
 
 use super::sequence::{Cursor, LENGTH_SYMBOL, Sequence};
 use super::table::{Table, back, hash};
-use super::{BY_ARITHMETIC, load64, load64_at, stay};
+use super::{load64, load64_at, stay};
 use crate::constants::*;
 use crate::status::WINDOW_BYTES;
 use core::hint::cold_path;
@@ -18,7 +18,7 @@ pub(crate) const ROUND_BYTES: usize = 12;
 pub type Positions = Table<u16, { 1 << 13 }>;
 
 #[inline(always)]
-fn slot(word: u32) -> usize {
+pub(super) fn slot(word: u32) -> usize {
     hash(word, Positions::BITS)
 }
 
@@ -72,19 +72,11 @@ pub(crate) fn find(data: &[u8], positions: &mut Positions, sequences: &mut [Sequ
     #[cfg(target_arch = "x86_64")]
     if super::has_bmi2() {
         // SAFETY: the CPU has BMI1, BMI2 and LZCNT.
-        return unsafe { find_bmi2(data, positions, sequences, at, limits) };
+        return unsafe { super::find_x86::find_bmi2(data, positions, sequences, at, limits) };
     }
     find_anywhere(data, positions, sequences, at, limits)
 }
 
-/// [`find_anywhere`] for a CPU with BMI2.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "bmi1,bmi2,lzcnt")]
-fn find_bmi2(data: &[u8], positions: &mut Positions, sequences: &mut [Sequence], at: Cursor, limits: Limits) -> Cursor {
-    find_anywhere(data, positions, sequences, at, limits)
-}
-
-#[inline(always)]
 fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequence], at: Cursor, limits: Limits) -> Cursor {
     let Limits { stop, distance_max, count_max } = limits;
     let Cursor { mut pos, mut run_start, mut count } = at;
@@ -163,30 +155,6 @@ fn find_anywhere(data: &[u8], positions: &mut Positions, sequences: &mut [Sequen
                     };
                 }
                 'not_here: {
-                    if BY_ARITHMETIC {
-                        if (difference as u32).min(next_difference as u32) != 0 {
-                            break 'not_here;
-                        }
-                        // Three questions whose answers are hard to guess, and one branch.
-                        let (way, next_way) = (low_half(way), low_half(next_way));
-                        let here = (difference as u32 == 0) & is_near(way);
-                        let gives_way = (difference != 0) & (next_difference & through(difference) == 0);
-                        if !here | gives_way {
-                            if next_difference as u32 == 0 && is_near(next_way) {
-                                take_next!(next_way);
-                            }
-                            if !here {
-                                break 'not_here;
-                            }
-                        }
-                        distance = way;
-                        if difference == 0 {
-                            len = 8;
-                            enter!(word >> 32, start + 4);
-                            break 'agreed;
-                        }
-                        short!(difference);
-                    }
                     if difference as u32 != 0 {
                         break 'not_here;
                     }

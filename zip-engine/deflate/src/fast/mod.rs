@@ -10,6 +10,8 @@ pub(crate) mod chains;
 pub(crate) mod checksum;
 pub(crate) mod entry;
 pub(crate) mod find;
+#[cfg(target_arch = "x86_64")]
+mod find_x86;
 pub(crate) mod inflate;
 pub(crate) mod position;
 pub(crate) mod put;
