@@ -273,3 +273,71 @@ fn put_long_run(sequences: &mut [Sequence], mut count: usize, mut run: usize) ->
     assert!(count < sequences.len());
     (count, run)
 }
+
+/// Both searches, wherever they are tested: Miri and CPUs without BMI2 call one of them only, others the other.
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::fast::sequence::Counts;
+    use crate::fast::tests::{PLAIN, sample};
+    use std::vec::Vec;
+
+    type Find = fn(&[u8], &mut Positions, &mut [Sequence], Cursor, Limits) -> Cursor;
+
+    /// Sequences of a piece of data up to where the search ends, which are compared with it.
+    fn found(find: Find, data: &[u8], distance_max: usize) -> usize {
+        let mut positions = Positions::new();
+        let mut sequences = [Sequence::EMPTY; 2000];
+        let mut at = Cursor { pos: 0, run_start: 0, count: 0 };
+        // In steps, as they come.
+        for stop in [1, 100, 1234, data.len()] {
+            at = find(data, &mut positions, &mut sequences, at, Limits { stop, distance_max, count_max: 1500 });
+        }
+        assert!(at.count < 1500 && at.pos + ROUND_BYTES >= data.len());
+        let mut again: Vec<u8> = Vec::new();
+        let mut matched = 0;
+        for sequence in &sequences[..at.count] {
+            again.extend(&data[again.len()..][..sequence.run()]);
+            if sequence.is_match() {
+                let len = sequence.length_index() + MATCH_BYTES_MIN;
+                let from = again.len() - sequence.distance_index() as usize - 1;
+                assert!(again.len() - from <= distance_max);
+                for i in from..from + len {
+                    again.push(again[i]);
+                }
+
+                matched += len;
+            }
+        }
+        assert!(again == data[..at.run_start]);
+        again.extend(&data[at.run_start..at.pos]);
+        let mut counts = Counts::of(data, &sequences[..at.count]);
+        for &literal in &data[at.run_start..at.pos] {
+            counts.literal(literal);
+        }
+        assert!(counts.litlen == positions.counts.litlen && counts.distance == positions.counts.distance);
+        matched
+    }
+
+    #[test]
+    fn both_searches_find_what_is_there() {
+        let mut searches: Vec<Find> = std::vec![find, find_anywhere];
+        #[cfg(target_arch = "x86_64")]
+        searches.push(super::super::find_x86::find_by_arithmetic);
+        let mut seed = 1_u32;
+        let mut noise = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 24) as u8
+        };
+        let mut long_run: Vec<u8> = (0..700).map(|_| noise()).collect();
+        long_run.extend_from_within(100..400);
+        long_run.extend([7; 300]);
+        for search in searches {
+            assert!(found(search, &sample(PLAIN), WINDOW_BYTES) > PLAIN / 3);
+            assert!(found(search, &sample(PLAIN), 100) > PLAIN / 8);
+            assert!(found(search, &long_run, WINDOW_BYTES) >= 290 + 258);
+        }
+    }
+}

@@ -12,6 +12,12 @@ use crate::status::WINDOW_BYTES;
 /// [`super::find::find`] for a CPU with BMI2.
 #[target_feature(enable = "bmi1,bmi2,lzcnt")]
 pub(super) fn find_bmi2(data: &[u8], positions: &mut Positions, sequences: &mut [Sequence], at: Cursor, limits: Limits) -> Cursor {
+    find_by_arithmetic(data, positions, sequences, at, limits)
+}
+
+/// The search, for the instructions of whoever calls it.
+#[inline(always)]
+pub(super) fn find_by_arithmetic(data: &[u8], positions: &mut Positions, sequences: &mut [Sequence], at: Cursor, limits: Limits) -> Cursor {
     let Limits { stop, distance_max, count_max } = limits;
     let Cursor { mut pos, mut run_start, mut count } = at;
     let end = data.len();

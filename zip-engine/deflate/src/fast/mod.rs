@@ -478,10 +478,10 @@ mod tests {
 
     use crate::{Deflate, DeflateBalanced, DeflateBest, DeflateHigh, Flush, Framing, Inflate, Params, Request, Status, inflate_together};
 
-    const PLAIN: usize = 5000;
+    pub(super) const PLAIN: usize = 5000;
 
     /// Words that repeat at short, middle and long distances, runs, and noise: the first of these bytes.
-    fn sample(len: usize) -> std::vec::Vec<u8> {
+    pub(super) fn sample(len: usize) -> std::vec::Vec<u8> {
         let mut seed = 5u64;
         let mut bytes = [0; PLAIN];
         let mut at = 0;
