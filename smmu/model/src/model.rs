@@ -185,6 +185,7 @@ impl SmmuModel {
     }
 
     /// The oldest broken rule not yet taken. The latest 32 are kept.
+    #[inline]
     pub fn take_violation(&mut self) -> Option<Violation> {
         self.walker.log.take()
     }

@@ -157,6 +157,7 @@ impl ViolationLog {
     }
 
     /// The oldest one not yet taken.
+    #[inline]
     pub fn take(&mut self) -> Option<Violation> {
         self.latest.pop_front()
     }
