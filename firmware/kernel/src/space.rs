@@ -276,9 +276,12 @@ fn with<T>(id: SpaceId, f: impl FnOnce(&mut Space) -> T) -> Option<T> {
     SPACES.lock().spaces.get_mut(&id).map(f)
 }
 
-/// From now on faults of devices in this space are refused: its process has ended, and its requests may end in error.
+/// From now on devices reach nothing in this space, and faults of theirs are refused: its process has ended, and its requests may end in error.
 pub(crate) fn begin_exit(id: SpaceId) {
-    with(id, |space| space.ending = true);
+    with(id, |space| {
+        space.ending = true;
+        space.quiet_devices();
+    });
 }
 
 /// Takes a space apart. Its queues are closed, so no device is bound to it.

@@ -16,8 +16,11 @@ use crate::port::Port;
 use crate::space::TableDescription;
 use crate::stream_table::CdFormat;
 
-/// 64 KiB leaves of one stream's table: 1,024 SubstreamIDs each.
+/// 64 KiB leaves of one stream's table, of 1,024 SubstreamIDs each: those of all that the driver itself hands out. One that holds no context any
+/// more goes where it is needed.
 const MAX_LEAVES: usize = 16;
+/// In place of the number of a leaf that nothing leads to.
+const UNLINKED: u32 = u32::MAX;
 /// SubstreamID bits of a linear table: 64 KiB.
 const LINEAR_BITS: u8 = 10;
 
@@ -28,11 +31,9 @@ const fn shape(features: &Features) -> (u8, bool) {
     (reach, is_two_level)
 }
 
-/// One more than the largest SubstreamID that can be bound: what the tables reach, and what the leaves have room for.
+/// One more than the largest SubstreamID that can be bound: what the tables reach.
 pub(crate) const fn substream_limit(features: &Features) -> u32 {
-    let reach = 1 << shape(features).0;
-    let room = (MAX_LEAVES as u32) << SPLIT_64K;
-    if reach < room { reach } else { room }
+    1 << shape(features).0
 }
 
 /// How a context answers faults, and who else knows its ASID.
@@ -171,7 +172,7 @@ impl<B: DmaBuffer> CdTable<B> {
         substream.0 < 1 << self.substream_bits
     }
 
-    /// Makes the leaf of `substream` exist. `stream` is given once the table is reachable: cached copies are dropped then.
+    /// Makes the leaf of `substream` exist. `reachable` is given once the SMMU may follow the table: cached copies are dropped then.
     pub(crate) fn ensure<W: RegisterWindow, C: Clock, M: DmaMapper<Buffer = B>>(
         &mut self,
         port: &Port<W, C, M>,
@@ -182,15 +183,17 @@ impl<B: DmaBuffer> CdTable<B> {
         if !self.is_two_level || self.leaves.iter().any(|(i, _)| *i == index) {
             return Ok(());
         }
-        if self.leaves.is_full() {
-            return Err(SmmuError::NoRoom);
-        }
-        let bytes = (CD_BYTES as usize) << SPLIT_64K;
-        let leaf = port.memory.alloc(bytes, bytes)?;
-        // The zeroed leaf before the descriptor that makes it reachable.
+        let (leaf, reachable) = match reachable {
+            Some((queue, stream)) if self.leaves.is_full() => (self.take_idle(port, queue, stream)?, Some((queue, stream))),
+            reachable => {
+                let bytes = (CD_BYTES as usize) << SPLIT_64K;
+                (port.memory.alloc(bytes, bytes)?, reachable)
+            }
+        };
+        // The leaf without a valid context before the descriptor that makes it reachable.
         port.publish();
         let descriptor = L1CD::V::SET + L1CD::L2PTR.val(leaf.device_address().0 >> L1CD::L2PTR.shift);
-        self.root.write64(index as usize * L1CD_BYTES as usize, descriptor.value);
+        self.link(index, descriptor.value);
         // Kept whatever happens below: the SMMU may have seen it.
         let _ = self.leaves.push((index, leaf));
         if let Some((queue, stream)) = reachable {
@@ -199,6 +202,30 @@ impl<B: DmaBuffer> CdTable<B> {
             queue.sync(port)?;
         }
         Ok(())
+    }
+
+    fn link(&self, index: u32, descriptor: u64) {
+        self.root.write64(index as usize * L1CD_BYTES as usize, descriptor);
+    }
+
+    /// Unlinks a leaf that holds no context. What the SMMU keeps of it is gone when this returns, and only then: it would find the next owner's
+    /// contexts under the old numbers.
+    fn take_idle<W: RegisterWindow, C: Clock, M: DmaMapper<Buffer = B>>(
+        &mut self,
+        port: &Port<W, C, M>,
+        queue: &mut CommandQueue<B>,
+        stream: StreamId,
+    ) -> Result<B, SmmuError> {
+        let is_idle = |leaf: &B| (0..leaf.len_bytes()).step_by(CD_BYTES as usize).all(|at| !CD_DW0::V.is_set(leaf.read64(at)));
+        let at = self.leaves.iter().position(|(_, leaf)| is_idle(leaf)).ok_or(SmmuError::NoRoom)?;
+        let index = self.leaves[at].0;
+        if index != UNLINKED {
+            self.link(index, 0);
+            self.leaves[at].0 = UNLINKED;
+        }
+        queue.push(port, Operation::CfgiCdAll { stream })?;
+        queue.sync(port)?;
+        Ok(self.leaves.swap_remove(at).1)
     }
 
     fn locate(&self, substream: SubstreamId) -> Option<(&B, usize)> {

@@ -135,7 +135,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         if faults == FaultModel::Stall && !model.can_stall() {
             return Err(SmmuError::NoStall);
         }
-        self.table.ensure(&self.port, &mut self.commands, stream)?;
+        self.make_entry(stream)?;
         self.enter_guest(table)?;
         let stage2_stalls = faults == FaultModel::Stall || model == StallModel::StallOnly;
         let stall = stage2_stalls || contexts.is_some_and(|c| c.may_stall);

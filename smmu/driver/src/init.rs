@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::fault::Stall;
 use crate::features::Features;
 use crate::guest::Guest;
-use crate::ids::Numbers;
+use crate::ids::{Numbers, Substreams};
 use crate::output_queue::{EVENT_INDICES, OutputQueue, PAGE_INDICES};
 use crate::port::Port;
 use crate::reports::{ReportLimit, Reports};
@@ -115,7 +115,7 @@ pub struct Smmu<W, C, M: DmaMapper> {
     pub(crate) table: StreamTable<M::Buffer>,
     pub(crate) streams: Vec<Stream<M::Buffer>, MAX_STREAMS>,
     pub(crate) spaces: Vec<Space, MAX_SPACES>,
-    pub(crate) substreams: Numbers<1024>,
+    pub(crate) substreams: Substreams,
     pub(crate) asids: Numbers<1024>,
     /// Few are enough for those who share the few streams.
     pub(crate) vmids: Numbers<4>,
@@ -199,7 +199,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             table,
             streams: Vec::new(),
             spaces: Vec::new(),
-            substreams: Numbers::new(substream_limit(&features)),
+            substreams: Substreams::new(substream_limit(&features)),
             asids: Numbers::new(1 << features.asid_bits.min(config.asid_bits)),
             vmids: Numbers::new(1 << features.vmid_bits),
             guests: Vec::new(),

@@ -83,6 +83,52 @@ fn sm_c24_bring_up_writes_in_the_documented_order_with_abort_first() {
 }
 
 #[test]
+fn sm_c24_the_pri_queue_is_set_up_before_it_is_enabled_and_before_translation() {
+    let script = Script::new(id::ATSPRI, true);
+    let _smmu = Smmu::init(script.clone(), script.clone(), script.clone(), Config::default()).expect("bring-up");
+    let writes = writes(&script);
+    let from = writes.iter().position(|(name, _)| *name == "SMMU_EVENTQ_CONS").expect("the event queue first");
+    let cut: Vec<_> = writes[from + 1..].iter().map(|(name, _)| name.trim_start_matches("SMMU_")).collect();
+    assert_eq!(
+        cut,
+        [
+            "CR0",
+            "PRIQ_BASE",
+            "PRIQ_PROD",
+            "PRIQ_CONS",
+            "CR0",
+            "CR0",
+            "GERROR_IRQ_CFG0",
+            "EVENTQ_IRQ_CFG0",
+            "PRIQ_IRQ_CFG0",
+            "PRIQ_IRQ_CFG2",
+            "IRQ_CTRL",
+            "CR0"
+        ]
+    );
+    let value = |name| writes.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v).collect::<Vec<_>>();
+    // The queue, then the check of translated traffic, then everything.
+    assert_eq!(value("SMMU_CR0"), [0, 8, 0xc, 0xe, 0x1e, 0x1f]);
+    assert_eq!((value("SMMU_IRQ_CTRL"), value("SMMU_PRIQ_IRQ_CFG2")), (std::vec![0, 7], std::vec![0]));
+    assert_eq!(value("SMMU_PRIQ_BASE")[0] & 0x1f, 6, "64 requests");
+}
+
+#[test]
+fn sm_i12_a_batch_is_told_of_once_and_a_full_queue_once_more() {
+    let mut no_ranges = id::STALL;
+    no_ranges.idr3 &= !(1 << 10);
+    // A queue of 256 commands: what fits is told of with its CMD_SYNC.
+    for (pages, doorbells) in [(1, 1), (5, 1), (255, 1), (256, 2), (300, 2), (512, 3)] {
+        let (script, mut smmu) = up(no_ranges);
+        smmu.invalidate_range(7, Va(0x10_0000), pages * 0x1000, Leaf::Only).unwrap();
+        let seen = script.take();
+        let told = seen.iter().filter(|s| matches!(s, Seen::Write("SMMU_CMDQ_PROD", _))).count();
+        let done = seen.iter().filter(|s| matches!(s, Seen::Command(_))).count() as u64;
+        assert_eq!((told, done), (doorbells, pages + 1), "{pages} pages");
+    }
+}
+
+#[test]
 fn bring_up_invalidates_configuration_before_translations() {
     let script = Script::new(id::STALL, true);
     let _smmu = Smmu::init(script.clone(), script.clone(), script.clone(), Config::default()).expect("bring-up");
@@ -121,6 +167,42 @@ fn ua_v8_binding_and_unbinding_follow_the_update_rules() {
     assert_eq!(commands(&script), ["CfgiSte", "Sync", "CfgiSte", "Sync", "StallTerm", "Sync", "TlbiNhAsid", "Sync"]);
     smmu.shutdown().unwrap();
     assert_eq!(script.live_buffers(), 0);
+}
+
+#[test]
+fn devices_are_told_after_the_tlb_and_before_their_address_space_is_gone() {
+    let (script, mut smmu) = up(id::ATSPRI);
+    let (kernel, user, other) = (smmu.allocate_asid().unwrap(), smmu.allocate_asid().unwrap(), smmu.allocate_asid().unwrap());
+    smmu.attach(STREAM, &table(kernel), FaultModel::Terminate).unwrap();
+    script.take();
+    smmu.enable_ats(STREAM, crate::AtsOptions { response_carries_substream: true }).unwrap();
+    assert_eq!(commands(&script), ["CfgiSte", "Sync"], "EATS alone: hitless");
+    let substream = smmu.allocate_substream().unwrap();
+    smmu.bind(STREAM, substream, &table(user)).unwrap();
+    script.take();
+    smmu.invalidate_range(user, Va(0x7000), 0x1000, Leaf::Only).unwrap();
+    assert_eq!(commands(&script), ["TlbiNhVa", "Sync", "AtcInv", "Sync"]);
+    smmu.invalidate_asid(user).unwrap();
+    assert_eq!(commands(&script), ["TlbiNhAsid", "Sync", "AtcInv", "Sync"]);
+    smmu.invalidate_range(other, Va(0x7000), 0x1000, Leaf::Only).unwrap();
+    assert_eq!(commands(&script), ["TlbiNhVa", "Sync"], "no device works there");
+    smmu.invalidate_all().unwrap();
+    assert_eq!(commands(&script), ["TlbiNsnhAll", "Sync", "AtcInv", "Sync", "AtcInv", "Sync"], "two address spaces of one device");
+    smmu.unbind(STREAM, substream).unwrap();
+    let expected = ["CfgiCd", "Sync", "CfgiCd", "TlbiNhAsid", "Sync", "AtcInv", "Sync", "CfgiCd", "Sync", "CfgiCd", "Sync"];
+    assert_eq!(commands(&script), expected);
+    smmu.disable_ats(STREAM).unwrap();
+    assert_eq!(commands(&script), ["AtcInv", "Sync", "CfgiSte", "Sync"]);
+}
+
+#[test]
+fn sm_c24_broadcast_maintenance_is_switched_off_where_it_exists() {
+    for (btm, cr2) in [(0, 2), (1 << 5, 6)] {
+        let script = Script::new(id::IdRegisters { idr0: id::STALL.idr0 & !(1 << 5) | btm, ..id::STALL }, false);
+        let _smmu = Smmu::init(script.clone(), script.clone(), script.clone(), Config::default()).expect("bring-up");
+        let written: Vec<_> = writes(&script).into_iter().filter(|(name, _)| *name == "SMMU_CR2").collect();
+        assert_eq!(written, [("SMMU_CR2", cr2)]);
+    }
 }
 
 #[test]

@@ -81,6 +81,15 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         self.substreams.take().map(SubstreamId).ok_or(SmmuError::NoIdentifiers)
     }
 
+    /// Takes a SubstreamID that somebody else chose, as `allocate_substream` takes its own: of a process that works behind several SMMUs under one
+    /// number. Any that the tables reach; up to 256 of 16,384 and more at a time. A stream holds contexts in 16 blocks of 1,024 at a time.
+    ///
+    /// # Errors
+    /// `SubstreamOutOfRange`, `SubstreamBusy` if it is in use, `NoRoom`.
+    pub fn claim_substream(&mut self, substream: SubstreamId) -> Result<(), SmmuError> {
+        self.substreams.claim(substream)
+    }
+
     /// Takes a SubstreamID back. It must be unbound everywhere, which includes that its faults were flushed.
     ///
     /// # Errors

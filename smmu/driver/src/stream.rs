@@ -102,7 +102,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         self.check_free(stream)?;
         let stall = self.stalls_as(faults)?;
         let cd = context(kernel, self.treatment(self.features.stall_model == StallModel::StallOnly, true));
-        self.table.ensure(&self.port, &mut self.commands, stream)?;
+        self.make_entry(stream)?;
         self.enter_space(kernel)?;
         let table = match self.first_context(&cd) {
             Ok(table) => table,
@@ -128,7 +128,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         }
         self.check_free(stream)?;
         let stall = self.stalls_as(faults)?;
-        self.table.ensure(&self.port, &mut self.commands, stream)?;
+        self.make_entry(stream)?;
         let table = CdTable::new(&self.port.memory, &self.features)?;
         self.install(Stream { stall, ..Stream::new(stream, Route::Contexts { table, untagged }) })
     }
@@ -160,6 +160,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
             return Err(SmmuError::NoStall);
         }
         Ok(faults == FaultModel::Stall || model == StallModel::StallOnly)
+    }
+
+    /// Makes the entry of a stream exist.
+    pub(crate) fn make_entry(&mut self, stream: StreamId) -> Result<(), SmmuError> {
+        let attached = self.streams.iter().map(|s| s.id);
+        self.table.ensure(&self.port, &mut self.commands, stream, attached)
     }
 
     /// Notes a stream that [`check_free`](Self::check_free) has let through, and puts its entry in force.
@@ -213,7 +219,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// `StreamOutOfRange`, `StreamBusy`, `NoRoom`, `Memory`; or a failure of the command queue.
     pub fn attach_bypass(&mut self, stream: StreamId) -> Result<(), SmmuError> {
         self.check_free(stream)?;
-        self.table.ensure(&self.port, &mut self.commands, stream)?;
+        self.make_entry(stream)?;
         self.install(Stream::new(stream, Route::Bypass))
     }
 
@@ -223,7 +229,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// As [`attach_bypass`](Self::attach_bypass).
     pub fn attach_abort(&mut self, stream: StreamId) -> Result<(), SmmuError> {
         self.check_free(stream)?;
-        self.table.ensure(&self.port, &mut self.commands, stream)?;
+        self.make_entry(stream)?;
         self.install(Stream::new(stream, Route::Abort))
     }
 

@@ -17,15 +17,16 @@ use crate::command_queue::CommandQueue;
 use crate::entry::{Change, Words, rewrite};
 use crate::error::SmmuError;
 use crate::features::Features;
+use crate::init::MAX_STREAMS;
 use crate::port::Port;
 use crate::stage2::Untagged;
 
 /// StreamID bits that a level-2 array resolves: 256 entries of 64 bytes.
 const SPLIT: u32 = 8;
-/// Level-2 arrays that the driver keeps.
-const MAX_ARRAYS: usize = 16;
-/// Largest linear table: 64 KiB.
-const LINEAR_BITS: u32 = 10;
+/// Level-2 arrays that the driver keeps: one for each attached stream in the worst case. One without an attached stream goes where it is needed.
+const MAX_ARRAYS: usize = MAX_STREAMS;
+/// In place of the number of an array that nothing leads to.
+const UNLINKED: u32 = u32::MAX;
 
 /// An STE that aborts silently.
 pub(crate) fn abort() -> Words {
@@ -157,7 +158,6 @@ impl<B: DmaBuffer> StreamTable<B> {
     pub(crate) fn new<M: DmaMapper<Buffer = B>>(memory: &M, features: &Features, stream_bits: u8) -> Result<Self, SmmuError> {
         let log2_streams = u32::from(features.stream_bits.min(stream_bits));
         let is_two_level = features.two_level_streams && log2_streams > SPLIT;
-        let log2_streams = if is_two_level { log2_streams } else { log2_streams.min(LINEAR_BITS) };
         let bytes = if is_two_level { (L1STD_BYTES as usize) << (log2_streams - SPLIT) } else { (STE_BYTES as usize) << log2_streams };
         let root = memory.alloc(bytes, bytes.next_power_of_two().max(64))?;
         if !is_two_level {
@@ -188,32 +188,63 @@ impl<B: DmaBuffer> StreamTable<B> {
         u64::from(stream.0) < 1 << self.log2_streams
     }
 
-    /// Makes the stream's entry exist, aborting, where the table is two-level.
+    /// Makes the stream's entry exist, aborting, where the table is two-level. `attached` names the streams whose entries must stay.
     pub(crate) fn ensure<W: RegisterWindow, C: Clock, M: DmaMapper<Buffer = B>>(
         &mut self,
         port: &Port<W, C, M>,
         queue: &mut CommandQueue<B>,
         stream: StreamId,
+        attached: impl Iterator<Item = StreamId> + Clone,
     ) -> Result<(), SmmuError> {
         let index = stream.0 >> SPLIT;
         if !self.is_two_level || self.arrays.iter().any(|(i, _)| *i == index) {
             return Ok(());
         }
-        let bytes = (STE_BYTES as usize) << SPLIT;
-        if self.arrays.is_full() {
-            return Err(SmmuError::NoRoom);
-        }
-        let array = port.memory.alloc(bytes, bytes)?;
-        fill_with_abort(&array);
+        let array = if self.arrays.is_full() {
+            self.take_idle(port, queue, attached)?
+        } else {
+            let bytes = (STE_BYTES as usize) << SPLIT;
+            let array = port.memory.alloc(bytes, bytes)?;
+            fill_with_abort(&array);
+            array
+        };
         // The array before the descriptor that makes it reachable.
         port.publish();
         let descriptor = L1STD::L2PTR.val(array.device_address().0 >> L1STD::L2PTR.shift) + L1STD::SPAN.val(u64::from(SPLIT) + 1);
-        self.root.write64(index as usize * L1STD_BYTES as usize, descriptor.value);
+        self.link(index, descriptor.value);
         // Kept whatever happens below: the SMMU may have seen it.
         let _ = self.arrays.push((index, array));
         // The invalid descriptor may be cached.
         queue.push(port, Operation::CfgiSte { stream, leaf: Leaf::AllLevels })?;
         queue.sync(port)
+    }
+
+    fn link(&self, index: u32, descriptor: u64) {
+        self.root.write64(index as usize * L1STD_BYTES as usize, descriptor);
+    }
+
+    /// Unlinks an array without attached streams: its entries abort, and go on to do so. What the SMMU keeps of it is gone when this returns, and
+    /// only then: it would find the next owner's entries under the old numbers.
+    fn take_idle<W: RegisterWindow, C: Clock, M: DmaMapper<Buffer = B>>(
+        &mut self,
+        port: &Port<W, C, M>,
+        queue: &mut CommandQueue<B>,
+        attached: impl Iterator<Item = StreamId> + Clone,
+    ) -> Result<B, SmmuError> {
+        let is_idle = |index: u32| attached.clone().all(|stream| stream.0 >> SPLIT != index);
+        let at = self.arrays.iter().position(|(index, _)| is_idle(*index)).ok_or(SmmuError::NoRoom)?;
+        let index = self.arrays[at].0;
+        let forget = if index == UNLINKED {
+            // An earlier attempt failed here.
+            Operation::CFGI_ALL
+        } else {
+            self.link(index, 0);
+            self.arrays[at].0 = UNLINKED;
+            Operation::CfgiSteRange { stream: StreamId(index << SPLIT), range: SPLIT as u8 - 1 }
+        };
+        queue.push(port, forget)?;
+        queue.sync(port)?;
+        Ok(self.arrays.swap_remove(at).1)
     }
 
     fn locate(&self, stream: StreamId) -> Option<(&B, usize)> {

@@ -219,6 +219,22 @@ mod programs {
         leave()
     }
 
+    /// Sends as much of memory that it never touched: the device asks for every page of it.
+    pub extern "C" fn asks_for_much(_: u64) -> ! {
+        let mut queues: [RawQueue; QUEUES] = core::array::from_fn(|_| RawQueue::compressing());
+        for queue in &mut queues {
+            for request in 0..REQUESTS {
+                let (source, output) = (memory(INPUT_BYTES), memory(OUTPUT_BYTES));
+                queue.put(&deflate(source, INPUT_BYTES, output, OUTPUT_BYTES, request as u64));
+            }
+        }
+        for queue in &queues {
+            queue.ring();
+        }
+        set_word(DONE, 1);
+        hold()
+    }
+
     /// Opens and closes while requests are under way, again and again.
     pub extern "C" fn closes_early(_: u64) -> ! {
         let (source, output) = (memory(INPUT_BYTES), memory(2 * INPUT_BYTES));
@@ -258,6 +274,7 @@ mod steps {
     };
     use firmware_platform::trace::Counter;
     use hal::{AccessKind, Clock, DmaBuffer, DmaMapper, Iova, Pa, QueueId, StreamId};
+    use hal_aarch64::GenericTimer;
     use smmu_driver::{Event, TranslationFault};
     use target_tests::board::{frames, lend_frames, space};
     use target_tests::user::{RawQueue, deflate};
@@ -494,6 +511,31 @@ mod steps {
         assert!(started >= 1 && started <= (p::QUEUES * p::REQUESTS) as u64, "{started} requests were started");
     }
 
+    pub fn killed_while_faults_pend() {
+        start_kernel();
+        let board = Board::new();
+        let process = board.start("asks for much", p::asks_for_much, 0);
+        board.run_until(p::DONE..p::DONE + 1);
+        // Nobody answers: what the device works at waits for a page in the end.
+        let deadline = GenericTimer.deadline(Duration::from_millis(30));
+        while !deadline.has_passed(&GenericTimer) {}
+        let count = |what| vendor::counter(what);
+        let (stalls, open) = (count(Counter::Stalls), count(Counter::Jobs) - count(Counter::JobsDone));
+        assert!(stalls > 0 && open > 0, "{stalls} stalls, {open} requests");
+        assert!(count(Counter::JobsDone) < (p::QUEUES * p::REQUESTS) as u64 / 2, "most are still to come");
+        take_events(|_| {});
+        firmware_kernel::kill(process).expect("it lives");
+        pause(Duration::from_millis(50));
+        assert_eq!(count(Counter::Stalls), stalls, "no request asked for a page of the dead process");
+        assert_eq!(count(Counter::Jobs), count(Counter::JobsDone), "none is left waiting");
+        // The records of those that waited, answered by the driver; a quiet context makes none.
+        let records = faults();
+        assert!(records.len() as u64 <= open && records.iter().all(|fault| fault.stall.is_none()), "{records:?}");
+        assert_eq!(firmware_kernel::with_smmu(|smmu| smmu.pending_stalls()), Some(0));
+        // The device works on for others.
+        board.run(board.start("closes early", p::closes_early, 0));
+    }
+
     pub fn closed_early() {
         start_kernel();
         let board = Board::new();
@@ -542,6 +584,11 @@ mod plain {
     #[test]
     fn ua_l6_a_killed_process_gives_its_queues_back_and_its_dma_ends() {
         steps::killed();
+    }
+
+    #[test]
+    fn ua_l6_sm_p13_a_process_that_is_killed_while_its_devices_wait_for_pages_is_asked_for_no_more() {
+        steps::killed_while_faults_pend();
     }
 
     #[test]

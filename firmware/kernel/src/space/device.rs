@@ -159,6 +159,16 @@ impl Space {
         }
     }
 
+    /// Ends translation for the devices that work in this space by PASID. What they have under way aborts: without this each request would ask for
+    /// a page once more before it is refused, in the time of the processes that go on.
+    pub(super) fn quiet_devices(&mut self) {
+        let Some(substream) = self.substream else { return };
+        for link in self.bound.iter().filter(|link| link.profile.has_substream()) {
+            // Whatever fails here fails again when the device is unbound, which has the consequences.
+            let _ = smmu::with(|smmu| smmu.quiesce(link.stream, substream));
+        }
+    }
+
     /// Root and ASID of the table for devices that cannot take faults.
     fn device_table(&mut self) -> Result<(Pa, u16), SpaceError> {
         if let Some((table, asid)) = &self.device_table {

@@ -137,6 +137,8 @@ fn sm_i10_a_stream_is_aborted_while_the_queue_cannot_be_read() {
     on_every(|run| {
         for completion in ALL {
             let mut bench = bench(run, completion);
+            bench.kernel.map(0x1000, bench.machine.page(0, 1), Right::ReadWrite);
+            assert_eq!(bench.machine.read(kernel(), 0x1000), Ok(1));
             let base = regs::SMMU_CMDQ_BASE.get(&bench.machine.model) & 0x00ff_ffff_ffff_ffe0;
             bench.machine.memory.hide_from_devices(Pa(base), 4096, true);
             let error = bench.driver.invalidate_all().unwrap_err();

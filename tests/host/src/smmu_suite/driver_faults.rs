@@ -189,6 +189,52 @@ fn sm_f07_unbinding_answers_every_stall_of_the_process_and_no_other() {
 }
 
 #[test]
+fn sm_p13_a_process_that_exits_while_faults_pend_is_waited_for_by_nobody() {
+    on_every(|run| {
+        let mut bench = run.attached();
+        let (dying, mut tables) = bench.process();
+        let (living, mut living_tables) = bench.process();
+        living_tables.map(0x7000, bench.machine.page(1, 0x11), Right::ReadWrite);
+        for i in 0..6 {
+            assert!(matches!(bench.machine.read(user(dying), 0x10_0000 + i * 0x1000), Err(Fault::Stalled(_))));
+        }
+        assert!(matches!(bench.machine.read(user(living), 0x9000), Err(Fault::Stalled(_))));
+        // Two were fetched and are being worked at, the others lie in the queue.
+        bench.machine.dma.take_interrupt();
+        let known: Vec<_> = (0..2).map(|_| bench.driver.next_event().unwrap().unwrap()).collect();
+        bench.driver.quiesce(STREAM, dying).unwrap();
+        let ended = bench.machine.take_resumed();
+        assert!(ended.len() == 6 && ended.iter().all(|(_, verdict)| *verdict == Verdict::Abort), "{ended:?}");
+        // Its memory is gone; what the device still had to do neither waits nor tells of it.
+        tables.map(0x7000, bench.machine.page(0, 0xdead), Right::ReadWrite);
+        let table = tables.description();
+        tables.free();
+        for i in 0..50 {
+            assert_eq!(bench.machine.read(user(dying), 0x7000 + i * 0x1000), Err(Fault::Abort));
+            assert_eq!(bench.machine.read(user(living), 0x7000), Ok(0x11));
+        }
+        for event in known {
+            let Event::Fault(fault) = event else { panic!("{event:?}") };
+            assert_eq!(bench.driver.resume(fault.stall.unwrap(), Verdict::Retry), Err(SmmuError::UnknownStall), "too late");
+        }
+        // The records of its own stalls ask for nothing; the neighbour's does.
+        let rest = bench.machine.events(&mut bench.driver);
+        assert_eq!(rest.len(), 5, "{rest:?}");
+        let asks = |event: &Event| matches!(event, Event::Fault(fault) if fault.stall.is_some());
+        assert_eq!(rest.iter().filter(|event| asks(event)).count(), 1);
+        for event in rest {
+            let Event::Fault(fault) = event else { panic!("{event:?}") };
+            assert_eq!(fault.stall.is_some(), fault.substream == Some(living));
+        }
+        assert_eq!(bench.driver.pending_stalls(), 1);
+        bench.driver.unbind(STREAM, dying).unwrap();
+        bench.driver.free_substream(dying).unwrap();
+        bench.driver.free_asid(table.asid).unwrap();
+        assert_eq!(bench.machine.violations(), []);
+    });
+}
+
+#[test]
 fn sm_f09_a_stall_of_nobody_is_aborted_at_once() {
     on_every(|run| {
         let mut bench = run.attached();

@@ -6,7 +6,7 @@ use hal::{
 };
 use smmu_driver::{Config, Event, EventRecord, Granule, Smmu, SmmuError, Stage2Description, TableDescription, TableMemory};
 use smmu_model::{Endpoint, Fault, Policy, Profile, SmmuModel, Transaction, Violation};
-use smmu_spec::regs;
+use smmu_spec::regs::{self, CR0};
 
 use crate::support::{
     FakeClock, Fault as Misbehaviour, Faulty, HostBuffer, HostDma, HostMemory, IrqRecorder, MmioDevice, ModelWindow, StoreRelease,
@@ -67,6 +67,24 @@ impl Device {
         }
     }
 
+    /// Hears that memory is given back: strict mode asks its caches, and what the registers point to must be off. An SMMU that is off follows
+    /// nothing, and whoever switches it on again invalidates first.
+    fn note_freed(&mut self, at: Pa, len_bytes: u64) {
+        let enabled = self.model.mmio_read(regs::SMMU_CR0ACK.offset(), 4) as u32;
+        for (bit, base) in [
+            (CR0::SMMUEN::SET, regs::SMMU_STRTAB_BASE.offset()),
+            (CR0::CMDQEN::SET, regs::SMMU_CMDQ_BASE.offset()),
+            (CR0::EVENTQEN::SET, regs::SMMU_EVENTQ_BASE.offset()),
+            (CR0::PRIQEN::SET, regs::SMMU_PRIQ_BASE.offset()),
+        ] {
+            let base = self.model.mmio_read(base, 8) & 0x00ff_ffff_ffff_ffe0;
+            assert!(enabled & bit.value == 0 || !(at.0..at.0 + len_bytes).contains(&base), "{base:#x} is given back and still in use");
+        }
+        if CR0::SMMUEN.is_set(enabled) {
+            (at.0 & !0xfff..at.0 + len_bytes).step_by(0x1000).for_each(|page| self.model.note_freed(Pa(page)));
+        }
+    }
+
     /// One address through the device's translation cache.
     pub fn translate_by_ats(&mut self, who: Requester, iova: u64, kind: AccessKind) -> Result<Pa, Fault> {
         let tx = Transaction { who, iova: Iova(iova), kind };
@@ -82,6 +100,18 @@ impl Device {
     pub fn translate(&mut self, who: Requester, iova: u64, kind: AccessKind) -> Result<Pa, Fault> {
         let tx = Transaction { who, iova: Iova(iova), kind };
         self.model.translate(tx, &mut self.memory, &mut self.irq).map(|t| t.pa)
+    }
+}
+
+/// Whatever else a test is about: no driver gives memory back that the SMMU may still use. A test that does so itself takes the violation.
+impl Drop for Device {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        while let Some(violation) = self.model.take_violation() {
+            assert!(!matches!(violation, Violation::FreedWhileCached { .. } | Violation::FreedBeforeSync { .. }), "{violation:?}");
+        }
     }
 }
 
@@ -131,14 +161,10 @@ impl Machine {
         let memory = HostMemory::with_ram(&[(DATA, DATA_BYTES)]);
         let irq = IrqRecorder::default();
         let model = ModelWindow::new(Device::new(profile, policy, &memory, &irq));
-        Self {
-            dma: HostDma::with_release(&memory, Pa(ARENA.0), ARENA.1, release),
-            window: Faulty::new(model.clone()),
-            clock: FakeClock::new(),
-            memory,
-            irq,
-            model,
-        }
+        let dma = HostDma::with_release(&memory, Pa(ARENA.0), ARENA.1, release);
+        let device = model.clone();
+        dma.on_free(move |at, len_bytes| device.device().note_freed(at, len_bytes));
+        Self { dma, window: Faulty::new(model.clone()), clock: FakeClock::new(), memory, irq, model }
     }
 
     /// Brings the driver up.
@@ -358,6 +384,15 @@ impl Tables {
         let pa = other.below[find(other, 3)].1.device_address().0;
         let parent = find(self, 2);
         self.below[parent].1.write64(Self::slot(va, 2), pa | 3);
+    }
+
+    /// Takes the address's last-level table out, for its owner to give it up.
+    pub fn unlink_leaf_table(&mut self, va: u64) -> HostBuffer {
+        let at = self.table(va, 3);
+        let parent = self.table(va, 2);
+        self.below[parent].1.write64(Self::slot(va, 2), 0);
+        self.dma.dma_wmb();
+        self.below.remove(at).1
     }
 
     /// Unmaps a page as it should be done: store, then the driver's barrier and invalidation.

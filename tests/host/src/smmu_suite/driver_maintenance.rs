@@ -1,11 +1,11 @@
 //! What the caches of the SMMU may no longer know, and when: invalidation, contexts, isolation.
 
-use hal::{Pa, SubstreamId, Va};
+use hal::{DmaMapper, Pa, SubstreamId, Va};
 use smmu_driver::{Event, FaultKind, Leaf, SmmuError};
-use smmu_model::{Fault, Policy};
+use smmu_model::{Fault, Policy, Violation};
 use smmu_spec::event::EventId;
 
-use super::driver_machine::{Attached, Right, STREAM, Tables, kernel, user};
+use super::driver_machine::{Attached, DATA, Right, STREAM, Tables, kernel, user};
 use super::driver_runs::on_every;
 
 #[test]
@@ -75,6 +75,97 @@ fn sm_i02_invalidation_by_range_reaches_every_page_of_the_range_and_no_other_spa
         }
         assert_eq!(bench.machine.violations(), []);
     });
+}
+
+#[test]
+fn sm_i02_each_kind_of_invalidation_drops_what_it_names_and_nothing_else() {
+    const BASE: u64 = 0x10_0000;
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Kind {
+        Page,
+        Range,
+        Asid,
+        All,
+    }
+    on_every(|run| {
+        let mut bench = run.attached();
+        let (a, mut tables_a) = bench.process();
+        let (b, mut tables_b) = bench.process();
+        for i in 0..8 {
+            let page = bench.machine.page(i, 0x100 + i);
+            bench.machine.page(16 + i, 0x200 + i);
+            tables_a.map(BASE + i * 0x1000, page, Right::ReadWrite);
+            tables_b.map(BASE + i * 0x1000, page, Right::ReadWrite);
+        }
+        let walks = |bench: &Attached| bench.machine.model.device().model.counters().walks;
+        for kind in [Kind::Page, Kind::Range, Kind::Asid, Kind::All] {
+            for i in 0..8 {
+                assert_eq!(bench.machine.read(user(a), BASE + i * 0x1000), Ok(0x100 + i));
+                assert_eq!(bench.machine.read(user(b), BASE + i * 0x1000), Ok(0x100 + i));
+            }
+            // What is named goes; with everything, the neighbour's too.
+            let (first, pages) = match kind {
+                Kind::Page => (3, 1),
+                Kind::Range => (2, 3),
+                Kind::Asid | Kind::All => (0, 8),
+            };
+            for i in first..first + pages {
+                tables_a.store(BASE + i * 0x1000, 0);
+                if kind == Kind::All {
+                    tables_b.store(BASE + i * 0x1000, 0);
+                }
+            }
+            let start = Va(BASE + first * 0x1000);
+            match kind {
+                Kind::Page | Kind::Range => bench.driver.invalidate_range(tables_a.asid, start, pages * 0x1000, Leaf::Only),
+                Kind::Asid => bench.driver.invalidate_asid(tables_a.asid),
+                Kind::All => bench.driver.invalidate_all(),
+            }
+            .unwrap();
+            let before = walks(&bench);
+            if kind != Kind::All {
+                for i in (0..8).filter(|i| *i < first || *i >= first + pages) {
+                    assert_eq!(bench.machine.read(user(a), BASE + i * 0x1000), Ok(0x100 + i));
+                }
+                for i in 0..8 {
+                    assert_eq!(bench.machine.read(user(b), BASE + i * 0x1000), Ok(0x100 + i));
+                }
+                // A TLB that keeps what it has still knows all of these.
+                assert!(run.policy != Policy::Sticky || walks(&bench) == before, "{kind:?} dropped what it did not name");
+            }
+            for i in first..first + pages {
+                let spaces = if kind == Kind::All { vec![(a, &mut tables_a), (b, &mut tables_b)] } else { vec![(a, &mut tables_a)] };
+                for (who, tables) in spaces {
+                    let stalled = bench.machine.read(user(who), BASE + i * 0x1000);
+                    assert!(matches!(stalled, Err(Fault::Stalled(_))), "{kind:?} left page {i} of {who:?}");
+                    bench.machine.dma.take_interrupt();
+                    bench.driver.handle_events(|_| Some(hal::Verdict::Abort)).unwrap();
+                    tables.map(BASE + i * 0x1000, DATA + i * 0x1000, Right::ReadWrite);
+                }
+            }
+        }
+        assert_eq!(bench.machine.violations(), []);
+    });
+}
+
+#[test]
+fn sm_i05_a_table_page_that_is_given_up_too_early_is_noticed() {
+    const VA: u64 = 0x40_0000;
+    let given_up = |leaf: Option<Leaf>| {
+        let mut bench = Attached::new(Policy::Sticky);
+        let (process, mut tables) = bench.process();
+        tables.map(VA, bench.machine.page(0, 0x0d), Right::ReadWrite);
+        assert_eq!(bench.machine.read(user(process), VA), Ok(0x0d));
+        let table = tables.unlink_leaf_table(VA);
+        if let Some(leaf) = leaf {
+            bench.driver.invalidate_range(tables.asid, Va(VA), 0x20_0000, leaf).unwrap();
+        }
+        bench.machine.dma.free(table);
+        bench.machine.violations()
+    };
+    assert!(matches!(given_up(None)[..], [Violation::FreedWhileCached { .. }]));
+    assert!(matches!(given_up(Some(Leaf::Only))[..], [Violation::FreedWhileCached { .. }]), "the walk cache leads there");
+    assert_eq!(given_up(Some(Leaf::AllLevels)), []);
 }
 
 #[test]

@@ -38,6 +38,7 @@ struct Cpu {
     live: BTreeMap<u64, u64>,
     fail_after: Option<u32>,
     on_release: Option<Box<dyn FnMut()>>,
+    on_free: Option<Box<dyn FnMut(Pa, u64)>>,
 }
 
 /// Where host tests' drivers get memory: physical addresses are device addresses. A clone is another handle.
@@ -153,6 +154,7 @@ impl HostDma {
             live: BTreeMap::new(),
             fail_after: None,
             on_release: None,
+            on_free: None,
         };
         Self { cpu: Rc::new(RefCell::new(cpu)), wmbs: Rc::default(), rmbs: Rc::default(), broken: Rc::default() }
     }
@@ -178,6 +180,12 @@ impl HostDma {
     /// The hook must not touch this mapper.
     pub fn on_release(&self, hook: impl FnMut() + 'static) {
         self.cpu.borrow_mut().on_release = Some(Box::new(hook));
+    }
+
+    /// Calls `hook` with the place and the length of every block that is given back, while it still decodes: the last moment at which a device may be
+    /// asked whether it has let go. The hook must not touch this mapper.
+    pub fn on_free(&self, hook: impl FnMut(Pa, u64) + 'static) {
+        self.cpu.borrow_mut().on_free = Some(Box::new(hook));
     }
 
     /// Switches `dma_wmb` or `dma_rmb` off, as if a driver had left it out: for tests which show that a missing barrier is noticed.
@@ -255,6 +263,9 @@ impl DmaMapper for HostDma {
 
     fn free(&self, buffer: HostBuffer) {
         let mut cpu = self.cpu.borrow_mut();
+        if let Some(hook) = &mut cpu.on_free {
+            hook(Pa(buffer.at), buffer.len as u64);
+        }
         assert!(cpu.live.remove(&buffer.at).is_some(), "freed twice: {:#x}", buffer.at);
         let end = buffer.at + buffer.len as u64;
         cpu.stores.retain(|s| s.at < buffer.at || s.at >= end);
