@@ -24,7 +24,7 @@ pub const FREE_AT: u64 = USER_ADDRESSES.start + 0x4000_0000;
 /// Offset of the doorbell in a queue's page.
 pub const DOORBELL: u64 = 0x1000;
 /// How long a completion is waited for before a process gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Ends the process as failed unless the condition holds.
 #[macro_export]

@@ -13,9 +13,10 @@ mod programs {
     use core::cell::Cell;
 
     use firmware_apps::SvcSystem;
-    use hal::Barriers;
+    use hal::{Barriers, Clock};
+    use hal_aarch64::GenericTimer;
     use target_tests::pattern::Random;
-    use target_tests::user::{self, RawQueue, counters, deflate, leave, memory, request, set_word};
+    use target_tests::user::{self, PATIENCE, RawQueue, counters, deflate, leave, memory, request, set_word};
     use target_tests::{check, get};
     use uacce_abi::{Call, Kernel, PollFd};
     use uacce_user::{
@@ -36,6 +37,7 @@ mod programs {
     pub const SLEEPS: usize = 4;
     pub const LOST: usize = 5;
     pub const RINGS: usize = 6;
+    pub const CALLS: usize = 7;
     pub const DONE: usize = 8;
 
     const WANTED: Wanted<'static> = Wanted { algorithm: "gzip", direction: Direction::Compress };
@@ -59,12 +61,17 @@ mod programs {
         }
     }
 
+    /// Polls. The clock is read at EL0, and seldom: no exception is taken.
     fn receive<S: System>(queue: &mut WdQueue<'_, S>, into: &mut Sqe) {
+        let deadline = GenericTimer.deadline(PATIENCE);
         loop {
-            match wd_recv(queue, into) {
-                Err(WdError::Again) => SvcSystem.relax(),
-                other => return get!(other),
+            for _ in 0..64 {
+                match wd_recv(queue, into) {
+                    Err(WdError::Again) => SvcSystem.relax(),
+                    other => return get!(other),
+                }
             }
+            check!(!deadline.has_passed(&GenericTimer), queue.number());
         }
     }
 
@@ -159,18 +166,31 @@ mod programs {
         leave()
     }
 
-    /// As the first, with somebody else who wants the core.
+    /// One at a time, with somebody else who wants the core, until an interrupt has given it to that one and another one has given it back. The
+    /// interval is as long as that takes, and no number of requests: where the simulated cores share a core of the host, each request waits for
+    /// its scheduler's turns.
     pub extern "C" fn with_company(_: u64) -> ! {
         let system = SvcSystem;
         let mut queue = get!(wd_request_queue(&system, &WANTED));
         let buffers = warm(&mut queue);
+        let deadline = GenericTimer.deadline(PATIENCE);
         let before = counters();
-        for _ in 0..20 {
-            thousand(&mut queue, &buffers);
-        }
-        let during = counters().since(&before);
+        let mut tag = 0;
+        let during = loop {
+            one(&mut queue, &buffers, tag);
+            tag += 1;
+            let during = counters().since(&before);
+            if during.interrupts > 0 && during.kernel_el1_exceptions > during.el1_exceptions {
+                break during;
+            }
+            check!(!deadline.has_passed(&GenericTimer), tag);
+        };
         set_word(KERNEL, during.kernel_el1_exceptions);
+        set_word(OWN, during.el1_exceptions);
         set_word(INTERRUPTS, during.interrupts);
+        set_word(CALLS, during.system_calls);
+        // A query per request, and no other call.
+        check!(during.system_calls == tag, during.system_calls);
         set_word(DONE, 1);
         leave()
     }
@@ -361,8 +381,11 @@ mod plain {
         let company = board.start("spin", p::spin, 0);
         board.run(board.start("with company", p::with_company, 0));
         assert!(firmware_kernel::living().contains(&company));
-        let (interrupts, all) = (board.word(p::INTERRUPTS), board.word(p::KERNEL));
-        assert!(interrupts >= 1 && all > interrupts, "{interrupts} interrupts, {all} exceptions");
+        let [interrupts, calls, own, all] = [p::INTERRUPTS, p::CALLS, p::OWN, p::KERNEL].map(|word| board.word(word));
+        assert_eq!(board.word(p::DONE), 1);
+        assert!(interrupts >= 1 && own == interrupts + calls, "{interrupts} interrupts, {calls} calls, {own} exceptions");
+        // The other one's.
+        assert!(all > own, "{all} exceptions of the whole kernel, {own} of them the process's");
     }
 
     #[test]
