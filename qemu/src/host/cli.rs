@@ -42,7 +42,7 @@ pub struct Options {
     /// Revision of the modelled accelerator: 0x21, 0x30 or 0x51
     #[arg(long, global = true, value_name = "REV", default_value = "0x30", value_parser = parse_revision)]
     pub revision: Revision,
-    /// Which SMMU is modelled: `stall` and `stall_s1` stall a device that meets a missing page, with `atspri` the device asks for it; with the
+    /// Which SMMU is modelled: `stall`, `stall_s1` and `overrides` stall a device that meets a missing page, with `atspri` the device asks for it; with the
     /// smaller ones programs share no addresses with the device
     #[arg(long, global = true, value_name = "PROFILE", default_value = "stall", value_parser = PROFILES)]
     pub smmu: String,
@@ -64,7 +64,7 @@ pub struct Options {
 }
 
 /// SMMUs that the silicon can model, as `/silicon smmu-profile` names them.
-const PROFILES: [&str; 5] = ["stall", "stall_s1", "atspri", "min", "qemu72"];
+const PROFILES: [&str; 6] = ["stall", "stall_s1", "atspri", "overrides", "min", "qemu72"];
 
 /// What to run.
 #[derive(Debug, Subcommand)]

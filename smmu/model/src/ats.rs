@@ -66,7 +66,7 @@ pub struct AtcInvalidation {
     pub stream: StreamId,
     /// Whose translations; `None` for those without a SubstreamID.
     pub substream: Option<SubstreamId>,
-    /// Those of every SubstreamID.
+    /// Those of every SubstreamID; those without one stay.
     pub global: bool,
     /// First address.
     pub address: u64,
@@ -77,7 +77,7 @@ pub struct AtcInvalidation {
 impl AtcInvalidation {
     /// True if a translation that `substream` uses for the page of `address` must go.
     pub fn covers(&self, substream: Option<SubstreamId>, address: u64) -> bool {
-        let owner = substream == self.substream || self.global && self.substream.is_some();
+        let owner = substream == self.substream || self.global && self.substream.is_some() && substream.is_some();
         let shift = 12 + u32::from(self.size);
         owner && (shift >= 64 || address >> shift == self.address >> shift)
     }
@@ -174,6 +174,10 @@ impl SmmuModel {
         };
         let Self { configuration, walker, regs, features, .. } = self;
         let (stages, overrides) = match configuration.route_aside(&who, regs, features, walker, mem) {
+            // No stage 1 looks at the range: F_ADDR_SIZE, as a completion.
+            Ok(Route::Bypass(_) | Route::Translate(Stages { stage1: None, .. }, _)) if features.beyond_oas(iova.0) => {
+                return AtsCompletion::Success(AtsTranslation::NOTHING);
+            }
             Ok(Route::Translate(stages, overrides)) => (stages, overrides),
             // Stage 1 alone, bypassed by S1DSS.
             Ok(Route::Bypass(_)) => {
@@ -234,7 +238,7 @@ impl SmmuModel {
                 let Ok(SteAction::Translate(config)) = self.ste(who.stream, mem) else { return Err(Fault::Abort) };
                 let (Some(s2), merges) = (config.stage2, config.overrides.merges) else { return Err(Fault::Abort) };
                 match self.walker.stage2(&s2, at.0, Stage2Access::of(&tx), mem) {
-                    Ok(entry) => Ok(Translated::from_entry(&entry.without_stage1(), at.0)),
+                    Ok(entry) => Ok(Translated::from_entry(&entry.without_stage1(s2.incoming), at.0)),
                     Err(fault) => {
                         let conduct = Stages { stage1: None, stage2: Some(&s2) }.conduct();
                         Err(self.end(&tx, conduct, (fault, merges), mem, irq))

@@ -53,6 +53,10 @@ impl<V: Copy, const SETS: usize> Cache<V, SETS> {
         }
     }
 
+    pub fn for_each(&mut self, mut change: impl FnMut(&mut V)) {
+        self.entries.iter_mut().flatten().flatten().for_each(|(_, value)| change(value));
+    }
+
     pub fn clear(&mut self) {
         self.remove_where(|_, _| true);
     }

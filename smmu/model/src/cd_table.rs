@@ -1,7 +1,7 @@
 //! Finding the CD of a transaction, through the configuration caches (IHI 0070 3.3.2, 5.3, 5.4).
 
 use hal::{Pa, PhysMemory, StreamId};
-use smmu_spec::cd::{CD_BYTES, L1CD, L1CD_BYTES};
+use smmu_spec::cd::{CD_BYTES, CD_DW0, CD_DW1, L1CD, L1CD_BYTES};
 
 use crate::cache::Cache;
 use crate::context::{CdWords, Context};
@@ -12,6 +12,7 @@ use crate::stage2::{Purpose, Stage2, Stage2Access};
 use crate::stream::{CdTable, Stage1Config};
 use crate::stream_table::fetch;
 use crate::strict::Structures;
+use crate::tlb::{Tag, world};
 use crate::violation::{Violation, ViolationLog};
 use crate::walker::Walker;
 
@@ -20,13 +21,40 @@ pub(crate) struct Contexts {
     pub l1cd: Cache<u64, 64>,
     /// `None`: the CD is ILLEGAL.
     pub cd: Cache<Option<Context>, 128>,
-    /// By owner of translations: the table of its latest CD.
-    owners: Cache<u64, 128>,
+    /// By owner of translations: its latest CD with a table. Some 512 owners fit.
+    owners: Cache<Owner, 128>,
     pub latest: LatestCd,
     /// CDs as they were when last looked at.
     pub seen: Structures<32>,
     /// CDs read from memory.
     pub fetches: u64,
+}
+
+/// The latest CD of an owner.
+#[derive(Clone, Copy)]
+struct Owner {
+    table: u64,
+    /// Key of the CD; [`GONE`] once its stream was invalidated.
+    key: u64,
+    /// Physical address of the CD.
+    at: u64,
+}
+
+/// No CD's key.
+const GONE: u64 = u64::MAX;
+
+impl Owner {
+    /// True if the CD still stands in memory with the owner's ASID and this table.
+    fn stands(&self, tag: Tag, mem: &mut impl PhysMemory) -> bool {
+        let mut words = [0; 2];
+        if self.key == GONE || mem.read_words(Pa(self.at), &mut words).is_err() {
+            return false;
+        }
+        let [dw0, dw1] = words;
+        // The plain EL2 world looks at neither EPD0 nor ASID.
+        let is_owners = tag.world() == world::EL2 || !CD_DW0::EPD0.is_set(dw0) && CD_DW0::ASID.read(dw0) as u16 == tag.asid();
+        CD_DW0::V.is_set(dw0) && is_owners && CD_DW1::TTB0.read(dw1) << 4 == self.table
+    }
 }
 
 /// Why there is no context.
@@ -77,6 +105,15 @@ impl Contexts {
         Self { l1cd: Cache::new(), cd: Cache::new(), owners: Cache::new(), latest: LatestCd::new(), seen: Structures::new(), fetches: 0 }
     }
 
+    /// Takes note that the CDs of the streams that `named` selects are out of use: their memory may hold anything.
+    pub fn retire_owners(&mut self, named: impl Fn(StreamId) -> bool) {
+        self.owners.for_each(|owner| {
+            if owner.key != GONE && named(StreamId((owner.key >> 20) as u32)) {
+                owner.key = GONE;
+            }
+        });
+    }
+
     /// The context of `index`. `CACHES` is whether anything is cached.
     #[inline(always)]
     pub fn context<const CACHES: bool>(
@@ -117,7 +154,7 @@ impl Contexts {
         let (context, words) = self.fetched(at, place, f, mem)?;
         let context = context.copied();
         self.seen.saw(key, at, words);
-        self.check_asid(key, context.as_ref(), &mut walker.log);
+        self.check_asid((key, at), context.as_ref(), &mut walker.log, mem);
         self.cd.insert(key, context).as_ref().ok_or(CdFault::Illegal)
     }
 
@@ -174,13 +211,17 @@ impl Contexts {
         place.address((table & !((CD_BYTES << split) - 1)) + in_table * CD_BYTES, walker, mem)
     }
 
-    /// Logs two live CDs of one owner with different tables. Looks at all of them only if the owner's table is another one than last time.
-    fn check_asid(&mut self, key: u64, new: Option<&Context>, log: &mut ViolationLog) {
+    /// Logs two live CDs of one owner with different tables, if the owner's table is another one than last time. The other CD is the owner's
+    /// latest one, if it still stands in memory and its stream was not invalidated since, whether or not a cache still holds it; or one
+    /// that a cache holds.
+    fn check_asid(&mut self, (key, at): (u64, u64), new: Option<&Context>, log: &mut ViolationLog, mem: &mut impl PhysMemory) {
         let Some(new) = new.filter(|c| !c.halves[0].walks_disabled) else { return };
         let table = new.halves[0].tables.table;
         let latest = self.owners.get(new.tag.number());
-        self.owners.insert(new.tag.number(), table);
-        if latest.is_none_or(|latest| latest == table) {
+        self.owners.insert(new.tag.number(), Owner { table, key, at });
+        let Some(latest) = latest.filter(|latest| latest.table != table) else { return };
+        if latest.key != key && latest.stands(new.tag, mem) {
+            log.push(Violation::AsidClash { asid: new.tag.asid() });
             return;
         }
         let clashes = self

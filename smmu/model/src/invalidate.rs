@@ -47,6 +47,7 @@ impl SmmuModel {
         self.configuration.streams.ste.remove(key);
         self.configuration.contexts.cd.remove_where(|k, _| k >> 20 == key);
         self.configuration.contexts.l1cd.remove_where(|k, _| k >> 20 == key);
+        self.configuration.contexts.retire_owners(|named| named == stream);
         if leaf == Leaf::AllLevels {
             let index = key >> self.split();
             self.configuration.streams.l1std.remove(index);
@@ -66,6 +67,7 @@ impl SmmuModel {
             contexts.cd.clear();
             streams.l1std.clear();
             contexts.l1cd.clear();
+            contexts.retire_owners(|_| true);
             return;
         }
         let shift = u32::from(range) + 1;
@@ -73,6 +75,7 @@ impl SmmuModel {
         streams.ste.remove_where(|k, _| k >> shift == block);
         contexts.cd.remove_where(|k, _| k >> 20 >> shift == block);
         contexts.l1cd.remove_where(|k, _| k >> 20 >> shift == block);
+        contexts.retire_owners(|named| u64::from(named.0) >> shift == block);
         let (first, last) = (block << shift, (block << shift) | ((1 << shift) - 1));
         streams.l1std.remove_where(|k, _| (first >> split..=last >> split).contains(&k));
     }
@@ -102,6 +105,7 @@ impl SmmuModel {
         let key = u64::from(stream.0);
         self.configuration.contexts.cd.remove_where(|k, _| k >> 20 == key);
         self.configuration.contexts.l1cd.remove_where(|k, _| k >> 20 == key);
+        self.configuration.contexts.retire_owners(|named| named == stream);
     }
 
     /// Drops entries of an owner at any address.

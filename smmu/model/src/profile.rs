@@ -21,12 +21,14 @@ impl Profile {
     pub const STALL_S1: Self = Self { name: "stall_s1", ids: id::STALL_S1 };
     /// [`Profile::STALL`] with ATS and page requests, and faults that terminate.
     pub const ATSPRI: Self = Self { name: "atspri", ids: id::ATSPRI };
+    /// [`Profile::STALL`] with overrides of incoming attributes.
+    pub const OVERRIDES: Self = Self { name: "overrides", ids: id::OVERRIDES };
     /// As little as stage 1 can be.
     pub const MIN: Self = Self { name: "min", ids: id::MIN };
     /// The identification registers of QEMU 7.2, with the architecture's behaviour.
     pub const QEMU72: Self = Self { name: "qemu72", ids: id::QEMU72 };
     /// Every profile that can be chosen by name.
-    pub const ALL: [Self; 5] = [Self::STALL, Self::STALL_S1, Self::ATSPRI, Self::MIN, Self::QEMU72];
+    pub const ALL: [Self; 6] = [Self::STALL, Self::STALL_S1, Self::ATSPRI, Self::OVERRIDES, Self::MIN, Self::QEMU72];
 
     /// Finds a profile by name.
     pub fn by_name(name: &str) -> Option<Self> {
@@ -80,6 +82,7 @@ pub(crate) struct Features {
     pub cmdqs: u32,
     pub eventqs: u32,
     pub perms_override: bool,
+    pub types_override: bool,
     pub had: bool,
     pub stt: bool,
     pub ril: bool,
@@ -132,6 +135,7 @@ impl Features {
             cmdqs: get(idr1, &IDR1::CMDQS),
             eventqs: get(idr1, &IDR1::EVENTQS),
             perms_override: get(idr1, &IDR1::ATTR_PERMS_OVR) == 1,
+            types_override: get(idr1, &IDR1::ATTR_TYPES_OVR) == 1,
             had: get(idr3, &IDR3::HAD) == 1,
             stt: get(idr3, &IDR3::STT) == 1,
             ril: get(idr3, &IDR3::RIL) == 1,

@@ -302,6 +302,7 @@ impl SmmuModel {
             // Nothing is live any more: every structure may change in any way.
             self.configuration.streams.seen.clear();
             self.configuration.contexts.seen.clear();
+            self.configuration.contexts.retire_owners(|_| true);
             let count = self.stalls.resolve_all(Verdict::Abort, |_| true);
             self.stalls.wake_held();
             if count > 0 {

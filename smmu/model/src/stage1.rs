@@ -7,6 +7,7 @@ use smmu_spec::event::EventId;
 use crate::context::{Context, Half};
 use crate::profile::Features;
 use crate::stage2::{Purpose, Stage2, Stage2Access, combine_attributes, combine_shareability};
+use crate::stream::Incoming;
 use crate::tlb::{Entry, allow};
 use crate::translate::{Transaction, Translated};
 use crate::walk::{Leaf, WalkFault};
@@ -133,9 +134,14 @@ impl Translated {
 }
 
 impl Entry {
-    /// A stage 2 entry for traffic that no stage 1 translates: write-back, inner shareable before stage 2.
-    pub(crate) fn without_stage1(self) -> Self {
-        Self { attributes: combine_attributes(0xff, self.attributes), shareability: combine_shareability(3, self.shareability), ..self }
+    /// A stage 2 entry for traffic that no stage 1 translates.
+    pub(crate) fn without_stage1(self, incoming: Incoming) -> Self {
+        let Incoming { attributes, shareability } = incoming;
+        Self {
+            attributes: combine_attributes(attributes, self.attributes),
+            shareability: combine_shareability(shareability, self.shareability),
+            ..self
+        }
     }
 
     /// What stage 1 alone says.
@@ -168,7 +174,7 @@ impl Walker {
                 }
                 let known = self.tlb.lookup(s2.tables.tag, tx.iova.0).is_some();
                 self.tlb_hits += u64::from(known);
-                self.stage2(s2, tx.iova.0, Stage2Access::of(tx), mem).map(Entry::without_stage1)
+                self.stage2(s2, tx.iova.0, Stage2Access::of(tx), mem).map(|page| page.without_stage1(s2.incoming))
             }
             (None, None) => Err(TranslationFault::InputSize),
         }

@@ -8,6 +8,7 @@ use smmu_spec::ste::{STE_DW2, STE_DW3};
 
 use crate::profile::{Features, StallModel};
 use crate::stage1::{TranslationFault, UPDATE_ATTEMPTS, permission_bit};
+use crate::stream::Incoming;
 use crate::tlb::{Entry, Tag, allow};
 use crate::translate::Transaction;
 use crate::walk::{Leaf, Tables};
@@ -28,6 +29,8 @@ pub(crate) struct Stage2 {
     pub has_xnx: bool,
     pub stall: bool,
     pub record: bool,
+    /// Attributes of traffic that no stage 1 translates.
+    pub incoming: Incoming,
 }
 
 /// What an address is translated for by stage 2.
@@ -127,7 +130,7 @@ pub(crate) const fn combine_shareability(s1: u8, s2: u8) -> u8 {
 }
 
 impl Stage2 {
-    /// Decodes the stage 2 fields of an STE; `None` if ILLEGAL.
+    /// Decodes the stage 2 fields of an STE; `None` if ILLEGAL. Incoming attributes are not its own to decode.
     pub fn decode(dw1: u64, dw2: u64, dw3: u64, f: &Features) -> Option<Self> {
         let stall = STE_DW2::S2S.is_set(dw2);
         let stall_is_legal = match f.stall_model {
@@ -185,6 +188,7 @@ impl Stage2 {
             has_xnx: f.xnx,
             stall,
             record: STE_DW2::S2R.is_set(dw2),
+            incoming: Incoming::PLAIN,
         })
     }
 

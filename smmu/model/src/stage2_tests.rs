@@ -135,6 +135,15 @@ fn xn_codes_follow_xnx() {
 }
 
 #[test]
+fn s2fwb_is_looked_at_where_it_exists() {
+    let forced = |profile| decode_for([1 << 25, GOOD[1], GOOD[2]], profile).is_some_and(|s2| s2.force_write_back);
+    let mut without = Profile::STALL;
+    without.ids.idr3 &= !(1 << 8);
+    assert!(forced(Profile::STALL) && !forced(without));
+    assert!(!decode_for(GOOD, Profile::STALL).expect("legal").force_write_back);
+}
+
+#[test]
 fn attributes_of_both_stages_combine_to_the_weaker() {
     let rows = [
         (0xff, 0xf, 0xff),

@@ -4,7 +4,7 @@ use smmu_spec::cd::{CD_BYTES, L1CD_BYTES};
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
 use crate::profile::{Features, StallModel};
-use crate::stage2::Stage2;
+use crate::stage2::{Stage2, combine_attributes};
 use crate::tlb::world;
 
 /// Words of an STE that some implemented feature looks at.
@@ -33,20 +33,49 @@ pub(crate) struct SteConfig {
     pub eats: u8,
 }
 
+/// Memory attributes of traffic that no stage 1 translates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Incoming {
+    /// As a MAIR byte.
+    pub attributes: u8,
+    /// As in a descriptor.
+    pub shareability: u8,
+}
+
+impl Incoming {
+    /// What every requester sends: write-back, inner shareable.
+    pub const PLAIN: Self = Self { attributes: 0xff, shareability: 3 };
+
+    /// The same as MemAttr (if MTCFG says so) and SHCFG of an STE or of GBPA replace it.
+    pub fn replaced(memory_type: Option<u8>, shcfg: u8) -> Self {
+        let attributes = memory_type.map_or(Self::PLAIN.attributes, |memattr| combine_attributes(0xff, memattr & 0xf));
+        // 1: as it came.
+        let shareability = if shcfg == 1 { Self::PLAIN.shareability } else { shcfg };
+        Self { attributes, shareability }
+    }
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Self::PLAIN
+    }
+}
+
 /// What an STE says about a transaction and its records whatever its stages are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Overrides {
     pub privileged: Option<bool>,
     pub instruction: Option<bool>,
+    pub incoming: Incoming,
     /// MEV: records may be merged.
     pub merges: bool,
 }
 
 impl Overrides {
     /// None, and no merging.
-    pub const NONE: Self = Self { privileged: None, instruction: None, merges: false };
+    pub const NONE: Self = Self { privileged: None, instruction: None, incoming: Incoming::PLAIN, merges: false };
 
-    /// True if the transaction goes on as it came.
+    /// True if the transaction goes on as it came, but for attributes that stage 1 would replace anyway.
     pub fn changes_nothing(&self) -> bool {
         self.privileged.is_none() && self.instruction.is_none()
     }
@@ -94,10 +123,9 @@ impl SteAction {
         match STE_DW0::CONFIG.read(dw0) {
             0..=3 => Self::Abort,
             4 => Self::Bypass(overrides),
-            config => match translating(config, [dw0, dw1, dw2, dw3], f) {
+            config => match translating(config, [dw0, dw1, dw2, dw3], overrides, f) {
                 None => Self::Illegal,
                 Some(mut config) => {
-                    config.overrides = overrides;
                     if let Some(stage1) = &mut config.stage1
                         && stage1.world == world::EL2
                         && e2h
@@ -112,12 +140,12 @@ impl SteAction {
 }
 
 /// `None` if ILLEGAL. `config` is 5, 6 or 7.
-fn translating(config: u64, [dw0, dw1, dw2, dw3]: SteWords, f: &Features) -> Option<SteConfig> {
+fn translating(config: u64, [dw0, dw1, dw2, dw3]: SteWords, overrides: Overrides, f: &Features) -> Option<SteConfig> {
     let (wants1, wants2) = (config & 1 != 0, config & 2 != 0);
     if wants1 && !f.s1p || wants2 && !f.s2p {
         return None;
     }
-    let stage2 = if wants2 { Some(Stage2::decode(dw1, dw2, dw3, f)?) } else { None };
+    let stage2 = if wants2 { Some(Stage2 { incoming: overrides.incoming, ..Stage2::decode(dw1, dw2, dw3, f)? }) } else { None };
     let stage1 = if wants1 { Some(stage1(dw0, dw1, dw2, wants2, f)?) } else { None };
     let eats = if f.ats { STE_DW1::EATS.read(dw1) as u8 } else { 0 };
     let stage2_stalls = stage2.is_some_and(|s2| s2.stall);
@@ -126,20 +154,27 @@ fn translating(config: u64, [dw0, dw1, dw2, dw3]: SteWords, f: &Features) -> Opt
         2 => config == 7 && !stage2_stalls && !f.ns1ats,
         _ => true,
     };
-    eats_is_legal.then_some(SteConfig { stage1, stage2, overrides: Overrides::default(), eats })
+    eats_is_legal.then_some(SteConfig { stage1, stage2, overrides, eats })
 }
 
 fn overrides(dw1: u64, f: &Features) -> Overrides {
     let merges = STE_DW1::MEV.is_set(dw1);
+    let incoming = if f.types_override {
+        let memory_type = STE_DW1::MTCFG.is_set(dw1).then(|| STE_DW1::MEMATTR.read(dw1) as u8);
+        Incoming::replaced(memory_type, STE_DW1::SHCFG.read(dw1) as u8)
+    } else {
+        Incoming::PLAIN
+    };
     if !f.perms_override {
-        return Overrides { merges, ..Overrides::default() };
+        return Overrides { incoming, merges, ..Overrides::NONE };
     }
     let two_way = |code| match code {
         2 => Some(false),
         3 => Some(true),
         _ => None,
     };
-    Overrides { privileged: two_way(STE_DW1::PRIVCFG.read(dw1)), instruction: two_way(STE_DW1::INSTCFG.read(dw1)), merges }
+    let (privileged, instruction) = (two_way(STE_DW1::PRIVCFG.read(dw1)), two_way(STE_DW1::INSTCFG.read(dw1)));
+    Overrides { privileged, instruction, incoming, merges }
 }
 
 /// `None` if ILLEGAL.
@@ -319,10 +354,23 @@ mod tests {
 
     #[test]
     fn permission_overrides_need_their_feature() {
-        let words = [9, 2 << 48 | 3 << 50, 0, 0];
+        let words = [9, 1 << 44 | 2 << 48 | 3 << 50, 0, 0];
         assert_eq!(decode(words, Profile::STALL_S1), SteAction::Bypass(Overrides::default()));
-        let mut ovr = Profile::STALL_S1;
-        ovr.ids.idr1 |= 1 << 26;
-        assert_eq!(decode(words, ovr), SteAction::Bypass(Overrides { privileged: Some(false), instruction: Some(true), merges: false }));
+        let both = Overrides { privileged: Some(false), instruction: Some(true), ..Overrides::NONE };
+        assert_eq!(decode(words, Profile::OVERRIDES), SteAction::Bypass(both));
+        let incoming = |code: u64| decode([9, 1 << 44 | code << 48 | code << 50, 0, 0], Profile::OVERRIDES);
+        assert_eq!([0, 1].map(incoming), [SteAction::Bypass(Overrides::NONE); 2], "0 and 1 both mean: as it came");
+    }
+
+    #[test]
+    fn memory_types_of_overrides_are_those_of_stage_2_descriptors() {
+        let incoming = |memattr: u64, shcfg: u64| match decode([9, memattr << 32 | 1 << 36 | shcfg << 44, 0, 0], Profile::OVERRIDES) {
+            SteAction::Bypass(overrides) => (overrides.incoming.attributes, overrides.incoming.shareability),
+            _ => panic!("bypass"),
+        };
+        // nGnRnE, nGnRE, nGRE, GRE; then outer 3:2 and inner 1:0: 1 non-cacheable, 2 write-through, 3 write-back.
+        assert_eq!([0, 1, 2, 3].map(|m| incoming(m, 0)), [(0, 0), (4, 0), (8, 0), (0xc, 0)]);
+        assert_eq!([5, 0xa, 0xf, 7, 0xd].map(|m| incoming(m, 1)), [(0x44, 3), (0xbb, 3), (0xff, 3), (0x4f, 3), (0xf4, 3)]);
+        assert_eq!([2, 3].map(|s| incoming(0xf, s)), [(0xff, 2), (0xff, 3)]);
     }
 }

@@ -3,7 +3,7 @@
 use hal::{Pa, PhysMemory, StreamId, SubstreamId};
 use smmu_spec::cd::{CD_DW0, CD_DW1, CD_DW2};
 use smmu_spec::command::Leaf as Levels;
-use smmu_spec::descriptor::Granule;
+use smmu_spec::descriptor::{Granule, LEAF};
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
 use crate::cache::Cache;
@@ -50,6 +50,10 @@ impl<const SETS: usize> Structures<SETS> {
     }
 }
 
+/// What overrides privilege and instruction fetches, and what overrides memory type and shareability, in word 1 of an STE.
+const PERMISSION_OVERRIDES: u64 = 0xf << 48;
+const TYPE_OVERRIDES: u64 = 0x1f << 32 | 3 << 44;
+
 /// The bits of an STE's first words that decide anything, given the STE. EATS and MEV may change at any time.
 fn used_of_ste(words: &[u64; 4]) -> [u64; 4] {
     let v = STE_DW0::V::SET.value;
@@ -61,18 +65,18 @@ fn used_of_ste(words: &[u64; 4]) -> [u64; 4] {
     if config < 4 {
         return used;
     }
-    let shcfg = 3 << 44;
+    used[1] |= PERMISSION_OVERRIDES;
     if config == 4 {
-        used[1] |= shcfg;
+        used[1] |= TYPE_OVERRIDES;
     }
     if config & 1 != 0 {
         // S1Fmt, S1ContextPtr, S1CDMax; S1DSS, S1CIR, S1COR, S1CSH, S1STALLD, STRW; S2VMID.
         used[0] |= 0x30 | 0x00ff_ffff_ffff_ffc0 | 0x1f << 59;
-        used[1] |= 0xff | 1 << 27 | 3 << 30 | if STE_DW1::S1DSS.read(words[1]) == 1 { shcfg } else { 0 };
+        used[1] |= 0xff | 1 << 27 | 3 << 30 | if STE_DW1::S1DSS.read(words[1]) == 1 { TYPE_OVERRIDES } else { 0 };
         used[2] |= 0xffff;
     }
     if config & 2 != 0 {
-        used[1] |= STE_DW1::S2FWB::SET.value | shcfg;
+        used[1] |= STE_DW1::S2FWB::SET.value | TYPE_OVERRIDES;
         used[2] |= STE_DW2::S2VMID.mask | !0xffff & !(3 << 62);
         used[3] = u64::MAX;
     }
@@ -184,6 +188,12 @@ impl SmmuModel {
 
 impl Walker {
     /// Looks at the neighbour of a leaf that claims to belong to a contiguous run: its descriptor, where that lies, and what it gives.
+    ///
+    /// A run may be met while it is filled. From invalid to valid a descriptor changes by its store alone, without break and without
+    /// maintenance, and a run has as many stores as entries: while they are made in order, what is valid is one piece at an end of the run.
+    /// Nothing wrong can come of it, since whatever the hint makes an implementation keep for an entry not yet written is what will be written
+    /// there. A hole between valid entries was punched into a live run, without the break of all its entries that this takes; the hint may serve
+    /// the page all the same. An entry taken out at the run's end looks like one not yet written, and is not named.
     #[inline(never)]
     pub(crate) fn check_contiguous(
         &mut self,
@@ -206,10 +216,23 @@ impl Walker {
         let beside = granule.address(neighbour, shift);
         let attributes = !(0x0000_ffff_ffff_f000 | own);
         let fits = (neighbour ^ descriptor) & attributes == 0 && beside ^ output == size;
-        if !is_aligned || !fits {
+        if !is_aligned || !(fits || !LEAF::VALID.is_set(neighbour) && is_one_piece(descriptor_at, entries, mem)) {
             self.log.push(Violation::WrongContiguous { descriptor_at });
         }
     }
+}
+
+/// True if the valid descriptors of the run around `at` stand side by side, at its begin or at its end.
+fn is_one_piece(at: u64, entries: u64, mem: &mut impl PhysMemory) -> bool {
+    let first = at & !(8 * entries - 1);
+    let (mut changes, mut latest) = (0, None);
+    for index in 0..entries {
+        let Ok(descriptor) = mem.read64(Pa(first + 8 * index)) else { return false };
+        let is_valid = LEAF::VALID.is_set(descriptor);
+        changes += u32::from(latest.is_some_and(|latest| latest != is_valid));
+        latest = Some(is_valid);
+    }
+    changes == 1
 }
 
 fn read_words(at: u64, mem: &mut impl PhysMemory) -> Option<[u64; 4]> {

@@ -11,7 +11,7 @@ use crate::model::SmmuModel;
 use crate::stage1::{Conduct, Stages, TranslationFault};
 use crate::stage2::{Purpose, Stage2};
 use crate::stalls::{Admission, Key};
-use crate::stream::{Overrides, SteAction};
+use crate::stream::{Incoming, Overrides, SteAction};
 use crate::stream_table::SteFault;
 use crate::trace::Trace;
 
@@ -31,7 +31,7 @@ pub struct Transaction {
 pub struct Translated {
     /// Physical address.
     pub pa: Pa,
-    /// Memory attributes as a MAIR byte; 0xff (write-back) for untranslated traffic.
+    /// Memory attributes as a MAIR byte; 0xff (write-back) for untranslated traffic that nothing overrides.
     pub attributes: u8,
     /// Shareability code as in a descriptor.
     pub shareability: u8,
@@ -95,7 +95,17 @@ impl SmmuModel {
     #[inline(never)]
     fn disabled(&self, tx: &Transaction) -> Result<Translated, Fault> {
         let refused = GBPA::ABORT.is_set(self.regs.gbpa) || self.features.beyond_oas(tx.iova.0);
-        if refused { Err(Fault::Abort) } else { Ok(untranslated(tx.iova)) }
+        if refused {
+            return Err(Fault::Abort);
+        }
+        let gbpa = self.regs.gbpa;
+        let incoming = if self.features.types_override {
+            let memory_type = GBPA::MTCFG.is_set(gbpa).then(|| GBPA::MEMATTR.read(gbpa) as u8);
+            Incoming::replaced(memory_type, GBPA::SHCFG.read(gbpa) as u8)
+        } else {
+            Incoming::PLAIN
+        };
+        Ok(untranslated(tx.iova, incoming))
     }
 
     /// Translates what no recent answer serves: here while nothing is cached. `key` names the requester; 0 is nobody's.
@@ -203,7 +213,7 @@ impl SmmuModel {
             self.record_event(record, overrides.merges, mem, irq);
             return Err(Fault::Abort);
         }
-        Ok(untranslated(tx.iova))
+        Ok(untranslated(tx.iova, overrides.incoming))
     }
 
     /// Ends a transaction that has no stages.
@@ -303,8 +313,8 @@ impl SmmuModel {
     }
 }
 
-fn untranslated(iova: Iova) -> Translated {
-    Translated { pa: Pa(iova.0), attributes: 0xff, shareability: 3 }
+fn untranslated(iova: Iova, Incoming { attributes, shareability }: Incoming) -> Translated {
+    Translated { pa: Pa(iova.0), attributes, shareability }
 }
 
 fn overridden(tx: &Transaction, overrides: &Overrides) -> Transaction {

@@ -62,7 +62,9 @@ pub enum Violation {
         /// Word 0 of the command.
         command: u64,
     },
-    /// Two cached Context descriptors use one ASID for different TTB0 tables.
+    /// Two live Context descriptors use one ASID for different TTB0 tables. Looked for where the second one is fetched: against the latest
+    /// fetched one of each of the last 512 owners (fewer if their numbers collide), for as long as it stands in memory and its stream has
+    /// not been invalidated, and against every cached one. A clash of ASIDs last used longer ago is not seen.
     AsidClash {
         /// The ASID.
         asid: u16,

@@ -26,6 +26,9 @@ pub const STALL_S1: IdRegisters = IdRegisters { idr0: 0x0848_709a, idr3: 0x0000_
 /// [`STALL`] with ATS and PRI instead of stalls: the PCIe shape.
 pub const ATSPRI: IdRegisters = IdRegisters { idr0: 0x094d_769b, idr1: 0x014a_4410, idr5: 0x0000_0075, ..STALL };
 
+/// [`STALL`] with what an STE and GBPA can say about privilege, instruction fetches, memory type and shareability of incoming traffic.
+pub const OVERRIDES: IdRegisters = IdRegisters { idr1: 0x0d4a_0410, ..STALL };
+
 /// As little as stage 1 can be: no coherency, no SubstreamIDs, 64 linear streams, queues of 8, 32-bit output, 4 KiB granule. SMMUv3.1.
 pub const MIN: IdRegisters = IdRegisters { idr0: 0x0540_100a, idr1: 0x0063_0006, idr3: 0x0000_0004, idr5: 0x0000_0010, iidr: 0, aidr: 1 };
 
@@ -76,6 +79,11 @@ mod tests {
     fn atspri_is_stall_with_ats_pri_and_terminate_only() {
         assert_eq!(ATSPRI.idr0, STALL.idr0 | (IDR0::ATS::SET + IDR0::PRI::SET + IDR0::STALL_MODEL::TerminateOnly).value);
         assert_eq!(IDR1::PRIQS.read(ATSPRI.idr1), 8);
+    }
+
+    #[test]
+    fn overrides_is_stall_with_both_attribute_overrides() {
+        assert_eq!(OVERRIDES.idr1 ^ STALL.idr1, (IDR1::ATTR_PERMS_OVR::SET + IDR1::ATTR_TYPES_OVR::SET).value);
     }
 
     #[test]

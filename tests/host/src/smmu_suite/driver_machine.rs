@@ -22,7 +22,7 @@ pub const STREAM: StreamId = StreamId(8);
 
 /// The model with its machine.
 pub struct Device {
-    pub model: SmmuModel,
+    pub model: Box<SmmuModel>,
     memory: HostMemory,
     irq: IrqRecorder,
     resumed: Vec<(StallTag, Verdict)>,
@@ -54,7 +54,7 @@ impl MmioDevice for Device {
 impl Device {
     /// Makes a model that nobody has touched.
     pub fn new(profile: Profile, policy: Policy, memory: &HostMemory, irq: &IrqRecorder) -> Self {
-        let mut model = SmmuModel::new(profile);
+        let mut model = Box::new(SmmuModel::new(profile));
         model.set_policy(policy);
         Self {
             model,

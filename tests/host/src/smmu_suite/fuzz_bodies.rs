@@ -106,7 +106,7 @@ fn outcome(
 }
 
 fn structures(bytes: &mut Bytes<'_>) {
-    let profile = [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::MIN, Profile::QEMU72][bytes.below(5) as usize];
+    let profile = Profile::ALL[bytes.below(6) as usize];
     // Valid ones, each with some random bits.
     let mut ste = [STE_S1 & !0xe | (4 + bytes.below(4)) << 1, STE_DW1, 0x040d_3558_0000_0000, ROOT, 0, 0, 0, 0];
     let mut cd = [CD, ROOT, 0, 0xff, 0, 0, 0, 0];
@@ -180,7 +180,7 @@ pub fn commands(data: &[u8]) {
         0x46, 0x46,
     ];
     let mut bytes = Bytes::new(data);
-    let profile = [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::MIN, Profile::QEMU72][bytes.below(5) as usize];
+    let profile = Profile::ALL[bytes.below(6) as usize];
     let mut b = Bench::new(profile).policy(POLICIES[bytes.below(4) as usize]);
     b.set_ste(SID, [STE_S1, STE_DW1]);
     b.set_cd(CDTAB, CD);

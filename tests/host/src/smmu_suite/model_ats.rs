@@ -2,7 +2,7 @@
 
 use hal::{AccessKind, Iova, Pa, Requester, StallTag, StreamId, SubstreamId, Verdict};
 use smmu_model::{AtcInvalidation, AtsCompletion, AtsTranslation, Endpoint, Fault, PageResponse, Profile, Transaction, TranslationRequest};
-use smmu_spec::command::{Operation, PriResponse};
+use smmu_spec::command::{Leaf, Operation, PriResponse};
 use smmu_spec::pri::PageRequest;
 
 use super::model_bench::*;
@@ -55,6 +55,25 @@ fn ats_success_carries_what_the_tables_grant() {
     assert_eq!(request(&mut b, user, 0x9000, false), NOTHING, "a hole is a success without rights");
     b.map(0x9000, 0x5000_0000 | PAGE_RW & !0x400);
     assert_eq!(request(&mut b, user, 0x9000, false), NOTHING, "so is a clear Access flag");
+    b.no_event();
+}
+
+#[test]
+fn ats_of_bypassed_stage_1_grants_nothing_beyond_the_address_size() {
+    // S1DSS = bypass; full ATS of stage 1 alone, then split-stage ATS of both.
+    let mut b = bench();
+    b.set_ste(SID, [STE_S1 | 4 << 59, 0xd5 | EATS_FULL]);
+    b.cfgi_ste(SID, Leaf::Only);
+    let kernel = who(SID, None);
+    let identity = |page| AtsCompletion::Success(AtsTranslation { page: Pa(page), read: true, write: true, execute: false });
+    let top = (1 << 48) - 0x1000;
+    assert_eq!([top, 1 << 48, 1 << 63].map(|iova| request(&mut b, kernel, iova, false)), [identity(top), NOTHING, NOTHING]);
+    let at = STRTAB + 64 * u64::from(SID);
+    for (i, word) in [STE_S1 | 4 << 59 | 4, 0xd5 | EATS_SPLIT, 0x040d_0059_0000_0005, 0x2800_0000].into_iter().enumerate() {
+        b.mem.set(at + 8 * i as u64, word);
+    }
+    b.cfgi_ste(SID, Leaf::Only);
+    assert_eq!([top, 1 << 48].map(|iova| request(&mut b, kernel, iova, false)), [identity(top), NOTHING]);
     b.no_event();
 }
 
@@ -183,6 +202,8 @@ fn atc_inv_ranges_and_owners() {
     assert!(inv(three, false, 0x8000, 3).covers(three, 0xf000));
     assert!(inv(None, false, 0, 52).covers(None, !0xfff));
     assert!(inv(three, true, 0x7000, 0).covers(Some(SubstreamId(4)), 0x7000));
+    assert!(!inv(three, true, 0x7000, 0).covers(None, 0x7000), "every SubstreamID is not none");
+    assert!(!inv(None, true, 0x7000, 0).covers(three, 0x7000), "G means something with SSV = 1 only");
     let mut b = bench();
     b.raw_command([0x0000_0008_0000_0040, 53]);
     assert_eq!(b.command_error(), (1, true), "Size above 52");

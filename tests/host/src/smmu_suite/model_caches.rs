@@ -334,6 +334,38 @@ fn one_asid_for_two_tables_is_a_violation() {
 }
 
 #[test]
+fn one_asid_for_two_tables_is_a_violation_also_when_the_first_cd_was_evicted() {
+    // CD 1 with ASID 7; then so many of another ASID that no cache holds it any more; then CD 5000 with ASID 7 and another table.
+    let clash = |between: fn(&mut Bench)| {
+        let mut b = Bench::new(Profile::STALL_S1);
+        b.set_ste(SID, [STE_S1 | 13 << 59, STE_DW1]);
+        b.set_cd(CDTAB + 64, CD);
+        let _ = seen(&mut b, SID, 1);
+        for ssid in 2..2_000 {
+            b.set_cd(CDTAB + 64 * u64::from(ssid), CD + (1 << 48));
+            let _ = seen(&mut b, SID, ssid);
+        }
+        let fetches = b.model.counters().cd_fetches;
+        let _ = seen(&mut b, SID, 1);
+        assert_eq!(b.model.counters().cd_fetches, fetches + 1, "it was evicted");
+        for ssid in 2..2_000 {
+            let _ = seen(&mut b, SID, ssid);
+        }
+        between(&mut b);
+        assert_eq!(b.violations(), []);
+        b.set_cd(CDTAB + 64 * 5_000, CD);
+        b.mem.set(CDTAB + 64 * 5_000 + 8, ROOT + 0x1000);
+        let _ = seen(&mut b, SID, 5_000);
+        b.violations()
+    };
+    assert_eq!(clash(|_| {}), [Violation::AsidClash { asid: 7 }]);
+    assert_eq!(clash(|b| b.mem.set(CDTAB + 64, 0)), [], "the first one is gone");
+    assert_eq!(clash(|b| b.mem.set(CDTAB + 64, CD + (2 << 48))), [], "it has another ASID");
+    assert_eq!(clash(|b| b.mem.set(CDTAB + 64, CD | 1 << 14)), [], "it has no table (EPD0)");
+    assert_eq!(clash(|b| b.cfgi_ste(SID, Leaf::Only)), [], "its memory is not a CD's any more");
+}
+
+#[test]
 fn always_miss_sees_every_change_at_once() {
     let mut b = Bench::stage1().policy(Policy::AlwaysMiss);
     let at = b.map(0x1000, OLD | PAGE_RW);

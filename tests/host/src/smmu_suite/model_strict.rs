@@ -110,6 +110,57 @@ fn sm_t13_a_contiguous_hint_must_be_true_and_never_gives_a_third_page() {
 }
 
 #[test]
+fn sm_t13_a_run_may_be_filled_entry_by_entry_and_a_hole_in_it_is_wrong() {
+    const CONTIGUOUS: u64 = 1 << 52;
+    // Which of the sixteen entries are valid, and which of them is used.
+    let used = |valid: u16, page: u64| {
+        let mut b = Bench::stage1();
+        for index in (0..16).filter(|i| valid >> i & 1 == 1) {
+            b.map(0x1_0000 + 0x1000 * index, (OLD + 0x1000 * index) | PAGE_RW | CONTIGUOUS);
+        }
+        assert_eq!(b.read_at(0x1_0000 + 0x1000 * page), Ok(OLD + 0x1000 * page));
+        b.violations().len()
+    };
+    for filled in 1..16 {
+        for page in 0..filled {
+            assert_eq!(used((1 << filled) - 1, page), 0, "{filled} from below, {page} used");
+            assert_eq!(used(!0 << (16 - filled), 15 - page), 0, "{filled} from above, {page} used");
+        }
+    }
+    for hole in 1..15 {
+        assert_eq!(used(!(1 << hole), hole ^ 1), 1, "a hole at {hole}, its neighbour used");
+    }
+    assert_eq!(used(0b10, 1) + used(0b1010, 3), 2, "neither begins at an end");
+}
+
+#[test]
+fn a_block_becomes_a_table_of_the_same_pages_without_a_break() {
+    // IDR3.BBML = 2. A block of 2 MiB, and a table of its 512 pages in its place.
+    for profile in [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::OVERRIDES, Profile::QEMU72] {
+        assert_eq!(profile.ids.idr3 >> 11 & 3, 2, "{}", profile.name);
+    }
+    let mut b = Bench::stage1();
+    b.map(0x20_0000, 0);
+    let table = b.map(0x20_0000, 0) & !0xfff;
+    let above = (ROOT..ROOT + 0x20_0000).step_by(8).find(|at| b.mem.get(*at) == table | 3).expect("what points to the table");
+    for index in 0..512 {
+        b.mem.set(table + 8 * index, (OLD + 0x1000 * index) | PAGE_RW);
+    }
+    let small_pages = table | 3;
+    let block = OLD | PAGE_RW & !2;
+    for (from, to) in [(block, small_pages), (small_pages, block)] {
+        b.mem.set(above, from);
+        assert_eq!(b.read_at(0x20_1000), Ok(OLD + 0x1000));
+        b.mem.set(above, to);
+        assert_eq!([0x20_1000, 0x20_2000].map(|va| b.read_at(va)), [Ok(OLD + 0x1000), Ok(OLD + 0x2000)]);
+        let range = TlbiRange { address: 0x20_3000, leaf: Leaf::AllLevels, tg: 0, num: 0, scale: 0, ttl: 0 };
+        b.command(O::TlbiNhVa { vmid: 0, asid: 7, range });
+        b.sync();
+    }
+    assert_eq!(b.violations(), []);
+}
+
+#[test]
 fn another_output_without_a_break_is_named_where_it_is_met() {
     // A clean page is cached for reading; the write walks again and meets another output.
     let mut b = Bench::stage1();
