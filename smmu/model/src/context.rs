@@ -190,6 +190,21 @@ mod tests {
     }
 
     #[test]
+    fn the_upper_half_has_the_same_rules_and_only_while_it_is_walked() {
+        let f = Features::of(&Profile::STALL_S1.ids);
+        // T1SZ 25, 4 KiB; IPS of 44 bits.
+        let upper = SVA[0] & !(1 << 30) | 25 << 16 | 2 << 22;
+        let with = |dw0: u64, ttb1: u64| Context::decode(&[dw0, SVA[1], ttb1, 0], &ste(), &f).is_some();
+        for tsz in 0..64 {
+            assert_eq!(with(upper & !(0x3f << 16) | tsz << 16, 0), (16..=39).contains(&tsz), "T1SZ {tsz}");
+            assert!(with(upper & !(0x3f << 16) | tsz << 16 | 1 << 30, 0), "EPD1 with T1SZ {tsz}");
+        }
+        assert!(with(upper, 1 << 43) && !with(upper, 1 << 44) && with(upper | 1 << 30, 1 << 44));
+        assert!([1, 2, 3].iter().all(|tg1| with(upper & !(3 << 22) | tg1 << 22, 0)));
+        assert!(Context::decode(&[upper, SVA[1], 1 << 44, 0], &Stage1Config { world: world::EL2, ..ste() }, &f).is_some(), "no such half");
+    }
+
+    #[test]
     fn v_0_and_aa64_0_are_illegal() {
         assert!(!is_legal(SVA[0] & !(1 << 31)));
         assert!(!is_legal(SVA[0] & !(1 << 41)));

@@ -1,7 +1,7 @@
 //! Event queue, global errors and the interrupts that both raise (IHI 0070 3.5.2, 3.18, 7.2).
 
 use hal::{BusError, IrqLines, Pa, PhysMemory};
-use smmu_spec::event::EventRecord;
+use smmu_spec::event::{EventId, EventRecord};
 use smmu_spec::irq;
 use smmu_spec::queue::EVENT_BYTES;
 use smmu_spec::regs::{CR0, GERROR, IRQ_CTRL, OUTPUT_CONS, OUTPUT_PROD};
@@ -9,6 +9,7 @@ use smmu_spec::regs::{CR0, GERROR, IRQ_CTRL, OUTPUT_CONS, OUTPUT_PROD};
 use crate::model::SmmuModel;
 use crate::registers::MsiConfig;
 use crate::trace::Trace;
+use crate::translate::{Fault, Transaction, client_record};
 
 /// True if two records differ in InputAddr\[11:0\] at most.
 fn is_same_page(a: &EventRecord, b: &EventRecord) -> bool {
@@ -17,6 +18,14 @@ fn is_same_page(a: &EventRecord, b: &EventRecord) -> bool {
 }
 
 impl SmmuModel {
+    /// Ends a transaction of a kind that this SMMU does not serve, as a port found out: F_UUT with the attributes as they came, `reason` being the
+    /// port's own. Recorded while the SMMU is disabled, too.
+    pub fn unsupported(&mut self, tx: &Transaction, reason: u16, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Fault {
+        self.counters.translations += 1;
+        self.record_event(client_record(EventId::F_UUT, tx).with_reason(reason), false, mem, irq);
+        Fault::Abort
+    }
+
     /// Delivers a record of a transaction that is not stalled. Where records may be merged, one that differs from the newest unread record in
     /// InputAddr\[11:0\] only is not written again.
     pub(crate) fn record_event(&mut self, record: EventRecord, merges: bool, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) {

@@ -328,7 +328,7 @@ fn overridden(tx: &Transaction, overrides: &Overrides) -> Transaction {
     Transaction { who: Requester { privileged, ..tx.who }, kind, ..*tx }
 }
 
-fn client_record(id: EventId, tx: &Transaction) -> EventRecord {
+pub(crate) fn client_record(id: EventId, tx: &Transaction) -> EventRecord {
     EventRecord::new(id, tx.who.stream)
         .with_substream(tx.who.substream)
         .with_access(tx.kind != AccessKind::Write, tx.kind == AccessKind::Execute, tx.who.privileged)

@@ -128,6 +128,13 @@ register_bitfields! { u64,
         /// Attributes 4 to 7.
         MAIR1 OFFSET(32) NUMBITS(32) [],
     ],
+    /// CD word 4: eight auxiliary attributes.
+    pub CD_DW4 [
+        /// Attributes 0 to 3.
+        AMAIR0 OFFSET(0) NUMBITS(32) [],
+        /// Attributes 4 to 7.
+        AMAIR1 OFFSET(32) NUMBITS(32) [],
+    ],
     /// CD word 5.
     pub CD_DW5 [
         /// Implementation defined.
@@ -136,6 +143,16 @@ register_bitfields! { u64,
         PARTID OFFSET(32) NUMBITS(16) [],
         /// Performance group.
         PMG OFFSET(48) NUMBITS(8) [],
+    ],
+    /// CD word 6: sixteen unprivileged permissions of three bits.
+    pub CD_DW6 [
+        /// They count with PIE only.
+        PIIU OFFSET(0) NUMBITS(48) [],
+    ],
+    /// CD word 7: sixteen privileged permissions of three bits.
+    pub CD_DW7 [
+        /// They count with PIE only.
+        PIIP OFFSET(0) NUMBITS(48) [],
     ],
 }
 

@@ -211,6 +211,13 @@ impl EventRecord {
         self
     }
 
+    /// Adds the implementation-defined reason of a record without stall.
+    #[must_use]
+    pub fn with_reason(mut self, reason: u16) -> Self {
+        self.0[1] |= EVENT_DW1::STAG.val(u64::from(reason)).value;
+        self
+    }
+
     /// Marks the transaction as stalled under `stag`.
     #[must_use]
     pub fn with_stall(mut self, stag: u16) -> Self {

@@ -101,6 +101,9 @@ fn sm_c19_cd_masks() {
     check!(u64, CD_DW1: NSCFG0 0 0, HAD0 1 1, E0PD0 2 2, HAFT 3 3, TTB0 51 4, PNCH 58 58, EPAN 59 59, HWU0 63 60);
     check!(u64, CD_DW2: NSCFG1 0 0, HAD1 1 1, E0PD1 2 2, AIE 3 3, TTB1 51 4, DS 58 58, PIE 59 59, HWU1 63 60);
     check!(u64, CD_DW3: MAIR0 31 0, MAIR1 63 32);
+    check!(u64, CD_DW4: AMAIR0 31 0, AMAIR1 63 32);
+    check!(u64, CD_DW6: PIIU 47 0);
+    check!(u64, CD_DW7: PIIP 47 0);
     check!(u64, CD_DW5: IMPDEF 31 0, PARTID 47 32, PMG 55 48);
 }
 
@@ -199,7 +202,10 @@ fn sm_c19_fields_and_reserved_bits_cover_every_layout() {
         CD_DW1: [57 52];
         CD_DW2: [57 52];
         CD_DW3: ;
+        CD_DW4: ;
         CD_DW5: [63 56];
+        CD_DW6: [63 48];
+        CD_DW7: [63 48];
         CMD_DW0: [9 8];
         TLBI_DW0: [9 8] [11 11] [19 17] [31 26];
         TLBI_DW1: [6 1];

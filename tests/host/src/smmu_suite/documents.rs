@@ -136,13 +136,40 @@ const CD: &[Row] = &[
     ("HAFT = 1 with HA = 0", "C_BAD_CD", By(&["haft_without_ha_is_illegal_where_it_exists"])),
     ("ASID 15:8 without IDR0.ASID16", "C_BAD_CD", By(&["asid_above_8_bits_needs_asid16"])),
     ("ENDI against IDR0.TTENDIAN", "C_BAD_CD", By(&["big_endian_tables_need_their_feature_unless_no_half_walks"])),
-    ("TxSZ out of range", "C_BAD_CD", By(&["t0sz_outside_16_to_39_is_illegal_unless_epd0"])),
+    (
+        "TxSZ out of range",
+        "C_BAD_CD",
+        By(&["t0sz_outside_16_to_39_is_illegal_unless_epd0", "the_upper_half_has_the_same_rules_and_only_while_it_is_walked"]),
+    ),
     ("TGx reserved or missing", "C_BAD_CD", By(&["reserved_and_missing_granules_are_illegal", "tg1_0_is_reserved"])),
-    ("TTBx beyond IPS, or 48 bits with small granules", "C_BAD_CD", By(&["ttb0_beyond_the_output_size_is_illegal"])),
+    (
+        "TTBx beyond IPS, or 48 bits with small granules",
+        "C_BAD_CD",
+        By(&["ttb0_beyond_the_output_size_is_illegal", "the_upper_half_has_the_same_rules_and_only_while_it_is_walked"]),
+    ),
+];
+
+/// What comes first where several things are wrong.
+const ORDER: &[Row] = &[
+    (
+        "stream, STE, substream, CD, translation",
+        "events 03, 04, none, 08, 06, 09, 0A, 10",
+        By(&["checks_come_in_the_architecture_s_order"]),
+    ),
+    (
+        "stage 2 of the CD, the CD, stage 1 with stage 2 of each descriptor, stage 2 of the result",
+        "one event for each",
+        By(&["nested_checks_come_in_the_architecture_s_order"]),
+    ),
+    (
+        "per level abort, hole, size; Access flag; permission",
+        "equal to a naive walker",
+        By(&["sm_t15_stage_1_equals_the_reference", "sm_t15_stage_2_equals_the_reference", "sm_t15_nested_equals_the_reference"]),
+    ),
 ];
 
 const EVENTS: &[(EventId, Shown)] = &[
-    (EventId::F_UUT, Limit("F_UUT")),
+    (EventId::F_UUT, By(&["sm_f01_f_uut_carries_the_access_as_it_came_and_a_reason_also_while_disabled"])),
     (EventId::C_BAD_STREAMID, By(&["sm_c13_streamid_at_and_above_log2size", "sm_f14_bad_streamid_is_silent_without_recinvsid"])),
     (EventId::F_STE_FETCH, By(&["sm_c17_ste_fetch_abort"])),
     (EventId::C_BAD_STE, By(&["sm_c15_ste_abort_is_silent_and_invalid_is_recorded"])),
@@ -353,6 +380,7 @@ fn every_rule_names_the_tests_that_show_it() {
     section(&mut out, "ILLEGAL Stream table entries", ["rule", "record"], &rows(STE));
     section(&mut out, "ILLEGAL Context descriptors", ["rule", "record"], &rows(CD));
     section(&mut out, "Fields of STE and CD", ["field", "decides"], &rows(FIELDS));
+    section(&mut out, "Order of checks", ["what", "shows as"], &rows(ORDER));
     let listed: Vec<_> = EVENTS.iter().map(|(id, _)| *id).collect();
     assert_eq!(listed, EventId::ALL, "a row for every event");
     let events: Vec<_> = EVENTS.iter().map(|(id, shown)| (id.name().expect("named").to_owned(), format!("{:#04x}", id.0), shown)).collect();
@@ -363,8 +391,7 @@ fn every_rule_names_the_tests_that_show_it() {
     section(&mut out, "Commands", ["command", "opcode"], &commands);
     let names = smmu_model::Profile::ALL.map(|p| p.name).join(" ");
     let fields = features::rows(&read("smmu/spec/src/regs.rs"), &read("docs/not_supported/smmu.md"));
-    let fields: Vec<_> =
-        fields.into_iter().map(|(field, values, tests)| (field, values, tests.map_or(Listed, |tests| By(tests)))).collect();
+    let fields: Vec<_> = fields.into_iter().map(|(field, values, tests)| (field, values, tests.map_or(Listed, By))).collect();
     let fields: Vec<_> = fields.iter().map(|(field, values, shown)| (field.clone(), values.clone(), shown)).collect();
     section(&mut out, "Identification registers", ["field", &format!("in {names}")], &fields);
     let listed: Vec<_> = VIOLATIONS.iter().map(|(name, _)| (*name).to_owned()).collect();

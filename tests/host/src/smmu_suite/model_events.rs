@@ -1,7 +1,7 @@
 //! Event queue: translation fault records, overflow, aborts, interrupts (SM-F01, SM-F02, SM-F11, SM-F15).
 
-use hal::{AccessKind, Requester};
-use smmu_model::{Fault, Profile};
+use hal::{AccessKind, Iova, Requester};
+use smmu_model::{Fault, Profile, Transaction};
 
 use super::model_bench::*;
 
@@ -39,6 +39,20 @@ fn sm_f01_client_attributes_of_the_record() {
     expect(&mut b, 0x10, RNW | PNU | IND | CLASS_IN, 0x9000, 0);
     assert!(b.translate_as(privileged, 0x9000, AccessKind::Write).is_err());
     expect(&mut b, 0x10, PNU | CLASS_IN, 0x9000, 0);
+}
+
+#[test]
+fn sm_f01_f_uut_carries_the_access_as_it_came_and_a_reason_also_while_disabled() {
+    let mut b = Bench::new(Profile::OVERRIDES);
+    // PRIVCFG = privileged, INSTCFG = instruction: not for this record.
+    b.set_ste(SID, [STE_S1, STE_DW1 | 3 << 48 | 3 << 50]);
+    let tx = |substream, kind| Transaction { who: who(SID, substream), iova: Iova(0x7010), kind };
+    let refused = |b: &mut Bench, tx| b.model.unsupported(&tx, 0x1234, &mut b.mem, &mut b.irq);
+    assert_eq!(refused(&mut b, tx(Some(5), AccessKind::Read)), Fault::Abort);
+    assert_eq!(b.event(), [0x0000_0008_0000_5801, 0x0000_0008_0000_1234, 0x7010, 0]);
+    b.write(0x020, 0xc);
+    assert_eq!(refused(&mut b, tx(None, AccessKind::Write)), Fault::Abort);
+    assert_eq!(b.event(), [0x0000_0008_0000_0001, 0x0000_0000_0000_1234, 0x7010, 0], "SMMUEN = 0");
 }
 
 #[test]

@@ -123,6 +123,57 @@ fn nested_walks_name_descriptor_and_cd_in_their_faults() {
 }
 
 #[test]
+fn nested_checks_come_in_the_architecture_s_order() {
+    // Both stages put out 40 bits. Each step repairs the cause of the event before and leaves everything behind it broken.
+    let mut b = Bench::nested(DW2 & !(7 << 48) | 2 << 48);
+    let cd = CD & !(7 << 32) | 2 << 32;
+    let leaf = b.map(0x7000, 0);
+    let (table, data) = (leaf & !0xfff, 0x5000_0000);
+    // What stage 2 says of a page that is to lie at `page`: a hole, out of range, no Access flag and no right, no right.
+    let refusals = |page: u64| [(0x10, 0), (0x11, 1 << 44 | 3), (0x12, page | 3), (0x13, page | 0x403)];
+    let meets = |b: &mut Bench, expected: [u64; 4]| {
+        b.cfgi_all();
+        assert_eq!(b.read_at(0x7010), Err(Fault::Abort));
+        assert_eq!(b.event().map(|word| word & !(8 << 32)), expected.map(|word| word & !(8 << 32)));
+    };
+    let of = |id: u64| 8 << 32 | id;
+    b.set_cd(CDTAB, 0);
+    b.map2(table, 0);
+    b.map2(data, 0);
+    for (id, descriptor) in refusals(CDTAB) {
+        b.map2(CDTAB, descriptor);
+        meets(&mut b, [of(id), S2 | class(CD_CLASS) | RNW, 0x7010, CDTAB]);
+    }
+    b.map2(CDTAB, HOLE.start | RW2);
+    meets(&mut b, [of(0x09), 0, 0, HOLE.start]);
+    b.map2(CDTAB, CDTAB | RW2);
+    meets(&mut b, [of(0x0a), 0, 0, 0]);
+    b.set_cd(CDTAB, cd | 1 << 14);
+    meets(&mut b, [of(0x10), class(IN) | RNW, 0x7010, 0]);
+    b.set_cd(CDTAB, cd);
+    for (id, descriptor) in refusals(table) {
+        b.map2(table, descriptor);
+        let read = if id == 0x13 { TTRNW } else { 0 };
+        meets(&mut b, [of(id), S2 | class(TT) | RNW | read, 0x7010, table]);
+    }
+    b.map2(table, HOLE.start | RW2);
+    meets(&mut b, [of(0x0b), class(TT) | RNW, 0x7010, HOLE.start + (leaf & 0xfff)]);
+    b.map2(table, table | RW2);
+    for (id, descriptor) in [(0x10, 0), (0x11, 1 << 44 | 3), (0x12, data | 3), (0x13, data | 0x403)] {
+        b.mem.set(leaf, descriptor);
+        meets(&mut b, [of(id), class(IN) | RNW, 0x7010, 0]);
+    }
+    b.mem.set(leaf, data | PAGE_RW);
+    for (id, descriptor) in refusals(0x6000_0000) {
+        b.map2(data, descriptor);
+        meets(&mut b, [of(id), S2 | class(IN) | RNW, 0x7010, data]);
+    }
+    b.map2(data, 0x6000_0000 | RW2);
+    b.cfgi_all();
+    assert_eq!(b.read_at(0x7010), Ok(0x6000_0010));
+}
+
+#[test]
 fn ttrnw_marks_denied_reads_of_descriptors() {
     let mut b = Bench::nested(DW2);
     b.map2(ROOT, ROOT | 0x7bf);
