@@ -33,6 +33,11 @@ const STE: &[Row] = &[
     ("S1CDMax > IDR1.SSIDSIZE", "C_BAD_STE", By(&["s1cdmax_above_ssidsize_is_illegal"])),
     ("S1Fmt 1, 2 without IDR0.CD2L", "C_BAD_STE", By(&["s1fmt_two_level_needs_cd2l_and_3_acts_as_linear"])),
     ("S1ContextPtr beyond OAS", "C_BAD_STE", By(&["s1contextptr_beyond_oas_is_illegal"])),
+    (
+        "the same, nested: beyond the input size of stage 2",
+        "F_TRANSLATION, CLASS = CD",
+        By(&["a_nested_cd_beyond_the_input_size_is_a_stage_2_translation_fault_of_the_cd"]),
+    ),
     ("STRW 1, 3", "C_BAD_STE", By(&["strw_and_vmid_are_not_looked_at_without_their_features"])),
     ("S1STALLD without both stall models", "C_BAD_STE", By(&["s1stalld_needs_both_stall_models"])),
     ("EATS = 1 with S2S = 1", "C_BAD_STE", By(&["ste_eats_1_with_s2s_is_illegal"])),

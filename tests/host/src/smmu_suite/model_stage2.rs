@@ -174,6 +174,16 @@ fn nested_checks_come_in_the_architecture_s_order() {
 }
 
 #[test]
+fn a_nested_cd_beyond_the_input_size_is_a_stage_2_translation_fault_of_the_cd() {
+    let mut b = Bench::nested(DW2);
+    // Stage 2 takes 39 bits.
+    let far = 1 << 39 | CDTAB;
+    b.mem.set(STRTAB + 64 * u64::from(SID), far | 0xf);
+    assert_eq!(b.read_at(0x7010), Err(Fault::Abort));
+    assert_eq!(b.event(), [0x0000_0008_0000_0010, S2 | class(CD_CLASS) | RNW, 0x7010, far]);
+}
+
+#[test]
 fn ttrnw_marks_denied_reads_of_descriptors() {
     let mut b = Bench::nested(DW2);
     b.map2(ROOT, ROOT | 0x7bf);
