@@ -1,11 +1,12 @@
-//! Stage-1 translation tables, 4 KiB granule, 39-bit addresses (three levels, from level 1): of the kernel, of processes, of the device domain.
+//! Translation tables, 4 KiB granule, 39-bit addresses (three levels, from level 1): of the kernel, of processes, of the device domain; and, in
+//! the same shape, of stage 2 for guests.
 //!
 //! The same tables are walked by the CPU and by the SMMU. This module writes descriptors; who invalidates what afterwards, and when a frame
 //! may be reused, is the caller's duty, and every call that can leave a stale entry behind says so.
 
 use core::ops::Range;
 use hal::Pa;
-use smmu_spec::descriptor::{ADDR_47_12, LEAF, TABLE};
+use smmu_spec::descriptor::{ADDR_47_12, LEAF, LEAF_S2, TABLE};
 use tock_registers::fields::FieldValue;
 
 use crate::vma::Rights;
@@ -56,20 +57,28 @@ pub enum Leaf {
     Domain,
     /// Device memory of the device domain: the MSI frame.
     DomainDevice,
+    /// Normal memory of a guest: a descriptor of stage 2.
+    Guest(Rights),
+    /// A device in a guest's hands: a descriptor of stage 2.
+    GuestDevice,
 }
 
 /// Attribute index of device memory: entry 0 of the house's MAIR.
 const DEVICE: u64 = 0;
 /// Attribute index of normal write-back memory: entry 1.
 const NORMAL: u64 = 1;
+/// Stage 2's type of normal memory, write-back inside and outside: what stage 1 says stands.
+const NORMAL_S2: u64 = 0xf;
+/// Stage 2's type of device memory, nGnRE.
+const DEVICE_S2: u64 = 1;
 
 impl Leaf {
     /// The descriptor without valid, page and address bits.
-    fn attributes(self) -> FieldValue<u64, LEAF::Register> {
+    fn attributes(self) -> u64 {
         let normal = LEAF::ATTR_INDEX.val(NORMAL) + LEAF::SH::Inner + LEAF::AF::SET;
         let device = LEAF::ATTR_INDEX.val(DEVICE) + LEAF::SH::Outer + LEAF::AF::SET;
         let never = LEAF::PXN::SET + LEAF::UXN::SET;
-        match self {
+        let leaf = match self {
             Self::User(Rights::None) => normal + LEAF::AP2::SET + LEAF::NG::SET + never,
             Self::User(Rights::Read) => normal + LEAF::AP1::SET + LEAF::AP2::SET + LEAF::NG::SET + never,
             Self::User(Rights::ReadWrite) => normal + LEAF::AP1::SET + LEAF::NG::SET + never,
@@ -81,8 +90,21 @@ impl Leaf {
             Self::Constants => normal + LEAF::AP1::SET + LEAF::AP2::SET + never,
             Self::Domain => normal + LEAF::AP1::SET + LEAF::NG::SET + never,
             Self::DomainDevice => device + LEAF::AP1::SET + LEAF::NG::SET + never,
-        }
+            Self::Guest(rights) => return stage2(LEAF_S2::MEM_ATTR.val(NORMAL_S2) + LEAF_S2::SH::Inner, rights),
+            Self::GuestDevice => return stage2(LEAF_S2::MEM_ATTR.val(DEVICE_S2) + LEAF_S2::SH::Outer, Rights::ReadWrite),
+        };
+        leaf.value
     }
+}
+
+/// A stage 2 descriptor of this kind of memory, without valid, page and address bits.
+fn stage2(memory: FieldValue<u64, LEAF_S2::Register>, rights: Rights) -> u64 {
+    let allowed = match rights {
+        Rights::None => LEAF_S2::READ::CLEAR,
+        Rights::Read => LEAF_S2::READ::SET,
+        Rights::ReadWrite => LEAF_S2::READ::SET + LEAF_S2::WRITE::SET,
+    };
+    (memory + allowed + LEAF_S2::AF::SET + LEAF_S2::XN::Nobody).value
 }
 
 /// What a lookup found.
@@ -181,7 +203,7 @@ impl PageTable {
         blocks: Blocks,
     ) -> Result<(), TableError> {
         Self::check(at, len_bytes)?;
-        let attributes = leaf.attributes().value | LEAF::VALID::SET.value;
+        let attributes = leaf.attributes() | LEAF::VALID::SET.value;
         let mut done = 0;
         while done < len_bytes {
             let (va, pa) = (at + done, pa.0 + done);
@@ -367,7 +389,7 @@ impl PageTable {
         let Some((slot, level, descriptor)) = self.walk(memory, at) else { return false };
         let page = if level == 3 { LEAF::PAGE::SET.value } else { 0 };
         let address = descriptor & ADDR_47_12 & !((1 << shift(level)) - 1);
-        memory.write(slot, address | leaf.attributes().value | LEAF::VALID::SET.value | page);
+        memory.write(slot, address | leaf.attributes() | LEAF::VALID::SET.value | page);
         true
     }
 

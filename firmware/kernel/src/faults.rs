@@ -15,7 +15,7 @@ use smmu_driver::{Event, PageAnswer, PageEvent, PageGroup, PageRequest, SmmuErro
 use uacce_kernel::SpaceId;
 
 use crate::task::{self, DeadlineTicks, FaultShare};
-use crate::{smmu, space};
+use crate::{guests, smmu, space};
 
 /// Refused groups that can be incomplete at a time.
 const OPEN_GROUPS: usize = 16;
@@ -117,6 +117,10 @@ fn service_events(service: Service) {
             continue;
         };
         let Some(ticket) = fault.stall else { continue };
+        if let Some(wanted) = fault.stage2() {
+            resume(ticket, guests::resolve(&fault, wanted));
+            continue;
+        }
         let owner = Owner::of(fault.substream, fault.privileged);
         if is_nobody_in_the_way(service) {
             answer_stall(ticket, owner, fault.address, fault.access);
@@ -266,7 +270,10 @@ fn answer(fault: &Fault, owner: Owner) {
 
 /// Resolves or refuses the fault of a stalled transaction, and lets that go on or end.
 fn answer_stall(ticket: Ticket, owner: Owner, at: Iova, access: AccessKind) {
-    let verdict = resolve(owner, at, access);
+    resume(ticket, resolve(owner, at, access));
+}
+
+fn resume(ticket: Ticket, verdict: Verdict) {
     match smmu::with(|smmu| smmu.resume(ticket, verdict)) {
         // The address space went away meanwhile; the driver has answered.
         None | Some(Ok(()) | Err(SmmuError::UnknownStall)) => {}

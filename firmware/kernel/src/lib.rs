@@ -25,6 +25,7 @@ mod engines;
 mod enter;
 mod faults;
 mod files;
+pub mod guests;
 mod interrupts;
 mod kernel_table;
 mod memory;

@@ -10,7 +10,8 @@ use smmu_driver::{AtsOptions, Completion, Config, Event, Features, Granule, Leaf
 
 use crate::dma::PhysicalMemory;
 
-type KernelSmmu = Smmu<MmioWindow, GenericTimer, PhysicalMemory>;
+/// The driver as this kernel has it.
+pub(crate) type KernelSmmu = Smmu<MmioWindow, GenericTimer, PhysicalMemory>;
 
 /// Events kept for whoever asks, the oldest dropped first.
 const KEPT_EVENTS: usize = 64;

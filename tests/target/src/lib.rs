@@ -12,6 +12,7 @@ extern crate alloc;
 
 pub mod board;
 pub mod edu;
+pub mod kernel_queue;
 pub mod pattern;
 pub mod probe;
 pub mod rig;

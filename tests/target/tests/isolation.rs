@@ -34,6 +34,9 @@ mod programs {
     pub const SOURCE: usize = 96;
     pub const OUTPUT: usize = 97;
     pub const GO: usize = 98;
+    pub const RUNG: usize = 99;
+    /// Requests that kernel and process have under way at once, each.
+    pub const BATCH: u64 = 32;
 
     /// Addresses that all processes of the crowd use.
     pub const SHARED_SOURCE: u64 = FREE_AT;
@@ -184,10 +187,21 @@ mod programs {
         set_word(OUTPUT, source);
         set_word(DONE, 1);
         await_words(GO..GO + 1, 1);
-        // The kernel has used its queue meanwhile.
-        for tag in 0..100 {
-            good(queue.run(&deflate(source, PAGE, output, PAGE, tag)));
+        // The kernel's own requests wait for the engine already.
+        for tag in 0..BATCH {
+            queue.put(&deflate(source, PAGE, output, PAGE, tag));
         }
+        queue.ring();
+        set_word(RUNG, 1);
+        let mut produced = 0;
+        for tag in 0..BATCH {
+            let completion = queue.wait();
+            check!(completion.tag == tag, completion.tag);
+            produced = good(completion);
+        }
+        let again = memory(PAGE);
+        good(RawQueue::decompressing().run(&deflate(output, produced, again, PAGE, 5)));
+        check!(user::holds(again, PAGE, 11));
         set_word(DONE + 1, 1);
         hold()
     }
@@ -265,23 +279,25 @@ mod programs {
 #[cfg(target_os = "none")]
 mod steps {
     use super::programs as p;
+    use alloc::vec;
     use alloc::vec::Vec;
     use core::time::Duration;
     use firmware_kerncore::vma::Rights;
     use firmware_kernel::{
-        DomainMemory, Exit, PageFaults, ServingClock, config_space, free_frames, identity, living, lookup_user, page_faults,
+        CompressDirection, Compressor, DomainMemory, Exit, PageFaults, ServingClock, config_space, free_frames, identity, living, lookup_user, page_faults,
         run_until_exit, space_counters, take_events, with_qm,
     };
     use firmware_platform::trace::Counter;
-    use hal::{AccessKind, Clock, DmaBuffer, DmaMapper, Iova, Pa, QueueId, StreamId};
+    use hal::{AccessKind, Clock, DmaBuffer, DmaMapper, Iova, Pa, StreamId};
     use hal_aarch64::GenericTimer;
     use smmu_driver::{Event, TranslationFault};
     use target_tests::board::{frames, lend_frames, space};
+    use target_tests::kernel_queue::KernelQueue;
     use target_tests::user::{RawQueue, deflate};
     use target_tests::vendor::Answer;
     use target_tests::{Board, accelerator, pattern, start_kernel, vendor};
-    use uacce_abi::{ProcessId, QpContext};
-    use zip_spec::{Completion, Sqe, Status};
+    use uacce_abi::ProcessId;
+    use zip_spec::{Container, Status};
 
     /// ESR_EL1.EC of a data abort from EL0.
     const DATA_ABORT_EL0: u8 = 0x24;
@@ -399,20 +415,6 @@ mod steps {
         assert_eq!(board.word(p::DONE), 1);
     }
 
-    /// A request of the kernel, to its completion.
-    fn kernel_request(queue: QueueId, sqe: &Sqe) -> Completion {
-        with_qm(0, |qm| qm.submit(queue, &sqe.0)).expect("a QM").expect("room");
-        let mut done = Sqe::ZERO;
-        let deadline = ServingClock.deadline(Duration::from_secs(10));
-        while !deadline.has_passed(&ServingClock) {
-            ServingClock.relax();
-            if with_qm(0, |qm| qm.poll_completion(queue, &mut done.0)).expect("a QM").expect("an honest ring").is_some() {
-                return Completion::from(&done);
-            }
-        }
-        panic!("no completion")
-    }
-
     pub fn kernel_beside_process() {
         let report = start_kernel();
         let stream = accelerator(&report).stream;
@@ -440,36 +442,49 @@ mod steps {
         assert!(refused.iter().all(|fault| (fault.stream, fault.substream) == (stream, substream)));
 
         // With SSV = 0 they do.
-        let queue = with_qm(0, |qm| {
-            let queue = qm.get_queue(None).expect("a free queue");
-            qm.set_alg_type(queue, QpContext::COMPRESS).expect("a fresh queue");
-            qm.start_queue(queue).expect("a startable queue");
-            queue
-        })
-        .expect("a QM");
+        let queue = KernelQueue::compressing(0, None);
         let request = |source: Iova, output: Iova, tag| deflate(source.0, 4096, output.0, 4096, tag);
-        let completion = kernel_request(queue, &request(source_at, output_at, 1));
-        assert_eq!((completion.status, completion.consumed, completion.tag), (Status::SUCCESS, 4096, 1));
+        let completion = queue.run(&request(source_at, output_at, 1));
+        assert_eq!((completion.status, completion.consumed), (Status::SUCCESS, 4096));
         assert!(output.read64(0) != 0x5555);
         assert!(faults().is_empty());
 
         // The process's addresses do not.
         let user_at = Iova(board.word(p::OUTPUT));
         assert!(lookup_user(space(process), user_at.0).is_some());
-        assert_eq!(kernel_request(queue, &request(user_at, output_at, 2)).status, Status::SOURCE_ABORT);
-        assert_eq!(kernel_request(queue, &request(source_at, user_at, 3)).status, Status::DESTINATION_ABORT);
+        assert_eq!(queue.run(&request(user_at, output_at, 2)).status, Status::SOURCE_ABORT);
+        assert_eq!(queue.run(&request(source_at, user_at, 3)).status, Status::DESTINATION_ABORT);
         let refused = faults();
         assert_eq!(refused.len(), if by_stall { 2 } else { 0 }, "{refused:?}");
         assert!(refused.iter().all(|fault| (fault.stream, fault.substream, fault.address) == (stream, None, user_at)));
-        assert_eq!(kernel_request(queue, &request(source_at, output_at, 4)).status, Status::SUCCESS);
+        assert_eq!(queue.run(&request(source_at, output_at, 4)).status, Status::SUCCESS);
 
-        // Both at once: the kernel's request is under way while the process runs its own.
-        with_qm(0, |qm| qm.submit(queue, &request(source_at, output_at, 5).0)).expect("a QM").expect("room");
+        // Both at once: the engine stands still until requests of both kinds wait for it, on one StreamID.
+        for index in 0..512 {
+            output.write64(index * 8, 0x5555);
+        }
+        vendor::set_engine(false);
+        for tag in 0..p::BATCH {
+            queue.submit(&request(source_at, output_at, tag));
+        }
         board.set(p::GO, 1);
+        board.run_until(p::RUNG..p::RUNG + 1);
+        assert!(queue.take().is_none() && output.read64(0) == 0x5555, "the engine was to stand still");
+        vendor::set_engine(true);
         board.run_until(p::DONE + 1..p::DONE + 2);
-        let mut done = Sqe::ZERO;
-        assert_eq!(with_qm(0, |qm| qm.poll_completion(queue, &mut done.0)).expect("a QM"), Ok(Some(4)));
-        assert_eq!((Completion::from(&done).status, Completion::from(&done).tag), (Status::SUCCESS, 5));
+        for tag in 0..p::BATCH {
+            let done = queue.wait();
+            assert_eq!((done.status, done.tag, done.produced), (Status::SUCCESS, tag, completion.produced));
+        }
+        // But for the process's page that nobody had touched.
+        assert!(faults().iter().all(|fault| (fault.substream, fault.stall.is_some()) == (substream, true)));
+        assert_eq!(space_counters(space(process)).device_refusals, 2);
+        // The process has looked at its data; this is the kernel's.
+        let packed: Vec<u8> = (0..completion.produced as usize).map(|index| output.read8(index)).collect();
+        let mut again = vec![0; 4096];
+        let mut back = Compressor::new(0, Container::Raw, CompressDirection::Decompress).expect("a queue");
+        assert_eq!(back.run(&packed, &mut again), Ok(4096));
+        assert!(again.chunks_exact(8).enumerate().all(|(index, word)| word == pattern::word(20, index as u64).to_le_bytes()));
     }
 
     pub fn killed() {

@@ -70,6 +70,11 @@ fn leaf_words_are_those_of_the_architecture() {
         (Leaf::Constants, 0x0060_0000_8000_07c7),
         (Leaf::Domain, 0x0060_0000_8000_0f47),
         (Leaf::DomainDevice, 0x0060_0000_8000_0e43),
+        // Stage 2: MemAttr, S2AP, SH, AF, XN.
+        (Leaf::Guest(Rights::ReadWrite), 0x0040_0000_8000_07ff),
+        (Leaf::Guest(Rights::Read), 0x0040_0000_8000_077f),
+        (Leaf::Guest(Rights::None), 0x0040_0000_8000_073f),
+        (Leaf::GuestDevice, 0x0040_0000_8000_06c7),
     ];
     for (leaf, word) in cases {
         let mut memory = Memory::new(3);
