@@ -36,6 +36,8 @@ pub struct Smmu {
     pub priq: Option<Interrupt>,
     /// Global error interrupt.
     pub gerror: Option<Interrupt>,
+    /// Interrupt of CMD_SYNC.
+    pub cmdq_sync: Option<Interrupt>,
     /// Its structures are coherent with the CPU's caches.
     pub coherent: bool,
 }
@@ -203,6 +205,7 @@ fn smmu(node: &FdtNode<'_, '_>) -> Option<Smmu> {
         eventq: named("eventq"),
         priq: named("priq"),
         gerror: named("gerror"),
+        cmdq_sync: named("cmdq-sync"),
         coherent: node.property("dma-coherent").is_some(),
     })
 }

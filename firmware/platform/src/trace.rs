@@ -72,10 +72,12 @@ pub enum Counter {
     Unknown = 12,
     /// Rules of the SMMU's architecture that software broke, of each register write the latest 32.
     Violations = 13,
+    /// Times that the SMMU sent an event to waiting cores (CMD_SYNC with CS = SEV); several commands of one register write send one.
+    WakeEvents = 14,
 }
 
 /// Number of counters.
-pub const COUNTERS: usize = 14;
+pub const COUNTERS: usize = 15;
 
 impl Counter {
     /// All counters with the names that a report uses.
@@ -94,6 +96,7 @@ impl Counter {
         (Self::Dropped, "dropped"),
         (Self::Unknown, "unknown"),
         (Self::Violations, "violations"),
+        (Self::WakeEvents, "wake-events"),
     ];
 }
 

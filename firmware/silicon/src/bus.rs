@@ -5,6 +5,7 @@ use firmware_platform::{
     ACCELERATOR_RID, DUMMY_RID, ECAM_BASE, ECAM_BYTES, MSI_FRAME_BASE, MSI_FRAME_BYTES, PCI_MEM32_BASE, PCI_MEM32_BUS, PCI_MEM32_BYTES,
     PCI_MEM64_BASE, PCI_MEM64_BYTES, SMMU_BASE, SMMU_BYTES,
 };
+use hal_aarch64::cpu;
 use qm_model::Bar;
 
 use crate::dma::TranslatedDma;
@@ -119,6 +120,10 @@ impl Silicon {
             Target::Smmu(offset) => {
                 self.smmu.mmio_write(offset, bytes, value, &mut self.memory, &mut SmmuLines);
                 self.ats.serve(&mut self.smmu, &mut self.memory);
+                if self.smmu.take_sev() {
+                    trace::count(Counter::WakeEvents);
+                    cpu::sev();
+                }
                 trace::smmu_steps(&mut self.smmu);
                 self.collect_resumed()
             }

@@ -11,6 +11,20 @@ pub fn wfi() {
     unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
 }
 
+/// Sends an event to all cores: whoever waits in [`wfe`] goes on, and sees what was stored before.
+#[inline(always)]
+pub fn sev() {
+    // SAFETY: changes no state that Rust knows.
+    unsafe { asm!("dsb sy", "sev", options(nostack, preserves_flags)) };
+}
+
+/// Sleeps until an event comes or has come, an interrupt pends, or for no reason: the caller looks again.
+#[inline(always)]
+pub fn wfe() {
+    // SAFETY: as for `wfi`.
+    unsafe { asm!("wfe", options(nostack, preserves_flags)) };
+}
+
 /// Hands the turn over: under a single-threaded simulator another core runs.
 #[inline(always)]
 pub fn relax() {

@@ -6,7 +6,7 @@ use firmware_kerncore::tree::Block;
 use firmware_kernel::{Buffer, PhysicalMemory, Report};
 use hal::{DmaBuffer, DmaMapper, RegisterWindow, Va};
 use hal_aarch64::{GenericTimer, MmioWindow, barrier};
-use smmu_driver::{Config, Event, FaultModel, Granule, Leaf, Smmu, SmmuError, TableDescription};
+use smmu_driver::{Config, Event, FaultModel, Features, Granule, Leaf, Smmu, SmmuError, TableDescription};
 use smmu_spec::event::{EventId, EventRecord};
 use smmu_spec::regs::{SMMU_CMDQ_BASE, SMMU_CMDQ_PROD, SMMU_STRTAB_BASE, SMMU_STRTAB_BASE_CFG};
 
@@ -113,18 +113,43 @@ pub struct Rig {
     /// The address space.
     pub asid: u16,
     registers: MmioWindow,
+    table: HandTable,
+}
+
+/// A table written out by hand: three levels that cover a window of addresses at [`IOVA`].
+pub struct HandTable {
+    root: Buffer,
     middle: Buffer,
     pages: Buffer,
 }
 
-fn table() -> Buffer {
-    PhysicalMemory.alloc(4096, 4096).expect("memory for a table")
+impl Default for HandTable {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
-/// Puts three levels together: 39-bit addresses, next-level descriptors end in 0b11.
-fn link([root, middle, pages]: &[Buffer; 3]) {
-    root.write64((IOVA >> 30 & 0x1ff) as usize * 8, physical(middle) | 3);
-    middle.write64((IOVA >> 21 & 0x1ff) as usize * 8, physical(pages) | 3);
+impl HandTable {
+    /// Maps nothing yet: 39-bit addresses, next-level descriptors end in 0b11.
+    pub fn new() -> Self {
+        let [root, middle, pages] = [page(), page(), page()];
+        root.write64((IOVA >> 30 & 0x1ff) as usize * 8, physical(&middle) | 3);
+        middle.write64((IOVA >> 21 & 0x1ff) as usize * 8, physical(&pages) | 3);
+        Self { root, middle, pages }
+    }
+
+    /// The table as a stream is given it.
+    pub fn describe(&self, features: &Features, asid: u16) -> TableDescription {
+        let ttb0 = hal::Pa(physical(&self.root));
+        TableDescription { ttb0, t0sz: 25, granule: Granule::Kib4, ips: features.oas_code.min(5), mair: 0xff, asid }
+    }
+
+    /// Sets the descriptor of page `index` of the window; nothing is invalidated.
+    pub fn set_page(&self, index: u64, to: Option<(&Buffer, u64)>) {
+        let descriptor = to.map_or(0, |(page, bits)| physical(page) | bits);
+        self.pages.write64((((IOVA >> 12) + index) & 0x1ff) as usize * 8, descriptor);
+        barrier::dsb_ishst();
+    }
 }
 
 fn physical(buffer: &Buffer) -> u64 {
@@ -133,7 +158,7 @@ fn physical(buffer: &Buffer) -> u64 {
 
 /// A page of memory.
 pub fn page() -> Buffer {
-    table()
+    PhysicalMemory.alloc(4096, 4096).expect("memory for a page")
 }
 
 impl Default for Rig {
@@ -159,26 +184,21 @@ impl Rig {
         let registers = firmware_kernel::map_device(smmu).expect("within reach");
         let edu = Edu::bring_up(report);
         let mut smmu = Smmu::init(Registers(registers), GenericTimer, PhysicalMemory, config).expect("taken over");
-        let tables = [table(), table(), table()];
-        link(&tables);
-        let [root, middle, pages] = tables;
+        let table = HandTable::new();
         let asid = smmu.allocate_asid().expect("an ASID");
-        let ips = smmu.features().oas_code.min(5);
-        let description = TableDescription { ttb0: hal::Pa(physical(&root)), t0sz: 25, granule: Granule::Kib4, ips, mair: 0xff, asid };
+        let description = table.describe(smmu.features(), asid);
         smmu.attach(edu.stream, &description, FaultModel::Terminate).expect("attached");
-        Self { smmu, edu, asid, registers, middle, pages }
+        Self { smmu, edu, asid, registers, table }
     }
 
     /// Sets the descriptor of page `index` of the window; nothing is invalidated.
     pub fn set_page(&self, index: u64, to: Option<(&Buffer, u64)>) {
-        let descriptor = to.map_or(0, |(page, bits)| physical(page) | bits);
-        self.pages.write64((((IOVA >> 12) + index) & 0x1ff) as usize * 8, descriptor);
-        barrier::dsb_ishst();
+        self.table.set_page(index, to);
     }
 
     /// Lets the window's level-3 table be anywhere; nothing is invalidated.
     pub fn set_table(&self, at: u64) {
-        self.middle.write64((IOVA >> 21 & 0x1ff) as usize * 8, at | 3);
+        self.table.middle.write64((IOVA >> 21 & 0x1ff) as usize * 8, at | 3);
         barrier::dsb_ishst();
     }
 
@@ -224,13 +244,10 @@ impl Rig {
 
     /// A second table, which maps nothing but one page at the window's first address.
     pub fn other_table(&mut self, page: &Buffer, bits: u64) -> TableDescription {
-        let tables = [table(), table(), table()];
-        link(&tables);
-        tables[2].write64((IOVA >> 12 & 0x1ff) as usize * 8, physical(page) | bits);
+        let table = HandTable::new();
+        table.set_page(0, Some((page, bits)));
         let asid = self.smmu.allocate_asid().expect("an ASID");
-        let ips = self.smmu.features().oas_code.min(5);
-        let root = hal::Pa(physical(&tables[0]));
-        TableDescription { ttb0: root, t0sz: 25, granule: Granule::Kib4, ips, mair: 0xff, asid }
+        table.describe(self.smmu.features(), asid)
     }
 
     /// Takes all records: each must be `first`, word 2 growing by `step` from one to the next.
