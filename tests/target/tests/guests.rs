@@ -72,9 +72,11 @@ mod steps {
     use firmware_kerncore::vma::Rights;
     use firmware_kernel::guests::{self, GuestError, GuestId, Offer};
     use firmware_kernel::{
-        Buffer, DomainMemory, IOVA_WINDOW, Identity, ServingClock, domain_table, enable_virtual, identity, lookup_iova, take_events, with_smmu,
+        Buffer, DomainMemory, IOVA_WINDOW, Identity, ServingClock, domain_table, enable_virtual, identity, lookup_iova, take_events,
+        with_smmu,
     };
     use firmware_platform::MSI_FRAME_BASE;
+    use firmware_platform::trace::Counter;
     use hal::{AccessKind, Clock, DmaBuffer, DmaMapper, Iova, Ipa, Pa, StreamId, SubstreamId};
     use hal_aarch64::mmu;
     use smmu_driver::{CdShape, Event, Granule, GuestContexts, Operation, SmmuError, Untagged};
@@ -256,6 +258,7 @@ mod steps {
         let at = memory.device_address().0;
         assert_eq!(queue.run(&deflate(at, PAGE, at + PAGE, PAGE, 11)).status, Status::SUCCESS);
         assert_eq!(records(), [] as [[u64; 4]; 0]);
+        assert_eq!(vendor::counter(Counter::Violations), 0, "no rule of the SMMU was broken");
         guests::remove(guest).expect("ended");
         assert_eq!(guests::remove(guest), Err(GuestError::NoGuest));
     }
@@ -364,6 +367,7 @@ mod steps {
         assert_eq!(records(), refused(READ));
         board.set(p::GO + 1, 1);
         board.run_until(p::DONE + 2..p::DONE + 3);
+        assert_eq!(vendor::counter(Counter::Violations), 0, "no rule of the SMMU was broken");
     }
 
     /// A guest's own invalidations: what its stage 1 and its contexts were is served until it says so, and it speaks for itself only.

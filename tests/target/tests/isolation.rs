@@ -284,8 +284,8 @@ mod steps {
     use core::time::Duration;
     use firmware_kerncore::vma::Rights;
     use firmware_kernel::{
-        CompressDirection, Compressor, DomainMemory, Exit, PageFaults, ServingClock, config_space, free_frames, identity, living, lookup_user, page_faults,
-        run_until_exit, space_counters, take_events, with_qm,
+        CompressDirection, Compressor, DomainMemory, Exit, PageFaults, ServingClock, config_space, free_frames, identity, living,
+        lookup_user, page_faults, run_until_exit, space_counters, take_events, with_qm,
     };
     use firmware_platform::trace::Counter;
     use hal::{AccessKind, Clock, DmaBuffer, DmaMapper, Iova, Pa, StreamId};
