@@ -9,10 +9,10 @@ use crate::configuration::{Refusal, Route};
 use crate::model::SmmuModel;
 use crate::profile::Features;
 use crate::stage1::{Stages, TranslationFault};
-use crate::stage2::Stage2Access;
-use crate::stream::SteAction;
+use crate::stage2::Stage2;
+use crate::stream::{Incoming, SteAction};
 use crate::tlb::{Entry, allow};
-use crate::translate::{Fault, Transaction, Translated};
+use crate::translate::{Fault, Transaction, Translated, overridden};
 use crate::walker::Walker;
 
 /// Invalidations that can be under way at once. More wait in the Command queue.
@@ -161,6 +161,8 @@ impl SmmuModel {
     /// Answers an ATS translation request.
     pub fn ats_request(&mut self, request: TranslationRequest, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> AtsCompletion {
         let TranslationRequest { who, iova, .. } = request;
+        // Without a SubstreamID every request is one for data, unprivileged.
+        let who = Requester { privileged: who.privileged && who.substream.is_some(), ..who };
         let ats = if CR0::SMMUEN.is_set(self.regs.cr0ack) { self.effective_ats(who.stream, mem) } else { Ok(None) };
         let ats = match ats {
             Ok(Some(ats)) => ats,
@@ -184,18 +186,20 @@ impl SmmuModel {
                 let page = Pa(iova.0 & !0xfff);
                 return AtsCompletion::Success(AtsTranslation { page, read: true, write: true, execute: false });
             }
-            Err(Refusal::Silent | Refusal::Record(..) | Refusal::Stage2(..)) => return AtsCompletion::CompleterAbort,
+            Err(Refusal::Silent | Refusal::Record(..) | Refusal::Stage2(_, _, TranslationFault::WalkAbort { .. })) => {
+                return AtsCompletion::CompleterAbort;
+            }
+            // A fault of stage 2 on the way to the CD is one of the translation.
+            Err(Refusal::Stage2(..)) => return AtsCompletion::Success(AtsTranslation::NOTHING),
         };
         let who = Requester { privileged: overrides.privileged.unwrap_or(who.privileged), ..who };
-        let wanted = [
-            (!request.no_write).then_some(AccessKind::Write),
-            Some(AccessKind::Read),
-            (request.execute && who.substream.is_some()).then_some(AccessKind::Execute),
-        ];
+        // INSTCFG makes every read an instruction fetch, or none. Execution alone is not granted to anybody.
+        let read = if overrides.instruction == Some(true) { AccessKind::Execute } else { AccessKind::Read };
+        let wanted = [(!request.no_write).then_some(AccessKind::Write), Some(read)];
         for kind in wanted.into_iter().flatten() {
             let tx = Transaction { who, iova, kind };
             match walker.for_endpoint(ats, &tx, stages, features, mem) {
-                Ok(entry) => return AtsCompletion::Success(granted(&entry, &tx, &request)),
+                Ok(entry) => return AtsCompletion::Success(granted(&entry, &tx, &request, overrides.instruction)),
                 // The next weaker access may be allowed.
                 Err(TranslationFault::Stage1(EventId::F_PERMISSION) | TranslationFault::Stage2 { id: EventId::F_PERMISSION, .. }) => {}
                 Err(TranslationFault::WalkAbort { .. }) => return AtsCompletion::CompleterAbort,
@@ -218,11 +222,12 @@ impl SmmuModel {
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
         self.counters.translations += 1;
-        let tx = Transaction { who, iova: Iova(at.0), kind };
-        let passed = Translated { pa: at, attributes: 0xff, shareability: 3 };
+        // Nothing but the address size is checked of what passes.
+        let passed =
+            if self.features.beyond_oas(at.0) { Err(Fault::Abort) } else { Ok(Translated { pa: at, attributes: 0xff, shareability: 3 }) };
         let enabled = CR0::SMMUEN.is_set(self.regs.cr0ack);
         if enabled && !CR0::ATSCHK.is_set(self.regs.cr0ack) {
-            return Ok(passed);
+            return passed;
         }
         let ats = if enabled { self.effective_ats(who.stream, mem) } else { Ok(None) };
         match ats {
@@ -232,17 +237,19 @@ impl SmmuModel {
                 self.record_event(record.with_input_address(at.0), false, mem, irq);
                 Err(Fault::Abort)
             }
-            Ok(Some(Ats::Full)) if self.features.beyond_oas(at.0) => Err(Fault::Abort),
-            Ok(Some(Ats::Full)) => Ok(passed),
+            Ok(Some(Ats::Full)) => passed,
             Ok(Some(Ats::SplitStage)) => {
                 let Ok(SteAction::Translate(config)) = self.ste(who.stream, mem) else { return Err(Fault::Abort) };
-                let (Some(s2), merges) = (config.stage2, config.overrides.merges) else { return Err(Fault::Abort) };
-                match self.walker.stage2(&s2, at.0, Stage2Access::of(&tx), mem) {
-                    Ok(entry) => Ok(Translated::from_entry(&entry.without_stage1(s2.incoming), at.0)),
-                    Err(fault) => {
-                        let conduct = Stages { stage1: None, stage2: Some(&s2) }.conduct();
-                        Err(self.end(&tx, conduct, (fault, merges), mem, irq))
-                    }
+                let (Some(s2), overrides) = (config.stage2, config.overrides) else { return Err(Fault::Abort) };
+                // IDR3.PASIDTT = 0: such traffic comes without a SubstreamID, as data, unprivileged. Its memory type is not overridden.
+                let kind = if kind == AccessKind::Execute { AccessKind::Read } else { kind };
+                let who = Requester { substream: None, privileged: false, ..who };
+                let tx = overridden(&Transaction { who, iova: Iova(at.0), kind }, &overrides);
+                let s2 = Stage2 { incoming: Incoming::PLAIN, ..s2 };
+                let stages = Stages { stage1: None, stage2: Some(&s2) };
+                match self.walker.through_stages(&tx, stages, &self.features, mem) {
+                    Ok(entry) => Ok(Translated::from_entry(&entry, at.0)),
+                    Err(fault) => Err(self.end(&tx, stages.conduct(), (fault, overrides.merges), mem, irq)),
                 }
             }
         }
@@ -273,16 +280,22 @@ enum AtsRefusal {
     Error,
 }
 
-/// What an entry grants to an endpoint. Write is granted only where a write needs no further update.
-fn granted(entry: &Entry, tx: &Transaction, request: &TranslationRequest) -> AtsTranslation {
+/// What an entry grants to an endpoint under the STE's INSTCFG. Write is granted only where a write needs no further update, execution only together
+/// with reading.
+fn granted(entry: &Entry, tx: &Transaction, request: &TranslationRequest, instruction: Option<bool>) -> AtsTranslation {
     let who = if tx.who.privileged { allow::PRIVILEGED } else { allow::UNPRIVILEGED };
     let bits = entry.permissions & entry.stage2;
     let is_clean = (entry.permissions | entry.stage2) & allow::CLEAN != 0;
     let has = |what: u16| bits & 1 << (who + what) != 0;
+    let (read, executable) = match instruction {
+        None => (has(allow::READ), has(allow::READ) && has(allow::EXECUTE)),
+        Some(true) => (has(allow::EXECUTE), true),
+        Some(false) => (has(allow::READ), true),
+    };
     AtsTranslation {
         page: Pa(entry.output),
-        read: has(allow::READ),
+        read,
         write: has(allow::WRITE) && !is_clean && !request.no_write,
-        execute: has(allow::EXECUTE) && request.execute && tx.who.substream.is_some(),
+        execute: read && executable && request.execute && tx.who.substream.is_some(),
     }
 }

@@ -33,7 +33,7 @@ pub struct Translated {
     pub pa: Pa,
     /// Memory attributes as a MAIR byte; 0xff (write-back) for untranslated traffic that nothing overrides.
     pub attributes: u8,
-    /// Shareability code as in a descriptor.
+    /// Shareability code as in a descriptor. Device memory, and what is non-cacheable inside and outside, is outer shareable whatever it says.
     pub shareability: u8,
 }
 
@@ -317,7 +317,7 @@ fn untranslated(iova: Iova, Incoming { attributes, shareability }: Incoming) -> 
     Translated { pa: Pa(iova.0), attributes, shareability }
 }
 
-fn overridden(tx: &Transaction, overrides: &Overrides) -> Transaction {
+pub(crate) fn overridden(tx: &Transaction, overrides: &Overrides) -> Transaction {
     let privileged = overrides.privileged.unwrap_or(tx.who.privileged);
     // Instruction and data are exchanged for reads only.
     let kind = match (tx.kind, overrides.instruction) {

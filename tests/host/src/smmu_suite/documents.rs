@@ -95,6 +95,18 @@ const FIELDS: &[Row] = &[
             "gbpa_replaces_memory_type_and_shareability_of_what_passes_a_disabled_smmu",
         ]),
     ),
+    (
+        "ATS completions, translated traffic",
+        "R, W, Exe; size, SSV, PnU, InD",
+        By(&[
+            "ats_success_carries_what_the_tables_grant",
+            "ats_grants_execution_with_reading_only_and_privilege_to_substreams_only",
+            "ats_requests_are_subject_to_privcfg_and_instcfg",
+            "ats_meets_faults_of_stage_2_below_stage_1_as_a_page_that_allows_nothing",
+            "ats_of_bypassed_stage_1_grants_nothing_beyond_the_address_size",
+            "split_stage_traffic_is_data_unprivileged_and_of_the_size_of_an_input",
+        ]),
+    ),
     ("STE.EATS, CR0.ATSCHK", "ATS", By(&["f_bad_ats_treq_where_ats_is_off", "f_transl_forbidden_where_translated_traffic_is_not_allowed"])),
     ("STE.MEV", "merging of records", By(&["sm_f16_records_of_one_page_merge_where_mev_allows_it"])),
     ("STE.PPAR", "automatic page responses", By(&["pri_overflow_holds_until_acknowledged_and_answers_success"])),

@@ -19,7 +19,11 @@ fn bench() -> Bench {
 }
 
 fn bench_with(dw1: u64, irq_cfg2: u32) -> Bench {
-    let mut b = Bench::new(Profile::ATSPRI);
+    bench_of(Profile::ATSPRI, dw1, irq_cfg2)
+}
+
+fn bench_of(profile: Profile, dw1: u64, irq_cfg2: u32) -> Bench {
+    let mut b = Bench::new(profile);
     b.write64(0x0c0, PRIQ | 2);
     b.write(0x0dc, irq_cfg2);
     b.write(0x050, 7);
@@ -77,6 +81,94 @@ fn ats_of_bypassed_stage_1_grants_nothing_beyond_the_address_size() {
     b.no_event();
 }
 
+/// A request for everything that a page may grant: what was granted, as read, write, execute.
+fn rights(b: &mut Bench, who: Requester, iova: u64) -> (bool, bool, bool) {
+    let request = TranslationRequest { who, iova: Iova(iova), no_write: false, execute: true };
+    match b.model.ats_request(request, &mut b.mem, &mut b.irq) {
+        AtsCompletion::Success(t) => (t.read, t.write, t.execute),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// 0x1000: all may execute, nobody unprivileged read; 0x2000: read and execute; 0x3000: for the privileged, no execution.
+fn map_rights(b: &mut Bench) {
+    b.map(0x1000, 0x5000_0000 | PAGE_RO & !0x40);
+    b.map(0x2000, 0x5100_0000 | PAGE_RO);
+    b.map(0x3000, 0x5200_0000 | PAGE_RW & !0x40 | 3 << 53);
+}
+
+#[test]
+fn ats_grants_execution_with_reading_only_and_privilege_to_substreams_only() {
+    let mut b = bench();
+    map_rights(&mut b);
+    let privileged = |ssid| Requester { privileged: true, ..who(SID, ssid) };
+    assert_eq!(rights(&mut b, who(SID, Some(3)), 0x1000), (false, false, false), "execution alone is nothing");
+    assert_eq!(rights(&mut b, who(SID, Some(3)), 0x2000), (true, false, true));
+    assert_eq!(rights(&mut b, privileged(Some(3)), 0x3000), (true, true, false));
+    b.set_ste(SID, [STE_S1, STE_DW1 | EATS_FULL]);
+    b.cfgi_all();
+    assert_eq!(rights(&mut b, privileged(None), 0x3000), (false, false, false), "no privilege without a SubstreamID");
+    assert_eq!(rights(&mut b, privileged(None), 0x2000), (true, false, false), "no execution either");
+    b.no_event();
+}
+
+#[test]
+fn ats_requests_are_subject_to_privcfg_and_instcfg() {
+    let mut both = Profile::ATSPRI;
+    both.ids.idr1 |= Profile::OVERRIDES.ids.idr1 & 3 << 26;
+    let granted = |dw1: u64, iova| {
+        let mut b = bench_of(both, EATS_FULL | dw1, 0);
+        map_rights(&mut b);
+        rights(&mut b, who(SID, Some(3)), iova)
+    };
+    assert_eq!([0x1000, 0x2000, 0x3000].map(|iova| granted(0, iova)), [(false, false, false), (true, false, true), (false, false, false)]);
+    assert_eq!(granted(3 << 48, 0x3000), (true, true, false), "PRIVCFG = privileged");
+    assert_eq!(granted(3 << 50, 0x1000), (true, false, true), "INSTCFG = instruction: what may be executed");
+    assert_eq!(granted(3 << 50 | 3 << 48, 0x3000), (false, true, false), "what may not, may not be read");
+    assert_eq!(granted(2 << 50 | 3 << 48, 0x3000), (true, true, true), "INSTCFG = data: what may be read");
+}
+
+#[test]
+fn ats_meets_faults_of_stage_2_below_stage_1_as_a_page_that_allows_nothing() {
+    let mut b = bench();
+    let at = STRTAB + 64 * u64::from(SID);
+    let root2 = 0x2800_0000;
+    for (i, word) in [STE_S1 | 4 | 4 << 59, STE_DW1 | EATS_FULL, 0x040d_0059_0000_0005, root2].into_iter().enumerate() {
+        b.mem.set(at + 8 * i as u64, word);
+    }
+    let user = who(SID, Some(3));
+    // Blocks of 1 GiB: hole, no Access flag, no right to read; for the CD and stage 1's tables alike.
+    for block in [0, 0x3fd, 0x7bd] {
+        b.mem.set(root2, block);
+        b.cfgi_all();
+        assert_eq!(request(&mut b, user, 0x7010, false), NOTHING, "{block:x}");
+    }
+    b.mem.set(root2, HOLE.start | 3);
+    b.cfgi_all();
+    assert_eq!(request(&mut b, user, 0x7010, false), AtsCompletion::CompleterAbort, "an aborted walk is an error");
+    b.no_event();
+}
+
+#[test]
+fn split_stage_traffic_is_data_unprivileged_and_of_the_size_of_an_input() {
+    let mut b = bench();
+    let at = STRTAB + 64 * u64::from(SID);
+    let root2 = 0x2800_0000;
+    // S2R.
+    for (i, word) in [STE_S1 | 4 | 4 << 59, STE_DW1 | EATS_SPLIT, 0x040d_0059_0000_0005, root2].into_iter().enumerate() {
+        b.mem.set(at + 8 * i as u64, word);
+    }
+    // XN = 3: only the privileged may execute, which this traffic never does.
+    b.mem.set(root2, 0x7fd | 3 << 53);
+    let send = |b: &mut Bench, who, at, kind| b.model.translated(who, Pa(at), kind, &mut b.mem, &mut b.irq).map(|t| t.pa.0);
+    let privileged = Requester { privileged: true, ..who(SID, Some(3)) };
+    assert_eq!(send(&mut b, who(SID, Some(3)), 0x10, AccessKind::Execute), Ok(0x10), "a read of data");
+    assert_eq!(send(&mut b, privileged, 0x4000_0010, AccessKind::Write), Err(Fault::Abort));
+    assert_eq!(b.event(), [0x0000_0008_0000_0010, 1 << 39 | 2 << 40, 0x4000_0010, 0x4000_0000], "neither SSV nor PnU");
+    assert_eq!(send(&mut b, privileged, 1 << 48, AccessKind::Read), Err(Fault::Abort));
+    assert_eq!(b.event(), [0x0000_0008_0000_0011, 2 << 40 | 1 << 35, 1 << 48, 0], "as an input of stage 1");
+}
+
 #[test]
 fn ats_marks_dirty_only_without_no_write() {
     let mut b = bench();
@@ -132,6 +224,9 @@ fn f_transl_forbidden_where_translated_traffic_is_not_allowed() {
     assert_eq!(b.event(), forbidden);
     b.write(0x020, 0xf);
     assert_eq!(translated(&mut b), Ok(0x5000_0010), "ATSCHK = 0");
+    let far = b.model.translated(who(SID, Some(3)), Pa(1 << 48), AccessKind::Read, &mut b.mem, &mut b.irq);
+    assert_eq!(far, Err(Fault::Abort), "the address size is checked all the same");
+    b.no_event();
     b.write(0x020, 0x1e);
     assert_eq!(translated(&mut b), Err(Fault::Abort), "SMMUEN = 0");
     assert_eq!(b.event(), forbidden);
@@ -158,7 +253,7 @@ fn split_stage_ats_gives_intermediate_addresses_and_stage_2_translates_the_traff
     let send = |b: &mut Bench, at| b.model.translated(user, Pa(at), AccessKind::Read, &mut b.mem, &mut b.irq).map(|t| t.pa.0);
     assert_eq!(send(&mut b, 0x5000_0010), Ok(0x9000_0010));
     assert_eq!(send(&mut b, 0x8000_0000), Err(Fault::Abort));
-    assert_eq!(b.event(), [0x0000_0008_0000_3810, 1 << 39 | 2 << 40 | 1 << 35, 0x8000_0000, 0x8000_0000]);
+    assert_eq!(b.event(), [0x0000_0008_0000_0010, 1 << 39 | 2 << 40 | 1 << 35, 0x8000_0000, 0x8000_0000], "without a SubstreamID");
     b.write(0x020, 0xf);
     assert_eq!(request(&mut b, user, 0x7010, false), AtsCompletion::UnsupportedRequest, "needs ATSCHK");
 }
