@@ -97,10 +97,10 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         self.write_entry(at)
     }
 
-    /// Undoes [`enable_ats`](Self::enable_ats). ATS and PRI must be off in the device.
+    /// Undoes [`enable_ats`](Self::enable_ats). ATS and PRI must be off in the device. Page requests that wait for an answer are refused.
     ///
     /// # Errors
-    /// `NoSuchStream`, `StreamBound`; or a failure of the command queue.
+    /// `NoSuchStream`, `StreamBound`, `NoRoom` (events wait to be fetched); or a failure of the command queue.
     pub fn disable_ats(&mut self, stream: StreamId) -> Result<(), SmmuError> {
         let at = self.translating(stream)?;
         if self.streams[at].bound > 0 {
@@ -111,7 +111,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         self.streams[at].ats = None;
         self.write_entry(at)?;
         self.ats.retain(|b| b.stream != stream);
-        Ok(())
+        // Asked for before PRI was switched off.
+        self.flush_page_requests()
     }
 
     /// Notes that a device may hold translations of an address space.

@@ -284,7 +284,7 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         self.invalidate_asid(kernel.asid)
     }
 
-    /// Aborts all traffic of `stream` from now on and answers its stalls with an abort: what precedes resetting a device that misbehaves.
+    /// Aborts all traffic of `stream` from now on, answers its stalls with an abort and its page requests with a refusal: what precedes resetting a device that misbehaves.
     /// [`unblock`](Self::unblock) undoes it. Calling it twice is harmless.
     ///
     /// # Errors
@@ -296,7 +296,8 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
         if self.streams[at].stall {
             self.stall_terminate(stream)?;
         }
-        Ok(())
+        // Nobody will map for it what it has asked for.
+        if self.streams[at].ats.is_some() { self.flush_page_requests() } else { Ok(()) }
     }
 
     /// Terminates every stalled transaction of a blocked stream (CMD_STALL_TERM) and discards what is known of its stalls.

@@ -119,6 +119,54 @@ fn unbinding_answers_every_group_of_the_process_and_no_other() {
 }
 
 #[test]
+fn a_stream_that_is_cut_off_serves_no_translation_that_its_device_keeps() {
+    on_every(|run| {
+        let mut a = attached(run);
+        let (process, mut tables) = a.process();
+        tables.map(VA, a.machine.page(1, 0x11), Right::ReadWrite);
+        a.kernel.map(VA, a.machine.page(2, 0x22), Right::ReadWrite);
+        let reads = |a: &Attached| [user(process), kernel()].map(|who| a.machine.read_by_ats(who, VA));
+        assert_eq!(reads(&a), [Ok(0x11), Ok(0x22)]);
+        assert!(!a.machine.model.device().endpoint.atc().is_empty());
+        a.driver.block(STREAM).expect("cut off");
+        assert_eq!(reads(&a), [Err(Fault::Abort); 2], "the device still holds both");
+        a.driver.unblock(STREAM).expect("back");
+        assert_eq!(reads(&a), [Ok(0x11), Ok(0x22)]);
+        assert_eq!(a.machine.violations(), []);
+    });
+}
+
+#[test]
+fn cutting_a_stream_off_or_taking_ats_back_answers_what_its_device_has_asked_for() {
+    on_every(|run| {
+        for way in 0..3 {
+            let mut a = attached(run);
+            // One group handed out, one still in the queue.
+            assert!(matches!(a.machine.read_by_ats(kernel(), VA), Err(Fault::Stalled(_))));
+            let events = page_events(&mut a);
+            let [PageEvent::Request(asked)] = events[..] else { panic!("{events:?}") };
+            assert!(matches!(a.machine.read_by_ats(kernel(), VA + 0x1000), Err(Fault::Stalled(_))));
+            match way {
+                0 => a.driver.block(STREAM).expect("cut off"),
+                1 => a.driver.disable_ats(STREAM).expect("taken back"),
+                _ => a.driver.detach(STREAM).expect("let go"),
+            }
+            let ended = a.machine.take_resumed();
+            assert!(ended.len() == 2 && ended.iter().all(|(_, verdict)| *verdict == Verdict::Abort), "way {way}: {ended:?}");
+            assert_eq!(page_events(&mut a), [], "nothing is left to be answered");
+            let group = PageGroup { stream: STREAM, substream: None, prg_index: asked.prg_index };
+            assert_eq!(a.driver.respond(group, PageAnswer::Success), Err(SmmuError::UnknownGroup), "the driver has answered");
+            if way == 0 {
+                a.driver.unblock(STREAM).expect("back");
+                assert!(matches!(a.machine.read_by_ats(kernel(), VA), Err(Fault::Stalled(_))));
+                assert_eq!(page_events(&mut a).len(), 1, "it asks again");
+            }
+            assert_eq!(a.machine.violations(), []);
+        }
+    });
+}
+
+#[test]
 fn requests_of_nobody_are_refused_and_stop_markers_are_reported() {
     on_every(|run| {
         let mut a = attached(run);

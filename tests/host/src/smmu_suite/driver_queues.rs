@@ -98,6 +98,42 @@ fn sm_i11_an_illegal_command_in_the_middle_stops_nobody() {
 }
 
 #[test]
+fn sm_i11_a_refused_command_that_nobody_waits_for_is_repaired_by_the_error_interrupt() {
+    on_every(|run| {
+        let mut bench = run.attached();
+        let (process, mut tables) = bench.process();
+        assert!(matches!(bench.machine.read(user(process), 0x7000), Err(Fault::Stalled(_))));
+        let events = bench.machine.events(&mut bench.driver);
+        let [Event::Fault(fault)] = events[..] else { panic!("{events:?}") };
+        // The answer lies unread in memory when a stray store makes its opcode a reserved one.
+        let prod = regs::SMMU_CMDQ_PROD.offset();
+        let base = regs::SMMU_CMDQ_BASE.get(&bench.machine.model) & 0x00ff_ffff_ffff_ffe0;
+        let told = bench.machine.model.read32(prod);
+        bench.machine.window.inject(Misbehaviour::WriteLostOnce { offset: prod, nth: 0 });
+        bench.driver.resume(fault.stall.expect("a ticket"), hal::Verdict::Abort).expect("on its way");
+        bench.machine.memory.poke64(Pa(base + u64::from(told & 0xff) * 16), 0xff);
+        bench.machine.irq.take_all();
+        bench.machine.model.write32(prod, (told + 1) & 0x1ff);
+        assert_eq!(bench.machine.irq.take(irq::GERROR), 1);
+        let errors = bench.driver.handle_global_error().unwrap();
+        assert!(errors.active.is_set(regs::GERROR::CMDQ_ERR) && errors.recovery.is_ok());
+        let failure = errors.command.expect("the command that was refused");
+        assert_eq!((failure.error, failure.command[0]), (CommandError::Illegal, 0xff));
+        let errors = bench.driver.handle_global_error().unwrap();
+        assert!(errors.active.get() == 0 && errors.command.is_none(), "told once");
+        // The queue goes on, and who cuts the stream off ends what was not answered.
+        tables.map(0x8000, bench.machine.page(0, 8), Right::ReadWrite);
+        bench.driver.invalidate_asid(tables.asid).expect("the queue goes on");
+        assert_eq!(bench.machine.take_resumed(), []);
+        bench.driver.block(STREAM).unwrap();
+        assert!(matches!(bench.machine.take_resumed()[..], [(_, hal::Verdict::Abort)]));
+        bench.driver.unblock(STREAM).unwrap();
+        assert_eq!(bench.machine.read(user(process), 0x8000), Ok(8));
+        assert_eq!(bench.machine.violations(), []);
+    });
+}
+
+#[test]
 fn sm_i10_a_queue_in_a_hole_is_tried_again_and_then_given_up() {
     on_every(|run| {
         let ring = |bench: &Attached| Pa(regs::SMMU_CMDQ_BASE.get(&bench.machine.model) & 0x00ff_ffff_ffff_ffe0);
