@@ -43,6 +43,10 @@ pub struct PageGroup {
     pub prg_index: u16,
 }
 
+const fn group_of(request: &PageRequest) -> PageGroup {
+    PageGroup { stream: request.stream, substream: request.substream, prg_index: request.prg_index }
+}
+
 /// What a device asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageEvent {
@@ -169,10 +173,9 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
                 return Err(SmmuError::NoRoom);
             }
             queue.advance(&self.port);
-            let PageRequest { stream, substream, prg_index, .. } = request;
-            let group = PageGroup { stream, substream, prg_index };
+            let group = group_of(&request);
             if request.is_stop_marker() {
-                return Ok(Some(PageEvent::Stopped { stream, substream }));
+                return Ok(Some(PageEvent::Stopped { stream: group.stream, substream: group.substream }));
             }
             if !self.asks_rightly(&group) {
                 if request.last {
@@ -220,6 +223,14 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
 
     /// Refuses the groups that have lost their owner, and reads the queue so far that no request of a dead address space is left in it.
     pub(crate) fn flush_page_requests(&mut self) -> Result<(), SmmuError> {
+        // Requests that were set aside for a caller who will not come.
+        for _ in 0..self.deferred_pages.len() {
+            let Some(event) = self.deferred_pages.pop_front() else { break };
+            let is_void = matches!(event, PageEvent::Request(request) if !self.asks_rightly(&group_of(&request)));
+            if !is_void {
+                let _ = self.deferred_pages.push_back(event);
+            }
+        }
         let mut at = 0;
         while let Some(group) = self.page_groups.get(at).copied() {
             if self.asks_rightly(&group) {

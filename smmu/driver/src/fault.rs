@@ -80,10 +80,12 @@ impl<W: RegisterWindow, C: Clock, M: DmaMapper> Smmu<W, C, M> {
     /// # Errors
     /// `NoRoom` while too many stalls are unanswered: records stay in the queue until [`resume`](Self::resume) is called. `BadIndex`.
     pub fn next_event(&mut self) -> Result<Option<Event>, SmmuError> {
-        match self.deferred.pop_front() {
-            Some(event) => Ok(Some(event)),
-            None => self.fetch(),
+        let Some(mut event) = self.deferred.pop_front() else { return self.fetch() };
+        // What it waited for may be over since it was set aside, and its SubstreamID somebody else's.
+        if let Event::Fault(fault) = &mut event {
+            fault.stall = fault.stall.filter(|ticket| self.stalls.iter().any(|stall| stall.ticket == *ticket));
         }
+        Ok(Some(event))
     }
 
     /// Hands all pending events to `handler`, and answers the stalls that it decides at once. For `None` the ticket's holder calls

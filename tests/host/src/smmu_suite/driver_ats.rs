@@ -119,6 +119,31 @@ fn unbinding_answers_every_group_of_the_process_and_no_other() {
 }
 
 #[test]
+fn sm_p09_a_page_request_that_was_set_aside_is_not_delivered_to_the_next_owner() {
+    on_every(|run| {
+        let mut a = attached(run);
+        let (old, tables) = a.process();
+        let (other, _other_tables) = a.process();
+        let (living, _living_tables) = a.process();
+        // A whole group, and one whose last request has not come.
+        for request in [request(old, 1, true), request(old, 2, false), request(living, 3, true), request(other, 4, true)] {
+            a.machine.model.device().request_page(request);
+        }
+        a.machine.dma.take_interrupt();
+        a.driver.unbind(STREAM, other).expect("unbinds");
+        a.driver.unbind(STREAM, old).expect("unbinds");
+        a.driver.free_substream(old).expect("free");
+        a.driver.free_asid(tables.asid).expect("free");
+        a.driver.claim_substream(old).expect("its number is somebody else's at once");
+        let next = Tables::new(&a.machine, &mut a.driver);
+        a.driver.bind(STREAM, old, &next.description()).expect("binds");
+        assert_eq!(page_events(&mut a), [PageEvent::Request(request(living, 3, true))]);
+        a.driver.respond(PageGroup { stream: STREAM, substream: Some(living), prg_index: 3 }, PageAnswer::Success).expect("it waits");
+        assert_eq!(a.machine.violations(), []);
+    });
+}
+
+#[test]
 fn a_stream_that_is_cut_off_serves_no_translation_that_its_device_keeps() {
     on_every(|run| {
         let mut a = attached(run);

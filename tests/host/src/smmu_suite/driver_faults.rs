@@ -235,6 +235,32 @@ fn sm_p13_a_process_that_exits_while_faults_pend_is_waited_for_by_nobody() {
 }
 
 #[test]
+fn sm_p09_a_fault_that_was_set_aside_is_not_delivered_to_the_next_owner() {
+    on_every(|run| {
+        let mut bench = run.attached();
+        let (old, tables) = bench.process();
+        let (other, _other_tables) = bench.process();
+        assert!(matches!(bench.machine.read(user(old), 0x7000), Err(Fault::Stalled(_))));
+        assert!(matches!(bench.machine.read(user(other), 0x8000), Err(Fault::Stalled(_))));
+        // To end the one the driver reads the queue: the record of the other, who lives, is kept.
+        bench.driver.unbind(STREAM, other).unwrap();
+        assert_eq!((bench.machine.take_resumed().len(), bench.driver.pending_stalls()), (1, 1));
+        // Then that one ends too, and its number is somebody else's at once.
+        bench.driver.unbind(STREAM, old).unwrap();
+        assert_eq!((bench.machine.take_resumed().len(), bench.driver.pending_stalls()), (1, 0));
+        bench.driver.free_substream(old).unwrap();
+        bench.driver.free_asid(tables.asid).unwrap();
+        bench.driver.claim_substream(old).unwrap();
+        let next = Tables::new(&bench.machine, &mut bench.driver);
+        bench.driver.bind(STREAM, old, &next.description()).unwrap();
+        let events = bench.machine.events(&mut bench.driver);
+        assert_eq!(events.len(), 2, "both are told of");
+        assert!(events.iter().all(|event| matches!(event, Event::Fault(fault) if fault.stall.is_none())), "{events:?}");
+        assert_eq!(bench.machine.violations(), []);
+    });
+}
+
+#[test]
 fn sm_f09_a_stall_of_nobody_is_aborted_at_once() {
     on_every(|run| {
         let mut bench = run.attached();
