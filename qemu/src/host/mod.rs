@@ -2,6 +2,7 @@
 
 mod cli;
 mod complaint;
+mod counted;
 mod emulator;
 mod image;
 mod linux;

@@ -2,10 +2,9 @@
 
 use super::cli::Options;
 use super::complaint::Outcome;
-use super::emulator::{Ending, Launch, Watcher, run as run_emulator};
+use super::counted::Counted;
+use super::emulator::{Ending, Launch, run as run_emulator};
 use super::image::Image;
-use super::ram::GuestRam;
-use super::trace::Summary;
 use super::transcript::{Detail, Style, Transcript};
 use super::tree::Boot;
 use std::io::{IsTerminal, Write};
@@ -40,37 +39,12 @@ pub fn run(image: &Image, options: &Options, app: &str, seed: Option<u64>) -> Ou
         colour: std::io::stdout().is_terminal(),
         hold_console: counts,
     };
-    let mut watcher = WithSummary { transcript: Transcript::new(image, style, std::io::stdout()), summary: None };
+    let mut watcher = Counted::new(Transcript::new(image, style, std::io::stdout()));
     let ending = run_emulator(&launch, &mut watcher);
-    let mut out = watcher.transcript.finish();
-    if counts && let Some(summary) = watcher.summary {
+    let (mut out, summary) = watcher.finish();
+    if counts && let Some(summary) = summary {
         // A closed output is no failure of the run.
         let _ = writeln!(out, "{summary}");
     }
     ending
-}
-
-/// A transcript that remembers what the silicon has counted; the last look is after the machine's end.
-struct WithSummary<'a, W: Write> {
-    transcript: Transcript<'a, W>,
-    summary: Option<Summary>,
-}
-
-impl<W: Write> Watcher for WithSummary<'_, W> {
-    fn log(&mut self, bytes: &[u8]) {
-        self.transcript.log(bytes);
-    }
-
-    fn console(&mut self, bytes: &[u8]) {
-        self.transcript.console(bytes);
-    }
-
-    fn emulator(&mut self, bytes: &[u8]) {
-        self.transcript.emulator(bytes);
-    }
-
-    fn tick(&mut self, ram: &GuestRam, qemu: u32) {
-        self.transcript.tick(ram, qemu);
-        self.summary = Summary::read(ram).ok();
-    }
 }

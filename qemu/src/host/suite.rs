@@ -1,6 +1,7 @@
 //! `cargo test` and `cargo bench` on the target: every test in a QEMU of its own, with libtest's output and filters.
 
 use super::complaint::{Complaint, Outcome};
+use super::counted::Counted;
 use super::emulator::{Ending, Launch, run as run_emulator};
 use super::image::{Image, TestCase};
 use super::machine::{DUMMY, Machine, Revision};
@@ -131,15 +132,16 @@ fn run_one(image: &Image, test: &TestCase, machine: &Machine, limit: Duration, l
     let out: Box<dyn Write> = if live { Box::new(std::io::stdout()) } else { Box::new(SharedText::default()) };
     let text = SharedText::default();
     let out = if live { out } else { Box::new(text.clone()) };
-    let mut transcript = Transcript::new(image, style, out);
-    let ending = run_emulator(&launch, &mut transcript);
-    transcript.finish();
+    let mut watcher = Counted::new(Transcript::new(image, style, out));
+    let ending = run_emulator(&launch, &mut watcher);
+    let progress = watcher.progress();
+    watcher.finish();
     let verdict = match (ending, test.should_panic) {
         (Err(complaint), _) => Err(complaint.sentence),
         (Ok(Ending::Exit(0)), false) | (Ok(Ending::Exit(EXIT_PANIC)), true) => Ok(()),
         (Ok(Ending::Exit(0)), true) => Err("the test did not panic as expected".to_owned()),
         (Ok(Ending::Exit(code)), _) => Err(format!("the guest ended with code {code}")),
-        (Ok(Ending::TimedOut), _) => Err(format!("timed out after {} s", limit.as_secs())),
+        (Ok(Ending::TimedOut), _) => Err(format!("timed out after {} s{progress}", limit.as_secs())),
         (Ok(Ending::Interrupted), _) => Err("interrupted".to_owned()),
     };
     verdict.map_err(|reason| Failed::from(format!("{}{reason}", text.take())))

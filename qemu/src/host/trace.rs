@@ -32,7 +32,7 @@ pub fn write(ram: &GuestRam, path: &Path) -> Outcome<()> {
 }
 
 /// What the silicon has counted, on one line. Empty memory (no EL2 row) has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     accesses: u64,
     requests: u64,
@@ -50,6 +50,11 @@ impl Summary {
         let blocks = [Counter::SmmuAccesses, Counter::ConfigAccesses, Counter::BarAccesses, Counter::OtherAccesses];
         let accesses = blocks.map(count).iter().sum();
         Ok(Self { accesses, requests: count(Counter::JobsDone), hash: header.word(HeaderWord::Hash) })
+    }
+
+    /// Requests that have ended.
+    pub fn requests(&self) -> u64 {
+        self.requests
     }
 }
 
