@@ -8,7 +8,7 @@ use super::cuts::{self, PIECES};
 use super::way::{self, COSTS_BEHIND, Matches, Prices, Step, count_way, distance_of, match_step, step_of};
 use crate::constants::*;
 use crate::fast::find::Limits;
-use crate::fast::sequence::{Counts, Cursor, Sequence};
+use crate::fast::sequence::{Counts, Cursor, Sequence, put_match};
 use crate::fast::table::{HASHED_BYTES, hash, hash_three};
 use crate::status::WINDOW_BYTES;
 use core::hint::select_unpredictable;
@@ -330,13 +330,7 @@ impl Optimal {
                 run += 1;
                 continue;
             }
-            while run > Sequence::RUN_MAX {
-                sequences[cursor.count] = Sequence::literals(Sequence::RUN_MAX);
-                cursor.count += 1;
-                run -= Sequence::RUN_MAX;
-            }
-            sequences[cursor.count] = Sequence::new(run, len, distance_of(step));
-            cursor.count += 1;
+            cursor.count = put_match(sequences, cursor.count, run, len, distance_of(step));
             run = 0;
         }
         cursor.run_start = cursor.pos - run;

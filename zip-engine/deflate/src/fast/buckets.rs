@@ -3,7 +3,7 @@
 
 use super::find::{Limits, ROUND_BYTES, match_bytes};
 use super::load64;
-use super::sequence::{Cursor, Sequence};
+use super::sequence::{Cursor, Sequence, put_match};
 use super::table::{Table, back, hash};
 use crate::status::WINDOW_BYTES;
 use core::hint::select_unpredictable;
@@ -130,14 +130,7 @@ impl Buckets {
                     }
                 }
             }
-            let mut run = pos - run_start;
-            while run > Sequence::RUN_MAX {
-                sequences[count] = Sequence::literals(Sequence::RUN_MAX);
-                count += 1;
-                run -= Sequence::RUN_MAX;
-            }
-            sequences[count] = Sequence::new(run, len, distance);
-            count += 1;
+            count = put_match(sequences, count, pos - run_start, len, distance);
             counts.a_match(len, distance);
             pos += len;
             run_start = pos;

@@ -3,7 +3,7 @@
 
 use super::find::{Limits, match_bytes};
 use super::load32;
-use super::sequence::{Counts, Cursor, Sequence};
+use super::sequence::{Counts, Cursor, Sequence, put_match};
 use super::split::Splitter;
 use super::table::{HASHED_BYTES, SWEEP_BYTES, change_all, hash, hash_three};
 use crate::constants::*;
@@ -199,14 +199,7 @@ impl Chains {
                 pos += 1;
                 (len, distance) = (next_len, next_distance);
             }
-            let mut run = pos - run_start;
-            while run > Sequence::RUN_MAX {
-                sequences[count] = Sequence::literals(Sequence::RUN_MAX);
-                count += 1;
-                run -= Sequence::RUN_MAX;
-            }
-            sequences[count] = Sequence::new(run, len, distance);
-            count += 1;
+            count = put_match(sequences, count, pos - run_start, len, distance);
             counts.a_match(len, distance);
             splitter.a_match(len);
             pos += len;

@@ -4,7 +4,7 @@
 //! behind the other; eight bytes compared by one XOR; symbols counted on the way. Most matches are shorter than eight bytes: what longer ones need is left to
 //! them. `find_x86.rs` is the same search for CPUs that pay more for a branch that is guessed wrong than for instructions.
 
-use super::sequence::{Cursor, LENGTH_SYMBOL, Sequence};
+use super::sequence::{Cursor, LENGTH_SYMBOL, Sequence, put_long_run};
 use super::table::{Table, back, hash};
 use super::{load64, load64_at, stay};
 use crate::constants::*;
@@ -260,18 +260,6 @@ fn through(difference: u64) -> u64 {
 #[inline(always)]
 fn low_half(way: usize) -> usize {
     way & 0xffff
-}
-
-/// Puts what of a run is too long for one sequence into sequences of its own; returns how many there are then, for which there is one more place, and the rest.
-#[cold]
-fn put_long_run(sequences: &mut [Sequence], mut count: usize, mut run: usize) -> (usize, usize) {
-    while run > Sequence::RUN_MAX {
-        sequences[count] = Sequence::literals(Sequence::RUN_MAX);
-        count += 1;
-        run -= Sequence::RUN_MAX;
-    }
-    assert!(count < sequences.len());
-    (count, run)
 }
 
 /// Both searches, wherever they are tested: Miri and CPUs without BMI2 call one of them only, others the other.

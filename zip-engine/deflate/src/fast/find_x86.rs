@@ -4,7 +4,7 @@
 
 use super::find::{Limits, Positions, ROUND_BYTES, slot};
 use super::load64;
-use super::sequence::{Cursor, Sequence};
+use super::sequence::{Cursor, Sequence, put_match};
 use super::table::back;
 use crate::constants::*;
 use crate::status::WINDOW_BYTES;
@@ -98,14 +98,7 @@ pub(super) fn find_by_arithmetic(data: &[u8], positions: &mut Positions, sequenc
                 len += 8;
             }
         }
-        let mut run = pos - run_start;
-        while run > Sequence::RUN_MAX {
-            sequences[count] = Sequence::literals(Sequence::RUN_MAX);
-            count += 1;
-            run -= Sequence::RUN_MAX;
-        }
-        sequences[count] = Sequence::new(run, len, distance);
-        count += 1;
+        count = put_match(sequences, count, pos - run_start, len, distance);
         counts.a_match(len, distance);
         // Five positions inside of the match, three from its start and two from its end.
         let word = load!(pos + 1);

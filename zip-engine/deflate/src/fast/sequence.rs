@@ -75,6 +75,29 @@ impl Sequence {
     }
 }
 
+/// Puts a run of literals and the match behind it, and returns how many sequences there are then.
+#[inline(always)]
+pub(crate) fn put_match(sequences: &mut [Sequence], count: usize, run: usize, len: usize, distance: usize) -> usize {
+    let (mut count, mut run) = (count, run);
+    if run > Sequence::RUN_MAX {
+        (count, run) = put_long_run(sequences, count, run);
+    }
+    sequences[count] = Sequence::new(run, len, distance);
+    count + 1
+}
+
+/// Puts what of a run is too long for one sequence into sequences of its own; returns how many there are then, for which there is one more place, and the rest.
+#[cold]
+pub(super) fn put_long_run(sequences: &mut [Sequence], mut count: usize, mut run: usize) -> (usize, usize) {
+    while run > Sequence::RUN_MAX {
+        sequences[count] = Sequence::literals(Sequence::RUN_MAX);
+        count += 1;
+        run -= Sequence::RUN_MAX;
+    }
+    assert!(count < sequences.len());
+    (count, run)
+}
+
 /// How often each symbol occurs in the block being collected.
 pub struct Counts {
     /// Literals, end of block, lengths.
