@@ -7,6 +7,7 @@ use smmu_spec::descriptor::{Granule, LEAF};
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
 use crate::cache::Cache;
+use crate::cd_table::cd_key;
 use crate::configuration::Configuration;
 use crate::context::Context;
 use crate::model::SmmuModel;
@@ -126,7 +127,7 @@ impl SmmuModel {
 
     /// The same for a CD, at CMD_CFGI_CD.
     pub(crate) fn check_cd_update(&mut self, stream: StreamId, substream: SubstreamId, leaf: Levels, mem: &mut impl PhysMemory) {
-        let key = u64::from(stream.0) << 20 | u64::from(substream.0);
+        let key = cd_key(stream, substream.0);
         let Some(seen) = self.configuration.contexts.seen.take(key) else { return };
         let Some(words) = read_words(seen.at, mem) else { return };
         if is_torn(&seen.words, &words, CD_DW0::V::SET.value, used_of_cd) {
