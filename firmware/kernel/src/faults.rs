@@ -264,6 +264,8 @@ pub(crate) fn next_look() -> Option<u64> {
 fn answer(fault: &Fault, owner: Owner) {
     match *fault {
         Fault::Stall { ticket, at, access } => answer_stall(ticket, owner, at, access),
+        // The driver answered when the PASID was taken away. Others may have it by now, and groups of the same number: a group has no ticket.
+        Fault::Request(ref request) if matches!(owner, Owner::Space(space) if !space::has_substream(space, request.substream)) => {}
         Fault::Request(ref request) => answer_request(request, owner),
     }
 }

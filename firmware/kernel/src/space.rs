@@ -342,6 +342,11 @@ pub(crate) fn of_substream(substream: SubstreamId) -> Option<SpaceId> {
     spaces.spaces.iter().find(|(_, space)| space.substream == Some(substream)).map(|(id, _)| *id)
 }
 
+/// True unless a space no longer has this PASID.
+pub(crate) fn has_substream(id: SpaceId, substream: Option<SubstreamId>) -> bool {
+    SPACES.try_lock().is_none_or(|spaces| spaces.spaces.get(&id).is_some_and(|space| space.substream == substream))
+}
+
 /// Resolves a fault of a device in the process that its PASID names.
 pub(crate) fn resolve_pasid_fault(substream: SubstreamId, at: Iova, access: AccessKind) -> Verdict {
     // Only a wait for a device ends here with the spaces locked, and there is none.
