@@ -10,7 +10,7 @@ use crate::profile::Features;
 use crate::registers::Registers;
 use crate::stage1::{Stages, TranslationFault};
 use crate::stage2::Stage2;
-use crate::stream::{DefaultSubstream, Overrides, SteAction};
+use crate::stream::{CdChoice, Overrides, SteAction};
 use crate::stream_table::{SteFault, Streams};
 use crate::walker::Walker;
 
@@ -122,24 +122,16 @@ impl Configuration {
         let (overrides, stage2) = (&config.overrides, config.stage2.as_ref());
         let without_stage1 =
             || if stage2.is_some() { Route::Translate(Stages { stage1: None, stage2 }, overrides) } else { Route::Bypass(overrides) };
-        let (config, index) = match (&config.stage1, who.substream) {
+        let config = match (&config.stage1, who.substream) {
             (None, Some(ssid)) => return Err(bad_substream(ssid, overrides.merges)),
             (None, None) => return Ok(without_stage1()),
-            (Some(config), Some(ssid)) => {
-                if config.cd_max == 0 || ssid.0 >> config.cd_max != 0 {
-                    return Err(bad_substream(ssid, overrides.merges));
-                }
-                if config.default_substream == DefaultSubstream::Ssid0 && ssid.0 == 0 {
-                    return Err(disabled(overrides.merges));
-                }
-                (config, ssid.0)
-            }
-            (Some(config), None) if config.cd_max > 0 => match config.default_substream {
-                DefaultSubstream::Terminate => return Err(disabled(overrides.merges)),
-                DefaultSubstream::Bypass => return Ok(without_stage1()),
-                DefaultSubstream::Ssid0 => (config, 0),
-            },
-            (Some(config), None) => (config, 0),
+            (Some(config), _) => config,
+        };
+        let index = match config.choose(who.substream) {
+            CdChoice::Index(index) => index,
+            CdChoice::NoStage1 => return Ok(without_stage1()),
+            CdChoice::Disabled => return Err(disabled(overrides.merges)),
+            CdChoice::BadSubstream(ssid) => return Err(bad_substream(ssid, overrides.merges)),
         };
         let place = CdPlace { stream: who.stream, config, stage2 };
         if prefetches && (index + 1) >> config.cd_max == 0 {

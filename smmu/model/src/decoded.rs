@@ -50,6 +50,11 @@ impl LatestSte {
         Self { words: [0; 4], e2h: false, action: SteAction::Illegal }
     }
 
+    /// The STE that was decoded last, and what it says.
+    pub const fn parts(&self) -> (SteWords, &SteAction) {
+        (self.words, &self.action)
+    }
+
     /// [`SteAction::decode`].
     #[inline(always)]
     pub fn decode(&mut self, words: &SteWords, e2h: bool, f: &Features) -> &SteAction {
@@ -72,6 +77,15 @@ pub(crate) struct LatestCd(Option<Form>);
 impl LatestCd {
     pub const fn new() -> Self {
         Self(None)
+    }
+
+    /// The form of the CD that was decoded last, if it was legal: what a CD of this form has in its first three words but for what is its own, the
+    /// mask that leaves this of the first two, and what the CD says.
+    pub fn parts(&self) -> Option<([u64; 3], [u64; 2], &Context)> {
+        let form = self.0.as_ref()?;
+        let asid = u64::from(form.asid_limit) << CD_DW0::ASID.shift;
+        let mask = [!OWN_DW0 | asid, !OWN_DW1 | form.table_limit & OWN_DW1];
+        Some(([form.dw0 & !OWN_DW0, form.dw1 & !OWN_DW1, form.dw2], mask, &form.context))
     }
 
     /// [`Context::decode`].

@@ -25,6 +25,7 @@ mod event_queue;
 mod invalidate;
 mod micro_tlb;
 mod model;
+mod plain;
 mod policy;
 mod pri_queue;
 mod profile;

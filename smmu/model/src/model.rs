@@ -8,6 +8,7 @@ use smmu_spec::queue::RingIndex;
 use crate::ats::AtcQueue;
 use crate::configuration::Configuration;
 use crate::micro_tlb::{Line, Ports, RECENT};
+use crate::plain::Plain;
 use crate::policy::{Policy, Retention};
 use crate::pri_queue::Responses;
 use crate::profile::{Features, Profile};
@@ -79,6 +80,8 @@ pub struct SmmuModel {
     pub(crate) regs: Registers,
     pub(crate) configuration: Configuration,
     pub(crate) walker: Walker,
+    /// The way of the latest walk while nothing is cached.
+    pub(crate) plain: Plain,
     pub(crate) resolved: [Resolved; RESOLVED],
     /// Resolved contexts of another generation are void. Never 0.
     pub(crate) generation: u64,
@@ -89,7 +92,7 @@ pub struct SmmuModel {
     pub(crate) recent_hits: u64,
     pub(crate) ports: Option<&'static Ports>,
     pub(crate) stalls: Stalls,
-    /// Without what the walker, the configuration and the recent answers count themselves.
+    /// Without what the walker, the configuration, the plain way and the recent answers count themselves.
     pub(crate) counters: Counters,
     pub(crate) trace: TraceRing,
     pub(crate) atc: AtcQueue,
@@ -111,6 +114,7 @@ impl SmmuModel {
             regs: Registers::new(),
             configuration: Configuration::new(),
             walker: Walker::new(Policy::Sticky),
+            plain: Plain::new(),
             resolved: [const { Resolved::EMPTY }; RESOLVED],
             generation: 1,
             recent: [Line::EMPTY; RECENT],
@@ -152,6 +156,7 @@ impl SmmuModel {
     pub fn set_policy(&mut self, policy: Policy) {
         self.walker.retention = Retention::new(policy);
         self.walker.tlb.clear();
+        self.plain.forget();
         self.invalidate_ste_range(hal::StreamId(0), 31);
     }
 
@@ -162,13 +167,13 @@ impl SmmuModel {
 
     /// What happened so far.
     pub fn counters(&self) -> Counters {
-        let (recent, Configuration { streams, contexts }) = (self.recent_hits, &self.configuration);
+        let (recent, plain, Configuration { streams, contexts }) = (self.recent_hits, self.plain.walks, &self.configuration);
         Counters {
-            translations: self.counters.translations + recent,
+            translations: self.counters.translations + recent + plain,
             tlb_hits: self.walker.tlb_hits + recent,
-            walks: self.walker.walks,
-            ste_fetches: streams.fetches,
-            cd_fetches: contexts.fetches,
+            walks: self.walker.walks + plain,
+            ste_fetches: streams.fetches + plain,
+            cd_fetches: contexts.fetches + plain,
             violations: self.walker.log.count,
             ..self.counters
         }

@@ -95,7 +95,7 @@ pub(crate) struct Features {
     pub pps: bool,
     pub oas_bits: u32,
     /// Address bits above the output address size.
-    beyond_oas: u64,
+    pub beyond_oas: u64,
     pub gran4k: bool,
     pub gran16k: bool,
     pub gran64k: bool,

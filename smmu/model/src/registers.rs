@@ -241,6 +241,7 @@ impl SmmuModel {
             self.run_commands(mem, irq);
             return;
         }
+        self.plain.forget();
         // The write comes before the tick, so that a delay of n is acknowledged to the nth access after it.
         match (bytes, offset % u64::from(bytes.max(1))) {
             (4, 0) => match wide_register(offset) {
@@ -279,6 +280,7 @@ impl SmmuModel {
         if !self.has_pending_update() {
             return;
         }
+        self.plain.forget();
         if self.regs.cr0_update.tick() {
             self.apply_cr0();
         }

@@ -1,5 +1,6 @@
 //! What a Stream table entry asks for (IHI 0070 5.2).
 
+use hal::SubstreamId;
 use smmu_spec::cd::{CD_BYTES, L1CD_BYTES};
 use smmu_spec::ste::{STE_DW0, STE_DW1, STE_DW2};
 
@@ -97,6 +98,18 @@ pub(crate) enum DefaultSubstream {
     Ssid0,
 }
 
+/// The CD by which a transaction goes, or why it goes by none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CdChoice {
+    Index(u32),
+    /// Stage 1 is bypassed.
+    NoStage1,
+    /// F_STREAM_DISABLED.
+    Disabled,
+    /// C_BAD_SUBSTREAMID.
+    BadSubstream(SubstreamId),
+}
+
 /// The stage 1 part of an STE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stage1Config {
@@ -110,6 +123,24 @@ pub(crate) struct Stage1Config {
     pub world: u8,
     pub vmid: u16,
     pub stall_disabled: bool,
+}
+
+impl Stage1Config {
+    /// Chooses the CD of traffic with this SubstreamID, or with none.
+    #[inline(always)]
+    pub fn choose(&self, substream: Option<SubstreamId>) -> CdChoice {
+        match substream {
+            Some(ssid) if self.cd_max == 0 || ssid.0 >> self.cd_max != 0 => CdChoice::BadSubstream(ssid),
+            Some(SubstreamId(0)) if self.default_substream == DefaultSubstream::Ssid0 => CdChoice::Disabled,
+            Some(ssid) => CdChoice::Index(ssid.0),
+            None if self.cd_max == 0 => CdChoice::Index(0),
+            None => match self.default_substream {
+                DefaultSubstream::Terminate => CdChoice::Disabled,
+                DefaultSubstream::Bypass => CdChoice::NoStage1,
+                DefaultSubstream::Ssid0 => CdChoice::Index(0),
+            },
+        }
+    }
 }
 
 impl SteAction {

@@ -21,6 +21,20 @@ pub(crate) struct Streams {
     pub seen: Structures<16>,
     /// STEs read from memory.
     pub fetches: u64,
+    /// Where the latest STE was found while nothing was cached.
+    pub found: Found,
+}
+
+/// Where an STE was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// The level-1 descriptor that led to it and its address, if the table has two levels.
+    pub l1std: Option<(u64, u64)>,
+    pub ste_at: u64,
+}
+
+impl Found {
+    pub const NOWHERE: Self = Self { l1std: None, ste_at: 0 };
 }
 
 /// Why there is no STE.
@@ -37,7 +51,14 @@ pub(crate) fn fetch(at: u64, f: &Features, mem: &mut impl PhysMemory) -> Result<
 
 impl Streams {
     pub const fn new() -> Self {
-        Self { l1std: Cache::new(), ste: Cache::new(), latest: LatestSte::new(), seen: Structures::new(), fetches: 0 }
+        Self {
+            l1std: Cache::new(),
+            ste: Cache::new(),
+            latest: LatestSte::new(),
+            seen: Structures::new(),
+            fetches: 0,
+            found: Found::NOWHERE,
+        }
     }
 
     /// What the STE of `stream` asks for. `CACHES` is whether anything is cached.
@@ -53,7 +74,9 @@ impl Streams {
         if CACHES {
             return self.cached(stream, regs, f, retention, mem);
         }
+        self.found.l1std = None;
         let at = self.address::<CACHES>(stream, regs, f, retention, mem)?;
+        self.found.ste_at = at;
         self.fetched(at, regs, f, mem).map(|(action, _)| action)
     }
 
@@ -139,6 +162,8 @@ impl Streams {
                 let fetched = fetch(at, f, mem).map_err(|_| SteFault::Fetch(at))?;
                 if CACHES {
                     self.l1std.insert(index, fetched);
+                } else {
+                    self.found.l1std = Some((at, fetched));
                 }
                 fetched
             }

@@ -82,6 +82,9 @@ impl SmmuModel {
     /// See [`Fault`]; what software is to know was recorded.
     #[inline]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        if self.plain.is_of(tx.who.stream) {
+            return self.translate_plainly(&tx, mem, irq);
+        }
         let Some(key) = requester_key(&tx.who) else { return self.translate_anew(tx, 0, mem, irq) };
         let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
         if recent.serves(key, &tx, self.recent_generation) {
@@ -108,7 +111,7 @@ impl SmmuModel {
         Ok(untranslated(tx.iova, incoming))
     }
 
-    /// Translates what no recent answer serves: here while nothing is cached. `key` names the requester; 0 is nobody's.
+    /// Translates what no recent answer serves. `key` names the requester; 0 is nobody's.
     #[inline(never)]
     fn translate_anew(
         &mut self,
@@ -117,11 +120,29 @@ impl SmmuModel {
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
-        let tx = &tx;
-        self.counters.translations += 1;
         if self.walker.retention.caches() {
-            return self.translate_cached(tx, key, mem, irq);
+            self.counters.translations += 1;
+            return self.translate_cached(&tx, key, mem, irq);
         }
+        self.translate_uncached(&tx, mem, irq)
+    }
+
+    /// Translates by the plain way: while nothing is cached, and no register was written since it was learned.
+    #[inline(never)]
+    fn translate_plainly(&mut self, tx: &Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        match self.plain.translate(tx, mem) {
+            Some(translated) => {
+                self.plain.walks += 1;
+                Ok(translated)
+            }
+            None => self.translate_uncached(tx, mem, irq),
+        }
+    }
+
+    /// Translates while nothing is cached.
+    #[inline(never)]
+    fn translate_uncached(&mut self, tx: &Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        self.counters.translations += 1;
         if !CR0::SMMUEN.is_set(self.regs.cr0ack) {
             return self.disabled(tx);
         }
@@ -139,7 +160,10 @@ impl SmmuModel {
             &other
         };
         match walker.through_stages_uncached(tx, stages, features, mem) {
-            Ok(translated) => Ok(translated),
+            Ok(translated) => {
+                self.plain.learn(tx.who.stream.0, &self.configuration, &self.features);
+                Ok(translated)
+            }
             Err(fault) => {
                 let (conduct, merges) = (stages.conduct(), overrides.merges);
                 Err(self.end(tx, conduct, (fault, merges), mem, irq))

@@ -14,7 +14,7 @@ use crate::walker::Walker;
 const RESTRICTIONS: u64 = 0x1f << 59;
 
 /// Both bits that tell what a descriptor is: set for a table, and for a page at level 3.
-const KIND: u64 = TABLE::VALID.mask << TABLE::VALID.shift | TABLE::TABLE.mask << TABLE::TABLE.shift;
+pub(crate) const KIND: u64 = TABLE::VALID.mask << TABLE::VALID.shift | TABLE::TABLE.mask << TABLE::TABLE.shift;
 
 /// A tree of translation tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,13 +27,13 @@ pub(crate) struct Tables {
     pub input_bits: u32,
     pub granule: Granule,
     /// Log2 of the bytes that a descriptor of the start table covers.
-    start_shift: u32,
+    pub start_shift: u32,
     /// Index of the start table's last descriptor.
     start_last: u64,
     /// Address bits that no table and no output may have.
     pub beyond: u64,
     /// Bits of table descriptors that restrict what lies below.
-    restrictive: u64,
+    pub restrictive: u64,
 }
 
 impl Tables {
@@ -136,42 +136,55 @@ impl Leaf {
         (self.output | address & ((1 << self.size_log2) - 1)) & !0xfff
     }
 
-    /// The stage 1 descriptor as the tables above it leave it.
-    fn governed(&self) -> u64 {
-        let mut d = self.descriptor;
-        if self.restrictions == 0 {
-            return d;
-        }
-        let ap_table = TABLE::AP_TABLE.read(self.restrictions);
-        if ap_table & 1 != 0 {
-            d &= !LEAF::AP1::SET.value;
-        }
-        if ap_table & 2 != 0 {
-            // Read-only for good.
-            d = d & !LEAF::DBM::SET.value | LEAF::AP2::SET.value;
-        }
-        if TABLE::UXN_TABLE.is_set(self.restrictions) {
-            d |= LEAF::UXN::SET.value;
-        }
-        if TABLE::PXN_TABLE.is_set(self.restrictions) {
-            d |= LEAF::PXN::SET.value;
-        }
-        d
-    }
-
     /// Who may do what by stage 1, as `allow` bits.
     #[inline(always)]
     pub fn permissions(&self, context: &Context) -> u16 {
-        let d = self.governed();
-        let bits = LEAF::AP1.read(d) | LEAF::AP2.read(d) << 1 | LEAF::PXN.read(d) << 2 | LEAF::UXN.read(d) << 3;
-        let case = bits as u8 | context.rules;
+        let d = governed(self.descriptor, self.restrictions);
+        let case = case_of(d) | context.rules;
         // Hardware may make it writable.
         let is_clean = context.update_dirty && LEAF::DBM.is_set(d) && LEAF::AP2.is_set(d);
         if is_clean {
-            return u16::from(PERMISSIONS[usize::from(case & !rule::READ_ONLY)]) | allow::CLEAN;
+            return granted(case & !rule::READ_ONLY) | allow::CLEAN;
         }
-        u16::from(PERMISSIONS[usize::from(case)])
+        granted(case)
     }
+}
+
+/// A stage 1 descriptor as the restrictions of the tables above it leave it.
+#[inline(always)]
+pub(crate) fn governed(descriptor: u64, restrictions: u64) -> u64 {
+    let mut d = descriptor;
+    if restrictions == 0 {
+        return d;
+    }
+    let ap_table = TABLE::AP_TABLE.read(restrictions);
+    if ap_table & 1 != 0 {
+        d &= !LEAF::AP1::SET.value;
+    }
+    if ap_table & 2 != 0 {
+        // Read-only for good.
+        d = d & !LEAF::DBM::SET.value | LEAF::AP2::SET.value;
+    }
+    if TABLE::UXN_TABLE.is_set(restrictions) {
+        d |= LEAF::UXN::SET.value;
+    }
+    if TABLE::PXN_TABLE.is_set(restrictions) {
+        d |= LEAF::PXN::SET.value;
+    }
+    d
+}
+
+/// What a governed descriptor decides, as `rule` bits.
+#[inline(always)]
+pub(crate) fn case_of(governed: u64) -> u8 {
+    let d = governed;
+    (LEAF::AP1.read(d) | LEAF::AP2.read(d) << 1 | LEAF::PXN.read(d) << 2 | LEAF::UXN.read(d) << 3) as u8
+}
+
+/// The `allow` bits of a combination of `rule` bits.
+#[inline(always)]
+pub(crate) fn granted(case: u8) -> u16 {
+    u16::from(PERMISSIONS[usize::from(case)])
 }
 
 /// Bits that decide who may do what at stage 1: of the descriptors in 3:0, of the CD and its world above.

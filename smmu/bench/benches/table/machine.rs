@@ -29,14 +29,16 @@ const PAGES_AT: u64 = 0x8000_0000;
 
 /// Flat memory from address 0.
 #[derive(Clone)]
-pub struct Memory(Vec<u8>);
+pub struct Memory(Box<[u8; BYTES]>);
 
 impl Memory {
     fn set(&mut self, at: u64, word: u64) {
         self.0[at as usize..][..8].copy_from_slice(&word.to_le_bytes());
     }
     fn part(&mut self, at: Pa, len: usize) -> Result<&mut [u8], BusError> {
-        self.0.get_mut(at.0 as usize..).and_then(|rest| rest.get_mut(..len)).ok_or(BusError)
+        let at = at.0 as usize;
+        let last = BYTES.checked_sub(len).ok_or(BusError)?;
+        if at > last { Err(BusError) } else { Ok(&mut self.0[at..at + len]) }
     }
 }
 
@@ -84,7 +86,7 @@ impl IrqLines for NoLines {
 
 /// Structures in memory, as software would have left them.
 pub fn memory() -> Memory {
-    let mut mem = Memory(vec![0; BYTES]);
+    let mut mem = Memory(vec![0; BYTES].into_boxed_slice().try_into().expect("its size"));
     // STE: valid, stage 1, two-level CD table with 64 KiB leaves, 2^16 CDs, S1DSS 0.
     mem.set(STRTAB + 64 * u64::from(SID), CD_L1 | 0x2b | 16 << 59);
     mem.set(STRTAB + 64 * u64::from(SID) + 8, 0xd4);

@@ -27,6 +27,7 @@ mod model_commands;
 mod model_configuration;
 mod model_events;
 mod model_overrides;
+mod model_plain;
 mod model_ports;
 mod model_reference;
 mod model_registers;

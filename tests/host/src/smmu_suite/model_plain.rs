@@ -1,0 +1,121 @@
+//! Walks by the plain way, which trusts masks of what was decoded before, beside walks by the rules: they may differ in nothing.
+//!
+//! Two models see the same memory and the same accesses. The second one has a register written before every access, with the value that it has:
+//! whatever was learned of walks is forgotten by that, so that it always goes by the rules.
+
+use hal::{AccessKind, Requester, StreamId, SubstreamId};
+use smmu_model::{Policy, Profile};
+
+use super::model_bench::*;
+use super::rng::Rng;
+
+/// Level-1 Stream table, where there are two levels: STE 8 is the last of its first leaf of 2^6.
+const L1STD: u64 = 0x1400_0000;
+const L1CD: u64 = 0x1500_0000;
+const GERRORN: u64 = 0x064;
+
+/// How a pair is set up.
+struct Shape {
+    profile: Profile,
+    two_level_streams: bool,
+    /// S1Fmt and S1CDMax.
+    cds: (u64, u64),
+    /// S1DSS.
+    default: u64,
+    /// T0SZ.
+    size: u64,
+}
+
+impl Shape {
+    fn draw(rng: &mut Rng) -> Self {
+        let profile = [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::QEMU72][rng.below(4) as usize];
+        let has_substreams = profile.name != Profile::QEMU72.name;
+        let cds = if has_substreams { [(0, 0), (0, 6), (1, 10), (2, 16), (2, 8)][rng.below(5) as usize] } else { (0, 0) };
+        let size = [16, 16, 20, 25, 33, 38][rng.below(6) as usize];
+        Self { profile, two_level_streams: rng.below(3) == 0, cds, default: rng.below(3), size }
+    }
+
+    /// The words that a walk for SubstreamID 3, or for CD 0, comes by, where they lie; all of them such that the walk succeeds.
+    fn words(&self, va: u64) -> Vec<(u64, u64)> {
+        let ste = STRTAB + 64 * u64::from(SID);
+        let stalls = self.profile.name != Profile::QEMU72.name;
+        let leaf = if self.cds.0 == 0 { CDTAB } else { L1CD };
+        let mut words = vec![
+            (L1STD, STRTAB | 7),
+            (ste, leaf | 0xb | self.cds.0 << 4 | self.cds.1 << 59),
+            (ste + 8, STE_DW1 & !3 | self.default),
+            (ste + 16, 0),
+            (L1CD, CDTAB | 1),
+        ];
+        for index in [0, 3] {
+            let dw0 = CD & !0x3f | self.size | CD_R | if stalls && self.size == 20 { CD_S } else { 0 };
+            words.extend([(0, dw0), (8, ROOT), (16, 0), (24, 0xff44)].map(|(at, word)| (CDTAB + 64 * index + at, word)));
+        }
+        let (mut table, start) = (ROOT, 39 - 9 * ((self.size - 16) / 9));
+        for shift in [39, 30, 21].into_iter().filter(|shift| *shift <= start) {
+            words.push((table + 8 * (va >> shift & 0x1ff), table + 0x1000 | TABLE));
+            table += 0x1000;
+        }
+        words.push((table + 8 * (va >> 12 & 0x1ff), 0x4567_8000 | PAGE_RW));
+        words
+    }
+
+    fn bench(&self) -> Bench {
+        let mut b = Bench::new(self.profile).policy(Policy::AlwaysMiss);
+        if self.two_level_streams && b.read(0x000) >> 27 & 3 == 1 {
+            b.write(0x020, 0xc);
+            b.write64(0x080, L1STD);
+            // FMT 1, SPLIT 6.
+            b.write(0x088, 1 << 16 | 6 << 6 | 5);
+            b.write(0x020, 0xd);
+        }
+        b
+    }
+}
+
+#[test]
+fn the_plain_way_and_the_rules_agree() {
+    let (mut translated, mut refused) = (0, 0);
+    for seed in 1..=120 {
+        let rng = &mut Rng(seed);
+        // The first numbers of small seeds are small.
+        for _ in 0..8 {
+            let _ = rng.next();
+        }
+        let shape = Shape::draw(rng);
+        let va = rng.next() & ((1 << (64 - shape.size)) - 1) & !0xfff;
+        let words = shape.words(va);
+        let [mut a, mut b] = [shape.bench(), shape.bench()];
+        for bench in [&mut a, &mut b] {
+            words.iter().for_each(|(at, word)| bench.mem.set(*at, *word));
+        }
+        for step in 0..60 {
+            // Some bits of some word change; now and then all are as they were.
+            if rng.below(3) == 0 {
+                let (at, word) = words[rng.below(words.len() as u64) as usize];
+                let flips = (0..rng.below(3)).fold(0, |bits, _| bits | 1 << rng.below(64));
+                for bench in [&mut a, &mut b] {
+                    bench.mem.set(at, word ^ flips);
+                }
+            }
+            if rng.below(6) == 0 {
+                for bench in [&mut a, &mut b] {
+                    words.iter().for_each(|(at, word)| bench.mem.set(*at, *word));
+                }
+            }
+            let substream = [None, Some(0), Some(3), Some(3), Some(1 << 15)][rng.below(5) as usize].map(SubstreamId);
+            let who = Requester { stream: StreamId(SID), substream, privileged: rng.below(4) == 0 };
+            let kind = [AccessKind::Read, AccessKind::Write, AccessKind::Execute][rng.below(3) as usize];
+            let address = (va | rng.below(0x1000)) ^ if rng.below(8) == 0 { 1 << rng.below(64) } else { 0 };
+            let before = b.read(0x060);
+            b.write(GERRORN, before);
+            let [by_the_way, by_the_rules] = [&mut a, &mut b].map(|bench| bench.translate_as(who, address, kind));
+            assert_eq!(by_the_way, by_the_rules, "seed {seed}, step {step}: {who:?} {address:#x} {kind:?}");
+            assert_eq!(a.events(), b.events(), "seed {seed}, step {step}");
+            *(if by_the_way.is_ok() { &mut translated } else { &mut refused }) += 1;
+            assert_eq!(a.model.counters(), b.model.counters(), "seed {seed}, step {step}");
+            assert!(words.iter().all(|(at, _)| a.mem.get(*at) == b.mem.get(*at)), "seed {seed}, step {step}: an update");
+        }
+    }
+    assert!(translated > 1_500 && refused > 1_500, "{translated} and {refused}");
+}
