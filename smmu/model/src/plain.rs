@@ -203,7 +203,7 @@ impl Plain {
             return None;
         }
         let leaf = descriptor & const { L1CD::L2PTR.mask << L1CD::L2PTR.shift & !((CD_BYTES << SPLIT) - 1) };
-        Some(leaf | u64::from(index & ((1 << SPLIT) - 1)) * CD_BYTES)
+        Some(leaf + u64::from(index & ((1 << SPLIT) - 1)) * CD_BYTES)
     }
 
     /// The level-3 descriptor of `address` below `LEVELS` - 1 levels of tables, and what these restrict.
