@@ -85,13 +85,13 @@ impl SmmuModel {
         if self.plain.is_of(tx.who.stream) {
             return self.translate_plainly(&tx, mem, irq);
         }
-        let Some(key) = requester_key(&tx.who) else { return self.translate_anew(tx, 0, mem, irq) };
+        let Some(key) = requester_key(&tx.who) else { return self.translate_anew(&tx, 0, mem, irq) };
         let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
         if recent.serves(key, &tx, self.recent_generation) {
             self.recent_hits += 1;
             return Ok(recent.translated(&tx));
         }
-        self.translate_anew(tx, key, mem, irq)
+        self.translate_anew(&tx, key, mem, irq)
     }
 
     /// What traffic meets while the SMMU is disabled.
@@ -115,16 +115,16 @@ impl SmmuModel {
     #[inline(never)]
     fn translate_anew(
         &mut self,
-        tx: Transaction,
+        tx: &Transaction,
         key: u64,
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
         if self.walker.retention.caches() {
             self.counters.translations += 1;
-            return self.translate_cached(&tx, key, mem, irq);
+            return self.translate_cached(tx, key, mem, irq);
         }
-        self.translate_uncached(&tx, mem, irq)
+        self.translate_uncached(tx, mem, irq)
     }
 
     /// Translates by the plain way: while nothing is cached, and no register was written since it was learned.

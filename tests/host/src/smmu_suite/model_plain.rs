@@ -24,6 +24,10 @@ struct Shape {
     default: u64,
     /// T0SZ.
     size: u64,
+    /// Output size code; 4 is 44 bits.
+    ips: u64,
+    /// TTB1 is in use too.
+    upper: bool,
 }
 
 impl Shape {
@@ -32,7 +36,8 @@ impl Shape {
         let has_substreams = profile.name != Profile::QEMU72.name;
         let cds = if has_substreams { [(0, 0), (0, 6), (1, 10), (2, 16), (2, 8)][rng.below(5) as usize] } else { (0, 0) };
         let size = [16, 16, 20, 25, 33, 38][rng.below(6) as usize];
-        Self { profile, two_level_streams: rng.below(3) == 0, cds, default: rng.below(3), size }
+        let (two_level_streams, default) = (rng.below(3) == 0, rng.below(3));
+        Self { profile, two_level_streams, cds, default, size, ips: 4 + rng.below(2), upper: rng.below(2) == 0 }
     }
 
     /// The words that a walk for SubstreamID 3, or for CD 0, comes by, where they lie; all of them such that the walk succeeds.
@@ -48,12 +53,15 @@ impl Shape {
             (L1CD, CDTAB | 1),
         ];
         for index in [0, 3] {
-            let dw0 = CD & !0x3f | self.size | CD_R | if stalls && self.size == 20 { CD_S } else { 0 };
+            // In use, TTB1 has 4 KiB tables and as many address bits as TTB0; not in use, EPD1 is set.
+            let upper = if self.upper { self.size << 16 | 2 << 22 } else { 1 << 30 };
+            let stall = if stalls && self.size == 20 { CD_S } else { 0 };
+            let dw0 = CD & !(0x3f | 1 << 30 | 7 << 32) | self.size | upper | self.ips << 32 | CD_R | stall;
             words.extend([(0, dw0), (8, ROOT), (16, 0), (24, 0xff44)].map(|(at, word)| (CDTAB + 64 * index + at, word)));
         }
         let (mut table, start) = (ROOT, 39 - 9 * ((self.size - 16) / 9));
         for shift in [39, 30, 21].into_iter().filter(|shift| *shift <= start) {
-            words.push((table + 8 * (va >> shift & 0x1ff), table + 0x1000 | TABLE));
+            words.push((table + 8 * (va >> shift & 0x1ff), (table + 0x1000) | TABLE));
             table += 0x1000;
         }
         words.push((table + 8 * (va >> 12 & 0x1ff), 0x4567_8000 | PAGE_RW));
@@ -87,13 +95,18 @@ fn the_plain_way_and_the_rules_agree() {
         let words = shape.words(va);
         let [mut a, mut b] = [shape.bench(), shape.bench()];
         for bench in [&mut a, &mut b] {
-            words.iter().for_each(|(at, word)| bench.mem.set(*at, *word));
+            for (at, word) in &words {
+                // Addresses that are too large would lead to the same words.
+                [0, 1 << 45, 1 << 50].map(|high| at | high).into_iter().for_each(|at| bench.mem.set(at, *word));
+            }
         }
         for step in 0..60 {
             // Some bits of some word change; now and then all are as they were.
             if rng.below(3) == 0 {
                 let (at, word) = words[rng.below(words.len() as u64) as usize];
-                let flips = (0..rng.below(3)).fold(0, |bits, _| bits | 1 << rng.below(64));
+                let one =
+                    |rng: &mut Rng| if rng.below(4) == 0 { [0, 1, 10, 45, 50, 51, 52, 60][rng.below(8) as usize] } else { rng.below(64) };
+                let flips = (0..rng.below(3)).fold(0, |bits, _| bits | 1 << one(rng));
                 for bench in [&mut a, &mut b] {
                     bench.mem.set(at, word ^ flips);
                 }
