@@ -5,7 +5,7 @@
 //! refused, wants an update or has a hint ends the attempt before anything happened, and the walk begins anew by the rules.
 
 use hal::{Pa, PhysMemory, StreamId, SubstreamId};
-use smmu_spec::cd::{CD_BYTES, L1CD, L1CD_BYTES, SPLIT_4K, SPLIT_64K};
+use smmu_spec::cd::{CD_BYTES, CD_DW1, L1CD, L1CD_BYTES, SPLIT_4K, SPLIT_64K};
 use smmu_spec::descriptor::{Granule, LEAF};
 
 use crate::configuration::Configuration;
@@ -124,7 +124,7 @@ impl Plain {
             l1cd_mask,
             cd_mask,
             cd,
-            table_mask: tables.start_mask() & ADDRESS,
+            table_mask: tables.start_mask() & CD_DW1::TTB0.mask << CD_DW1::TTB0.shift,
             outside: half.outside,
             levels: (tables.start_shift - 3) / 9,
             next_mask: KIND | beyond,
@@ -135,6 +135,7 @@ impl Plain {
             walks: self.walks,
         };
     }
+
     /// True if the way is this stream's.
     #[inline(always)]
     pub fn is_of(&self, stream: StreamId) -> bool {
@@ -230,7 +231,8 @@ fn differs(a: [u64; 4], b: [u64; 4]) -> bool {
     (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) != 0
 }
 
-/// Where a table has its descriptor for `address`; `level` counts from the pages up.
+/// Where a table has its descriptor for `address`; `level` counts from the pages up. A start table is aligned to its size, so that the index
+/// stands beside the address.
 #[inline(always)]
 fn entry_at(table: u64, address: u64, level: u32) -> Pa {
     Pa(table | (address >> (9 * level + 9)) & 0xff8)

@@ -40,6 +40,12 @@ impl Shape {
         Self { profile, two_level_streams, cds, default, size, ips: 4 + rng.below(2), upper: rng.below(2) == 0 }
     }
 
+    /// The start table: no more aligned than it has to be.
+    fn root(&self) -> u64 {
+        let start_bits = (64 - self.size - 12 - 1) % 9 + 1;
+        ROOT + (8 << start_bits).max(64)
+    }
+
     /// The words that a walk for SubstreamID 3, or for CD 0, comes by, where they lie; all of them such that the walk succeeds.
     fn words(&self, va: u64) -> Vec<(u64, u64)> {
         let ste = STRTAB + 64 * u64::from(SID);
@@ -57,14 +63,18 @@ impl Shape {
             let upper = if self.upper { self.size << 16 | 2 << 22 } else { 1 << 30 };
             let stall = if stalls && self.size == 20 { CD_S } else { 0 };
             let dw0 = CD & !(0x3f | 1 << 30 | 7 << 32) | self.size | upper | self.ips << 32 | CD_R | stall;
-            words.extend([(0, dw0), (8, ROOT), (16, 0), (24, 0xff44)].map(|(at, word)| (CDTAB + 64 * index + at, word)));
+            words.extend([(0, dw0), (8, self.root()), (16, 0), (24, 0xff44)].map(|(at, word)| (CDTAB + 64 * index + at, word)));
         }
-        let (mut table, start) = (ROOT, 39 - 9 * ((self.size - 16) / 9));
-        for shift in [39, 30, 21].into_iter().filter(|shift| *shift <= start) {
-            words.push((table + 8 * (va >> shift & 0x1ff), (table + 0x1000) | TABLE));
-            table += 0x1000;
+        // The second tree stands where a start table cut off to a page would be.
+        let start = 39 - 9 * ((self.size - 16) / 9);
+        for (root, tree, page) in [(self.root(), ROOT + 0x1_0000, 0x4567_8000), (ROOT, ROOT + 0x10_0000, 0x4321_0000)] {
+            let mut table = root;
+            for (shift, next) in [39, 30, 21].into_iter().filter(|shift| *shift <= start).zip(0..) {
+                words.push((table + 8 * (va >> shift & 0x1ff), (tree + 0x1_0000 * next) | TABLE));
+                table = tree + 0x1_0000 * next;
+            }
+            words.push((table + 8 * (va >> 12 & 0x1ff), page | PAGE_RW));
         }
-        words.push((table + 8 * (va >> 12 & 0x1ff), 0x4567_8000 | PAGE_RW));
         words
     }
 
@@ -84,7 +94,7 @@ impl Shape {
 #[test]
 fn the_plain_way_and_the_rules_agree() {
     let (mut translated, mut refused) = (0, 0);
-    for seed in 1..=120 {
+    for seed in 1..=600 {
         let rng = &mut Rng(seed);
         // The first numbers of small seeds are small.
         for _ in 0..8 {
@@ -105,7 +115,7 @@ fn the_plain_way_and_the_rules_agree() {
             if rng.below(3) == 0 {
                 let (at, word) = words[rng.below(words.len() as u64) as usize];
                 let one =
-                    |rng: &mut Rng| if rng.below(4) == 0 { [0, 1, 10, 45, 50, 51, 52, 60][rng.below(8) as usize] } else { rng.below(64) };
+                    |rng: &mut Rng| if rng.below(2) == 0 { [0, 1, 10, 45, 50, 51, 52, 60][rng.below(8) as usize] } else { rng.below(64) };
                 let flips = (0..rng.below(3)).fold(0, |bits, _| bits | 1 << one(rng));
                 for bench in [&mut a, &mut b] {
                     bench.mem.set(at, word ^ flips);
@@ -130,5 +140,5 @@ fn the_plain_way_and_the_rules_agree() {
             assert!(words.iter().all(|(at, _)| a.mem.get(*at) == b.mem.get(*at)), "seed {seed}, step {step}: an update");
         }
     }
-    assert!(translated > 1_500 && refused > 1_500, "{translated} and {refused}");
+    assert!(translated > 8_000 && refused > 8_000, "{translated} and {refused}");
 }
