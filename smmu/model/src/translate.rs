@@ -80,18 +80,18 @@ impl SmmuModel {
     ///
     /// # Errors
     /// See [`Fault`]; what software is to know was recorded.
-    #[inline]
+    #[inline(always)]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
         if self.plain.is_of(tx.who.stream) {
-            return self.translate_plainly(&tx, mem, irq);
+            return self.translate_plainly(tx, mem, irq);
         }
-        let Some(key) = requester_key(&tx.who) else { return self.translate_anew(&tx, 0, mem, irq) };
+        let Some(key) = requester_key(&tx.who) else { return self.translate_anew(tx, 0, mem, irq) };
         let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
         if recent.serves(key, &tx, self.recent_generation) {
             self.recent_hits += 1;
             return Ok(recent.translated(&tx));
         }
-        self.translate_anew(&tx, key, mem, irq)
+        self.translate_anew(tx, key, mem, irq)
     }
 
     /// What traffic meets while the SMMU is disabled.
@@ -115,34 +115,42 @@ impl SmmuModel {
     #[inline(never)]
     fn translate_anew(
         &mut self,
+        tx: Transaction,
+        key: u64,
+        mem: &mut impl PhysMemory,
+        irq: &mut impl IrqLines,
+    ) -> Result<Translated, Fault> {
+        self.translate_by_the_rules(&tx, key, mem, irq)
+    }
+
+    /// Translates by the plain way, which is known only while nothing is cached and the SMMU is enabled.
+    #[inline(never)]
+    fn translate_plainly(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        match self.plain.translate(&tx, mem) {
+            Some(translated) => {
+                self.plain.walks += 1;
+                Ok(translated)
+            }
+            None => self.translate_by_the_rules(&tx, 0, mem, irq),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn translate_by_the_rules(
+        &mut self,
         tx: &Transaction,
         key: u64,
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
-        if self.walker.retention.caches() {
-            self.counters.translations += 1;
-            return self.translate_cached(tx, key, mem, irq);
-        }
-        self.translate_uncached(tx, mem, irq)
-    }
-
-    /// Translates by the plain way: while nothing is cached, and no register was written since it was learned.
-    #[inline(never)]
-    fn translate_plainly(&mut self, tx: &Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
-        match self.plain.translate(tx, mem) {
-            Some(translated) => {
-                self.plain.walks += 1;
-                Ok(translated)
-            }
-            None => self.translate_uncached(tx, mem, irq),
-        }
+        self.counters.translations += 1;
+        if self.walker.retention.caches() { self.translate_cached(tx, key, mem, irq) } else { self.translate_uncached(tx, mem, irq) }
     }
 
     /// Translates while nothing is cached.
     #[inline(never)]
     fn translate_uncached(&mut self, tx: &Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
-        self.counters.translations += 1;
         if !CR0::SMMUEN.is_set(self.regs.cr0ack) {
             return self.disabled(tx);
         }

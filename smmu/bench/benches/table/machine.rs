@@ -38,7 +38,10 @@ impl Memory {
     fn part(&mut self, at: Pa, len: usize) -> Result<&mut [u8], BusError> {
         let at = at.0 as usize;
         let last = BYTES.checked_sub(len).ok_or(BusError)?;
-        if at > last { Err(BusError) } else { Ok(&mut self.0[at..at + len]) }
+        if at > last {
+            return Err(BusError);
+        }
+        Ok(&mut self.0[at..at + len])
     }
 }
 
@@ -52,13 +55,17 @@ impl PhysMemory for Memory {
         Ok(())
     }
     fn read64(&mut self, at: Pa) -> Result<u64, BusError> {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(self.part(at, 8)?);
-        Ok(u64::from_le_bytes(bytes))
+        let mut words = [0];
+        self.read_words(at, &mut words)?;
+        Ok(words[0])
     }
+    #[inline]
     fn read_words(&mut self, at: Pa, out: &mut [u64]) -> Result<(), BusError> {
-        let bytes = self.part(at, 8 * out.len())?;
-        for (word, bytes) in out.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        let (at, len) = (at.0 as usize, 8 * out.len());
+        if len > BYTES || at > BYTES - len {
+            return Err(BusError);
+        }
+        for (word, bytes) in out.iter_mut().zip(self.0[at..at + len].as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*bytes);
         }
         Ok(())

@@ -15,7 +15,7 @@ use cpu_time::ThreadTime;
 use machine::{LINES, MOST, Memory, NoLines, PAGES, STRTAB, output, read, read_page};
 use naive::{Naive, reads_only};
 use peer::Peer;
-use smmu_model::{MicroTlb, Policy, Ports, SmmuModel};
+use smmu_model::{MicroTlb, Policy, Ports, SmmuModel, Translated};
 
 const USAGE: &str = "cargo bench [-- [--rounds N]]
 cargo bench -- --instructions
@@ -98,6 +98,12 @@ enum Who {
 const ALL: usize = 6;
 const EVERYBODY: [Who; ALL] = [Who::Hit, Who::PeerHit, Who::Walk, Who::Naive, Who::Reads, Who::Miss];
 
+/// The address of an answer of which every part was asked for.
+#[inline(always)]
+fn whole<E>(answer: &Result<Translated, E>) -> Option<u64> {
+    black_box(answer).as_ref().ok().map(|to| to.pa.0)
+}
+
 fn run(who: Who, s: &mut Setup, translations: u64) -> f64 {
     let Setup { order, mem, port, sticky, walker, naive, peer, .. } = s;
     match who {
@@ -106,18 +112,16 @@ fn run(who: Who, s: &mut Setup, translations: u64) -> f64 {
             let peer = peer.as_ref().expect("set up");
             measured(order, translations, |ssid, i| peer.translate(ssid, i))
         }
-        Who::Walk => {
-            measured(order, translations, |ssid, i| black_box(walker.translate(read(ssid, i), mem, &mut NoLines)).ok().map(|to| to.pa.0))
-        }
-        Who::Naive => measured(order, translations, |ssid, i| black_box(naive.translate(&read(ssid, i), mem)).ok().map(|to| to.pa.0)),
+        Who::Walk => measured(order, translations, |ssid, i| whole(&walker.translate(read(ssid, i), mem, &mut NoLines))),
+        Who::Naive => measured(order, translations, |ssid, i| whole(&naive.translate(&read(ssid, i), mem))),
         Who::Reads => measured(order, translations, |ssid, i| black_box(reads_only(STRTAB, &read(ssid, i), mem)).ok()),
         Who::Miss => {
             let before = sticky.counters();
             let figure = measured(order, translations, |ssid, i| {
                 let (tx, expected) = read_page(i);
-                let to = black_box(sticky.translate(tx, mem, &mut NoLines)).ok()?;
+                let to = whole(&sticky.translate(tx, mem, &mut NoLines))?;
                 // The page that everybody else asks for stands for the right one.
-                (to.pa.0 == expected).then_some(output(ssid) + 8 * (i & 0x1ff))
+                (to == expected).then_some(output(ssid) + 8 * (i & 0x1ff))
             });
             let after = sticky.counters();
             assert_eq!(after.walks - before.walks, translations, "every one is a miss");
