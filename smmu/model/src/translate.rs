@@ -80,6 +80,7 @@ impl SmmuModel {
     ///
     /// # Errors
     /// See [`Fault`]; what software is to know was recorded.
+    // By value to whoever does more than a hit, so that a hit keeps the transaction in registers.
     #[inline(always)]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
         if self.plain.is_of(tx.who.stream) {
@@ -120,7 +121,11 @@ impl SmmuModel {
         mem: &mut impl PhysMemory,
         irq: &mut impl IrqLines,
     ) -> Result<Translated, Fault> {
-        self.translate_by_the_rules(&tx, key, mem, irq)
+        if self.walker.retention.caches() {
+            self.counters.translations += 1;
+            return self.translate_cached(&tx, key, mem, irq);
+        }
+        self.translate_uncached(&tx, mem, irq)
     }
 
     /// Translates by the plain way, which is known only while nothing is cached and the SMMU is enabled.
@@ -131,26 +136,15 @@ impl SmmuModel {
                 self.plain.walks += 1;
                 Ok(translated)
             }
-            None => self.translate_by_the_rules(&tx, 0, mem, irq),
+            None => self.translate_uncached(&tx, mem, irq),
         }
     }
 
+    /// Translates by the rules while nothing is cached. Cold beside the plain way.
     #[cold]
     #[inline(never)]
-    fn translate_by_the_rules(
-        &mut self,
-        tx: &Transaction,
-        key: u64,
-        mem: &mut impl PhysMemory,
-        irq: &mut impl IrqLines,
-    ) -> Result<Translated, Fault> {
-        self.counters.translations += 1;
-        if self.walker.retention.caches() { self.translate_cached(tx, key, mem, irq) } else { self.translate_uncached(tx, mem, irq) }
-    }
-
-    /// Translates while nothing is cached.
-    #[inline(never)]
     fn translate_uncached(&mut self, tx: &Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
+        self.counters.translations += 1;
         if !CR0::SMMUEN.is_set(self.regs.cr0ack) {
             return self.disabled(tx);
         }
