@@ -97,6 +97,7 @@ impl Cpu {
         while let Some(store) = self.stores.pop_front() {
             self.commit(&store);
         }
+        self.memory.publish();
     }
 
     fn begin_epoch(&mut self) {
@@ -256,7 +257,7 @@ impl DmaMapper for HostDma {
         if let Some(next) = &mut cpu.quarantine {
             *next = at + len;
         }
-        cpu.memory.add_ram(Pa(at), len);
+        cpu.memory.add_zeroed_ram(Pa(at), len);
         drop(cpu);
         Ok(HostBuffer { cpu: Rc::clone(&self.cpu), at, len: len_bytes })
     }

@@ -1,7 +1,7 @@
 //! Sparse physical memory with holes, as devices see it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use hal::{BusError, Pa, PhysMemory};
@@ -16,6 +16,10 @@ struct State {
     pages: BTreeMap<u64, Page>,
     /// What only the CPU reaches: base → length.
     hidden: BTreeMap<u64, u64>,
+    /// Ranges that the CPU has zeroed, but not published: base → length.
+    unpublished: BTreeMap<u64, u64>,
+    /// Their words that were stored to.
+    stored: BTreeSet<u64>,
     /// Pages that a device wrote since the CPU's epoch began, as they were then.
     before: BTreeMap<u64, Page>,
     /// Device writes of 4 bytes to this range are recorded instead of stored: message-signalled interrupts.
@@ -80,6 +84,17 @@ impl State {
         }
     }
 
+    fn is_stale(&self, at: u64) -> bool {
+        let range = self.unpublished.range(..=at).next_back();
+        range.is_some_and(|(base, bytes)| at < base + bytes) && !self.stored.contains(&(at / 8))
+    }
+
+    fn note_stored(&mut self, at: u64, len: usize) {
+        if !self.unpublished.is_empty() {
+            self.stored.extend(at / 8..(at + len as u64).div_ceil(8));
+        }
+    }
+
     fn keep_copy(&mut self, at: u64, len: usize) {
         for number in at / PAGE..=(at + len.max(1) as u64 - 1) / PAGE {
             if !self.before.contains_key(&number) {
@@ -110,10 +125,25 @@ impl HostMemory {
         self.state.borrow_mut().ram.insert(base.0, len_bytes);
     }
 
+    /// Lets `[base, base + len_bytes)` decode, zeroed by the CPU: until [`publish`](Self::publish) the device finds ones, as whoever had the memory
+    /// before left them, in every word that nobody has stored to.
+    pub(super) fn add_zeroed_ram(&self, base: Pa, len_bytes: u64) {
+        self.add_ram(base, len_bytes);
+        self.state.borrow_mut().unpublished.insert(base.0, len_bytes);
+    }
+
+    /// The CPU's zeroes have reached memory.
+    pub(super) fn publish(&self) {
+        let mut state = self.state.borrow_mut();
+        state.unpublished.clear();
+        state.stored.clear();
+    }
+
     /// Turns a range that [`add_ram`](Self::add_ram) made into a hole and forgets its bytes.
     pub fn remove_ram(&self, base: Pa) {
         let mut state = self.state.borrow_mut();
         let len = state.ram.remove(&base.0).expect("a range that add_ram made");
+        state.unpublished.remove(&base.0);
         let zeros = vec![0; len as usize];
         State::write_pages(&mut state.pages, base.0, &zeros, true);
         State::write_pages(&mut state.before, base.0, &zeros, true);
@@ -169,6 +199,7 @@ impl HostMemory {
     pub fn poke(&self, at: Pa, data: &[u8]) {
         let mut state = self.state.borrow_mut();
         assert!(state.decodes(at.0, data.len()), "poke of a hole at {at}");
+        state.note_stored(at.0, data.len());
         State::write_pages(&mut state.pages, at.0, data, false);
         State::write_pages(&mut state.before, at.0, data, true);
     }
@@ -215,6 +246,7 @@ impl HostMemory {
             return Err(BusError);
         }
         state.device_writes += 1;
+        state.note_stored(at.0, data.len());
         state.keep_copy(at.0, data.len());
         State::write_pages(&mut state.pages, at.0, data, false);
         Ok(())
@@ -229,6 +261,9 @@ impl PhysMemory for HostMemory {
         }
         state.device_reads += 1;
         State::read_pages(&state.pages, at.0, out);
+        if !state.unpublished.is_empty() {
+            (at.0..).zip(out).filter(|(at, _)| state.is_stale(*at)).for_each(|(_, byte)| *byte = 0xff);
+        }
         Ok(())
     }
 

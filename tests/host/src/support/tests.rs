@@ -95,7 +95,7 @@ fn seeded_release_keeps_order_per_word_and_loses_nothing() {
 }
 
 #[test]
-fn freed_memory_is_a_hole_and_new_memory_is_zero() {
+fn freed_memory_is_a_hole_and_new_memory_is_zero_once_that_is_published() {
     let (mut memory, dma) = machine();
     let buffer = dma.alloc(4096, 4096).unwrap();
     let place = at(&buffer, 0);
@@ -105,7 +105,11 @@ fn freed_memory_is_a_hole_and_new_memory_is_zero() {
     assert_eq!(memory.read64(place), Err(BusError));
     assert_eq!(memory.write64(place, 1), Err(BusError));
     let again = dma.alloc(4096, 4096).unwrap();
-    assert_eq!((at(&again, 0), memory.read64(place)), (place, Ok(0)));
+    assert_eq!((at(&again, 0), again.read64(0)), (place, 0));
+    again.write64(8, 7);
+    assert_eq!([0, 8].map(|offset| memory.read64(Pa(place.0 + offset))), [Ok(u64::MAX); 2], "the device finds what was there before");
+    dma.dma_wmb();
+    assert_eq!([0, 8].map(|offset| memory.read64(Pa(place.0 + offset))), [Ok(0), Ok(7)]);
     dma.free(again);
     assert_eq!(dma.live_buffers(), 0);
 }
