@@ -28,16 +28,39 @@ struct Shape {
     ips: u64,
     /// TTB1 is in use too.
     upper: bool,
+    /// Of CD word 0: WXN, PAN, HA and HD.
+    rules: u64,
+    /// E0PD0.
+    unprivileged_forbidden: bool,
+    /// PRIVCFG and INSTCFG.
+    overrides: u64,
+    /// The page is clean: DBM and AP\[2\].
+    clean: bool,
 }
 
 impl Shape {
     fn draw(rng: &mut Rng) -> Self {
-        let profile = [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::QEMU72][rng.below(4) as usize];
+        let profile = [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::OVERRIDES, Profile::QEMU72][rng.below(5) as usize];
         let has_substreams = profile.name != Profile::QEMU72.name;
         let cds = if has_substreams { [(0, 0), (0, 6), (1, 10), (2, 16), (2, 8)][rng.below(5) as usize] } else { (0, 0) };
         let size = [16, 16, 20, 25, 33, 38][rng.below(6) as usize];
         let (two_level_streams, default) = (rng.below(3) == 0, rng.below(3));
-        Self { profile, two_level_streams, cds, default, size, ips: 4 + rng.below(2), upper: rng.below(2) == 0 }
+        // QEMU's updates no descriptors.
+        let updates = if has_substreams { 3 << 42 } else { 0 };
+        let rules = [0, 1 << 36, 1 << 40, updates, updates | 1 << 36][rng.below(5) as usize];
+        Self {
+            profile,
+            two_level_streams,
+            cds,
+            default,
+            size,
+            ips: 4 + rng.below(2),
+            upper: rng.below(2) == 0,
+            rules,
+            unprivileged_forbidden: rng.below(8) == 0,
+            overrides: [0, 2, 3, 8, 12, 11][rng.below(6) as usize],
+            clean: rng.below(3) == 0,
+        }
     }
 
     /// The start table: no more aligned than it has to be.
@@ -46,7 +69,7 @@ impl Shape {
         ROOT + (8 << start_bits).max(64)
     }
 
-    /// The words that a walk for SubstreamID 3, or for CD 0, comes by, where they lie; all of them such that the walk succeeds.
+    /// The words that a walk for SubstreamID 3, or for CD 0, comes by, where they lie; all of them such that the walk comes to the page.
     fn words(&self, va: u64) -> Vec<(u64, u64)> {
         let ste = STRTAB + 64 * u64::from(SID);
         let stalls = self.profile.name != Profile::QEMU72.name;
@@ -54,7 +77,7 @@ impl Shape {
         let mut words = vec![
             (L1STD, STRTAB | 7),
             (ste, leaf | 0xb | self.cds.0 << 4 | self.cds.1 << 59),
-            (ste + 8, STE_DW1 & !3 | self.default),
+            (ste + 8, STE_DW1 & !3 | self.default | self.overrides << 48),
             (ste + 16, 0),
             (L1CD, CDTAB | 1),
         ];
@@ -62,8 +85,9 @@ impl Shape {
             // In use, TTB1 has 4 KiB tables and as many address bits as TTB0; not in use, EPD1 is set.
             let upper = if self.upper { self.size << 16 | 2 << 22 } else { 1 << 30 };
             let stall = if stalls && self.size == 20 { CD_S } else { 0 };
-            let dw0 = CD & !(0x3f | 1 << 30 | 7 << 32) | self.size | upper | self.ips << 32 | CD_R | stall;
-            words.extend([(0, dw0), (8, self.root()), (16, 0), (24, 0xff44)].map(|(at, word)| (CDTAB + 64 * index + at, word)));
+            let dw0 = CD & !(0x3f | 1 << 30 | 7 << 32) | self.size | upper | self.ips << 32 | CD_R | stall | self.rules;
+            let dw1 = self.root() | u64::from(self.unprivileged_forbidden) << 2;
+            words.extend([(0, dw0), (8, dw1), (16, 0), (24, 0xff44)].map(|(at, word)| (CDTAB + 64 * index + at, word)));
         }
         // The second tree stands where a start table cut off to a page would be.
         let start = 39 - 9 * ((self.size - 16) / 9);
@@ -73,7 +97,7 @@ impl Shape {
                 words.push((table + 8 * (va >> shift & 0x1ff), (tree + 0x1_0000 * next) | TABLE));
                 table = tree + 0x1_0000 * next;
             }
-            words.push((table + 8 * (va >> 12 & 0x1ff), page | PAGE_RW));
+            words.push((table + 8 * (va >> 12 & 0x1ff), page | PAGE_RW | if self.clean { 1 << 51 | 1 << 7 } else { 0 }));
         }
         words
     }
