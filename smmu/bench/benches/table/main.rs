@@ -30,8 +30,10 @@ const BATCH: u64 = 1 << 17;
 /// Instructions that a hit and a full walk may take, the loop and the comparison of the answer included.
 const MOST_FOR_A_HIT: f64 = 70.0;
 const MOST_FOR_A_WALK: f64 = 230.0;
-/// What a walk may take of the naive walker's time where memory is near.
+/// What a walk is to take of the naive walker's time.
 const MOST_OF_NAIVE: f64 = 0.4;
+/// What it may take with 1,000 SubstreamIDs, where it does not reach that: a bound against growth.
+const MOST_OF_NAIVE_1000: f64 = 0.6;
 /// Translations that are counted as instructions.
 const COUNTED: u64 = 10_000;
 
@@ -201,10 +203,15 @@ fn table(n: usize) -> bool {
         let wanted = if count == MOST { 3.0 } else { 8.0 };
         all &= floor(&format!("{count} PASIDs: crate's hit / port hit"), hit, hit >= wanted, &format!(">= {wanted:.1}"));
         let what = format!("{count} PASIDs: full walk / naive walk");
+        let ratio = walk / naive;
         if count == 1 {
-            all &= floor(&what, walk / naive, walk / naive <= MOST_OF_NAIVE, &format!("<= {MOST_OF_NAIVE:.2}"));
+            all &= floor(&what, ratio, ratio <= MOST_OF_NAIVE, &format!("<= {MOST_OF_NAIVE:.2}"));
         } else {
-            println!("  {what:<58} {:>7.2}   memory decides, see README.md", walk / naive);
+            let verdict = if ratio <= MOST_OF_NAIVE { "ok" } else { "missed, see README.md" };
+            println!("  {what:<58} {ratio:>7.2}   wanted: <= {MOST_OF_NAIVE:.2} {verdict}");
+        }
+        if count == 1_000 {
+            all &= floor(&format!("{what}, against growth"), ratio, ratio <= MOST_OF_NAIVE_1000, &format!("<= {MOST_OF_NAIVE_1000:.2}"));
         }
         println!("  {:<58} {:>7.2}   what memory takes", format!("{count} PASIDs: reads only / naive walk"), reads / naive);
         println!("  {:<58} {:>7.2}   {PAGES} pages of one PASID", format!("{count} PASIDs: warm miss / naive walk"), miss / naive);
