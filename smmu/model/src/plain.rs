@@ -4,20 +4,24 @@
 //! decoded before: a word that agrees says what the decoded one said, so that no rule is stated here a second time. Whatever differs, is
 //! refused, wants an update or has a hint ends the attempt before anything happened, and the walk begins anew by the rules.
 
-use hal::{Pa, PhysMemory, StreamId, SubstreamId};
+use hal::{AccessKind, Iova, Pa, PhysMemory, Requester, StreamId, SubstreamId};
 use smmu_spec::cd::{CD_BYTES, CD_DW1, L1CD, L1CD_BYTES, SPLIT_4K, SPLIT_64K};
 use smmu_spec::descriptor::{Granule, LEAF};
 
 use crate::configuration::Configuration;
 use crate::profile::Features;
-use crate::stage1::permission_bit;
-use crate::stream::{CdChoice, CdTable, SteAction, SteWords};
+use crate::stage1::permission;
+use crate::stream::{CdChoice, CdTable, SteAction};
 use crate::stream_table::Found;
+use crate::tlb::allow;
 use crate::translate::{Transaction, Translated};
-use crate::walk::{KIND, case_of, governed, granted};
+use crate::walk::{KIND, case_of, granted};
 
 /// Address bits of a 4 KiB descriptor.
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+
+/// Bits of a page descriptor that say who may do what.
+const PERMISSIONS: u64 = LEAF::AP1::SET.value | LEAF::AP2::SET.value | LEAF::PXN::SET.value | LEAF::UXN::SET.value;
 
 /// A way from a stream to its tables, as the latest walk by the rules went it.
 pub(crate) struct Plain {
@@ -25,7 +29,8 @@ pub(crate) struct Plain {
     stream: u64,
     /// Where its STE was found.
     found: Found,
-    ste: SteWords,
+    /// The words of it that count without a stage 2.
+    ste: [u64; 3],
     /// The lowest SubstreamID that has a CD of its own, and how many have.
     first: u32,
     substreams: u32,
@@ -44,12 +49,13 @@ pub(crate) struct Plain {
     outside: u64,
     /// Levels of tables, the pages' own included: 2 to 4.
     levels: u32,
-    /// Bits of table descriptors that must read as those of a table.
+    /// Bits of table descriptors that must read as those of a table that restricts nothing.
     next_mask: u64,
-    restrictive: u64,
-    /// Bits of a page descriptor that must read as `page`.
+    /// Bits of a page descriptor that must read as in `page`, the permissions of the page before this one among them.
     page_mask: u64,
     page: u64,
+    /// What these permissions grant.
+    granted: u16,
     rules: u8,
     /// Walks that went this way.
     pub walks: u64,
@@ -57,13 +63,53 @@ pub(crate) struct Plain {
 
 /// No StreamID.
 const NOBODY: u64 = u64::MAX;
+/// What no page descriptor reads as behind a mask.
+const NO_PAGE: u64 = u64::MAX;
+
+/// Who accesses and what for, but for the StreamID, in one register: SubstreamID in 31:0, 32 is set if there is none, from 33 upwards the number of
+/// the `allow` bit.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked(u64);
+
+impl Asked {
+    const WITHOUT_SUBSTREAM: u64 = 1 << 32;
+    const PERMISSION_AT: u32 = 33;
+
+    #[inline(always)]
+    pub fn by(tx: &Transaction) -> Self {
+        let substream = tx.who.substream.map_or(Self::WITHOUT_SUBSTREAM, |ssid| u64::from(ssid.0));
+        Self(substream | u64::from(permission(tx)) << Self::PERMISSION_AT)
+    }
+
+    #[inline(always)]
+    fn substream(self) -> Option<SubstreamId> {
+        (self.0 & Self::WITHOUT_SUBSTREAM == 0).then_some(SubstreamId(self.0 as u32))
+    }
+
+    #[inline(always)]
+    fn permission_bit(self) -> u16 {
+        1 << (self.0 >> Self::PERMISSION_AT)
+    }
+
+    /// The transaction as it was.
+    fn transaction(self, stream: StreamId, iova: Iova) -> Transaction {
+        let permission = (self.0 >> Self::PERMISSION_AT) as u16;
+        let kind = match permission % allow::PRIVILEGED {
+            allow::READ => AccessKind::Read,
+            allow::WRITE => AccessKind::Write,
+            _ => AccessKind::Execute,
+        };
+        let who = Requester { stream, substream: self.substream(), privileged: permission >= allow::PRIVILEGED };
+        Transaction { who, iova, kind }
+    }
+}
 
 impl Plain {
     pub const fn new() -> Self {
         Self {
             stream: NOBODY,
             found: Found::NOWHERE,
-            ste: [0; 4],
+            ste: [0; 3],
             first: 0,
             substreams: 0,
             serves_default: false,
@@ -76,9 +122,9 @@ impl Plain {
             outside: 0,
             levels: 0,
             next_mask: 0,
-            restrictive: 0,
             page_mask: 0,
-            page: 0,
+            page: NO_PAGE,
+            granted: 0,
             rules: 0,
             walks: 0,
         }
@@ -94,7 +140,7 @@ impl Plain {
     pub fn learn(&mut self, stream: u32, configuration: &Configuration, f: &Features) {
         self.forget();
         let Configuration { streams, contexts } = configuration;
-        let (ste, action) = streams.latest.parts();
+        let ([ste @ .., _], action) = streams.latest.parts();
         let SteAction::Translate(config) = action else { return };
         let (Some(stage1), None) = (&config.stage1, &config.stage2) else { return };
         let Some((cd, cd_mask, context)) = contexts.latest.parts() else { return };
@@ -127,13 +173,18 @@ impl Plain {
             table_mask: tables.start_mask() & CD_DW1::TTB0.mask << CD_DW1::TTB0.shift,
             outside: half.outside,
             levels: (tables.start_shift - 3) / 9,
-            next_mask: KIND | beyond,
-            restrictive: tables.restrictive,
-            page_mask: KIND | beyond | LEAF::AF::SET.value | LEAF::CONTIGUOUS::SET.value | dirty,
-            page: KIND | LEAF::AF::SET.value,
+            next_mask: KIND | beyond | tables.restrictive,
+            page_mask: KIND | beyond | LEAF::AF::SET.value | LEAF::CONTIGUOUS::SET.value | dirty | PERMISSIONS,
+            page: NO_PAGE,
+            granted: 0,
             rules: context.rules,
             walks: self.walks,
         };
+    }
+
+    /// An access of the way's stream.
+    pub fn transaction(&self, asked: Asked, address: u64) -> Transaction {
+        asked.transaction(StreamId(self.stream as u32), Iova(address))
     }
 
     /// True if the way is this stream's.
@@ -144,13 +195,12 @@ impl Plain {
 
     /// Goes the way for an access of its stream; `None` if anything is not as it was, or not plain. Nothing has happened then.
     #[inline(always)]
-    pub fn translate(&self, tx: &Transaction, mem: &mut impl PhysMemory) -> Option<Translated> {
-        let index = match tx.who.substream {
+    pub fn translate(&mut self, asked: Asked, address: u64, mem: &mut impl PhysMemory) -> Option<Translated> {
+        let index = match asked.substream() {
             Some(ssid) if ssid.0.wrapping_sub(self.first) < self.substreams => ssid.0,
             None if self.serves_default => 0,
             _ => return None,
         };
-        let address = tx.iova.0;
         if address & self.outside != 0 {
             return None;
         }
@@ -159,8 +209,12 @@ impl Plain {
         {
             return None;
         }
-        let mut words = [0; 4];
-        if mem.read_words(Pa(self.found.ste_at), &mut words).is_err() || differs(words, self.ste) {
+        let mut ste = [0; 4];
+        if mem.read_words(Pa(self.found.ste_at), &mut ste).is_err()
+            || ste[0] != self.ste[0]
+            || ste[1] != self.ste[1]
+            || ste[2] != self.ste[2]
+        {
             return None;
         }
         let cd_at = match self.cd_table {
@@ -168,32 +222,43 @@ impl Plain {
             CdTable::TwoLevel(SPLIT_64K) => self.in_leaf::<SPLIT_64K, _>(index, mem)?,
             CdTable::TwoLevel(_) => self.in_leaf::<SPLIT_4K, _>(index, mem)?,
         };
-        let mut words = [0; 4];
-        if mem.read_words(Pa(cd_at), &mut words).is_err() {
+        let mut cd = [0; 4];
+        if mem.read_words(Pa(cd_at), &mut cd).is_err() {
             return None;
         }
-        let [dw0, dw1, dw2, mair] = words;
+        let [dw0, dw1, dw2, mair] = cd;
         if dw0 & self.cd_mask[0] != self.cd[0] || dw1 & self.cd_mask[1] != self.cd[1] || dw2 != self.cd[2] {
             return None;
         }
         let table = dw1 & self.table_mask;
-        let (page, restrictions) = match self.levels {
+        let page = match self.levels {
             4 => self.page::<4, _>(table, address, mem)?,
             3 => self.page::<3, _>(table, address, mem)?,
             _ => self.page::<2, _>(table, address, mem)?,
         };
-        if page & self.page_mask != self.page {
+        if page & self.page_mask != self.page && !self.takes(page) {
             return None;
         }
-        let governed = governed(page, restrictions & self.restrictive);
-        if granted(case_of(governed) | self.rules) & permission_bit(tx) == 0 {
+        if self.granted & asked.permission_bit() == 0 {
             return None;
         }
+        self.walks += 1;
         Some(Translated {
             pa: Pa(page & ADDRESS | address & 0xfff),
             attributes: (mair >> (8 * LEAF::ATTR_INDEX.read(page))) as u8,
             shareability: LEAF::SH.read(page) as u8,
         })
+    }
+
+    /// Takes the permissions of `page` for those of the pages to come, if it is a plain one.
+    #[cold]
+    fn takes(&mut self, page: u64) -> bool {
+        let is_plain = page & self.page_mask & !PERMISSIONS == KIND | LEAF::AF::SET.value;
+        if is_plain {
+            self.page = page & self.page_mask;
+            self.granted = granted(case_of(page) | self.rules);
+        }
+        is_plain
     }
 
     /// Where the CD of `index` lies in a leaf of 2^`SPLIT` CDs.
@@ -207,10 +272,9 @@ impl Plain {
         Some(leaf + u64::from(index & ((1 << SPLIT) - 1)) * CD_BYTES)
     }
 
-    /// The level-3 descriptor of `address` below `LEVELS` - 1 levels of tables, and what these restrict.
+    /// The level-3 descriptor of `address` below `LEVELS` - 1 levels of tables.
     #[inline(always)]
-    fn page<const LEVELS: u32, M: PhysMemory>(&self, mut table: u64, address: u64, mem: &mut M) -> Option<(u64, u64)> {
-        let mut restrictions = 0;
+    fn page<const LEVELS: u32, M: PhysMemory>(&self, mut table: u64, address: u64, mem: &mut M) -> Option<u64> {
         let mut level = LEVELS - 1;
         while level > 0 {
             let descriptor = mem.read64(entry_at(table, address, level)).ok()?;
@@ -218,17 +282,10 @@ impl Plain {
                 return None;
             }
             table = descriptor & ADDRESS;
-            restrictions |= descriptor;
             level -= 1;
         }
-        let page = mem.read64(entry_at(table, address, 0)).ok()?;
-        Some((page, restrictions))
+        mem.read64(entry_at(table, address, 0)).ok()
     }
-}
-
-#[inline(always)]
-fn differs(a: [u64; 4], b: [u64; 4]) -> bool {
-    (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) != 0
 }
 
 /// Where a table has its descriptor for `address`; `level` counts from the pages up. A start table is aligned to its size, so that the index
@@ -240,7 +297,7 @@ fn entry_at(table: u64, address: u64, level: u32) -> Pa {
 
 #[cfg(test)]
 mod tests {
-    use hal::{AccessKind, BusError, Iova, IrqLines, Requester};
+    use hal::{BusError, IrqLines};
 
     use super::*;
     use crate::{Policy, Profile, SmmuModel};
@@ -302,8 +359,12 @@ mod tests {
     }
 
     fn read(model: &mut SmmuModel, mem: &mut Words) -> Option<u64> {
+        access(model, mem, AccessKind::Read)
+    }
+
+    fn access(model: &mut SmmuModel, mem: &mut Words, kind: AccessKind) -> Option<u64> {
         let who = Requester { stream: StreamId(SID), substream: None, privileged: false };
-        let tx = Transaction { who, iova: Iova(0x18), kind: AccessKind::Read };
+        let tx = Transaction { who, iova: Iova(0x18), kind };
         model.translate(tx, mem, &mut NoLines).ok().map(|to| to.pa.0)
     }
 
@@ -329,6 +390,25 @@ mod tests {
         (mem.0[0x6000 / 8], mem.0[0x5000 / 8]) = (0x4000 | 3, 0xa000 | 0xf43);
         assert_eq!(read(&mut model, &mut mem), Some(0xa018));
         assert_eq!(model.plain.walks, 1);
+    }
+
+    #[test]
+    fn pages_of_all_permissions_go_the_way_and_each_has_its_own() {
+        let (mut model, mut mem) = machine();
+        let _ = read(&mut model, &mut mem);
+        let mut walks = 0;
+        // Read-write; read-only; of privileged requesters only; read-only again.
+        for (page, granted) in [(0x9f43, [true, true]), (0x9fc3, [true, false]), (0x9f03, [false, false]), (0x9fc3, [true, false])] {
+            mem.0[0x5000 / 8] = page;
+            for (kind, granted) in [AccessKind::Read, AccessKind::Write].into_iter().zip(granted) {
+                // Twice: the first one may take the permissions over, the second one finds them as they were.
+                for _ in 0..2 {
+                    assert_eq!(access(&mut model, &mut mem, kind), granted.then_some(0x9018), "{page:#x} {kind:?}");
+                    walks += u64::from(granted);
+                    assert_eq!(model.plain.walks, walks, "{page:#x} {kind:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -108,15 +108,21 @@ pub(crate) fn locate<'c>(context: &'c Context, tx: &Transaction) -> Option<(&'c 
     (distance & half.outside == 0 && top_byte_fits && !is_forbidden).then_some((half, address))
 }
 
+/// The number of the `allow` bit that a transaction needs.
 #[inline]
-pub(crate) fn permission_bit(tx: &Transaction) -> u16 {
+pub(crate) fn permission(tx: &Transaction) -> u16 {
     let who = if tx.who.privileged { allow::PRIVILEGED } else { allow::UNPRIVILEGED };
     let what = match tx.kind {
         AccessKind::Read => allow::READ,
         AccessKind::Write => allow::WRITE,
         AccessKind::Execute => allow::EXECUTE,
     };
-    1 << (who + what)
+    who + what
+}
+
+#[inline]
+pub(crate) fn permission_bit(tx: &Transaction) -> u16 {
+    1 << permission(tx)
 }
 
 /// True if the entry serves the transaction as it stands.

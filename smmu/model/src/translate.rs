@@ -8,6 +8,7 @@ use crate::configuration::{Refusal, Route};
 use crate::context::Context;
 use crate::micro_tlb::{Line, RECENT, requester_key};
 use crate::model::SmmuModel;
+use crate::plain::Asked;
 use crate::stage1::{Conduct, Stages, TranslationFault};
 use crate::stage2::{Purpose, Stage2};
 use crate::stalls::{Admission, Key};
@@ -84,7 +85,7 @@ impl SmmuModel {
     #[inline(always)]
     pub fn translate(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
         if self.plain.is_of(tx.who.stream) {
-            return self.translate_plainly(tx, mem, irq);
+            return self.translate_plainly(Asked::by(&tx), tx.iova.0, mem, irq);
         }
         let Some(key) = requester_key(&tx.who) else { return self.translate_anew(tx, 0, mem, irq) };
         let recent = &self.recent[Line::place(key, &tx) & (RECENT - 1)];
@@ -128,15 +129,19 @@ impl SmmuModel {
         self.translate_uncached(&tx, mem, irq)
     }
 
-    /// Translates by the plain way, which is known only while nothing is cached and the SMMU is enabled.
+    /// Translates an access of the plain way's stream. The way is known only while nothing is cached and the SMMU is enabled.
+    // What is handed over fits into registers.
     #[inline(never)]
-    fn translate_plainly(&mut self, tx: Transaction, mem: &mut impl PhysMemory, irq: &mut impl IrqLines) -> Result<Translated, Fault> {
-        match self.plain.translate(&tx, mem) {
-            Some(translated) => {
-                self.plain.walks += 1;
-                Ok(translated)
-            }
-            None => self.translate_uncached(&tx, mem, irq),
+    fn translate_plainly(
+        &mut self,
+        asked: Asked,
+        address: u64,
+        mem: &mut impl PhysMemory,
+        irq: &mut impl IrqLines,
+    ) -> Result<Translated, Fault> {
+        match self.plain.translate(asked, address, mem) {
+            Some(translated) => Ok(translated),
+            None => self.translate_uncached(&self.plain.transaction(asked, address), mem, irq),
         }
     }
 

@@ -7,8 +7,10 @@ use crate::naive::Naive;
 
 /// StreamID of all traffic.
 pub const SID: u32 = 8;
-/// The page that every address space maps.
-pub const VA: u64 = 0x12_3456_7000;
+/// The page of SubstreamID 0.
+const VA: u64 = 0x12_3456_7000;
+/// What lies between the pages of two sets.
+const STRIDE: u64 = 4 << 39 | 8 << 30 | 8 << 21 | 8 << 12 | 8;
 /// Copies at a port: room for every page of the largest set-up.
 pub const LINES: usize = 1 << 16;
 /// SubstreamIDs of the largest set-up.
@@ -28,8 +30,7 @@ const PAGES_TABLES: u64 = 0x98_0000;
 const PAGES_AT: u64 = 0x8000_0000;
 
 /// Flat memory from address 0.
-#[derive(Clone)]
-pub struct Memory(Box<[u8; BYTES]>);
+pub struct Memory(&'static mut [u8; BYTES]);
 
 impl Memory {
     fn set(&mut self, at: u64, word: u64) {
@@ -93,7 +94,10 @@ impl IrqLines for NoLines {
 
 /// Structures in memory, as software would have left them.
 pub fn memory() -> Memory {
-    let mut mem = Memory(vec![0; BYTES].into_boxed_slice().try_into().expect("its size"));
+    // A page begins where a page of the host begins, and so a structure where a cache line does.
+    let room = vec![0_u8; BYTES + 0xfff].leak();
+    let skipped = room.as_ptr().align_offset(0x1000);
+    let mut mem = Memory((&mut room[skipped..][..BYTES]).try_into().expect("its size"));
     // STE: valid, stage 1, two-level CD table with 64 KiB leaves, 2^16 CDs, S1DSS 0.
     mem.set(STRTAB + 64 * u64::from(SID), CD_L1 | 0x2b | 16 << 59);
     mem.set(STRTAB + 64 * u64::from(SID) + 8, 0xd4);
@@ -108,12 +112,12 @@ pub fn memory() -> Memory {
         mem.set(at + 24, 0xff);
     }
     for set in 0..SETS {
-        let mut table = TABLES + 0x4000 * set;
+        let (va, mut table) = (address(set as u32), TABLES + 0x4000 * set);
         for shift in [39, 30, 21] {
-            mem.set(table + 8 * ((VA >> shift) & 0x1ff), (table + 0x1000) | 3);
+            mem.set(table + 8 * ((va >> shift) & 0x1ff), (table + 0x1000) | 3);
             table += 0x1000;
         }
-        mem.set(table + 8 * ((VA >> 12) & 0x1ff), output(set as u32) | 0xf43);
+        mem.set(table + 8 * ((va >> 12) & 0x1ff), output(va) & !0xfff | 0xf43);
     }
     // Beside the page of the first address space, below the same level-2 table.
     let level2 = TABLES + 0x2000;
@@ -133,15 +137,34 @@ pub fn read_page(i: u64) -> (Transaction, u64) {
     (Transaction { who, iova: Iova(PAGES_VA + 0x1000 * page), kind: AccessKind::Read }, PAGES_AT + 0x1000 * page)
 }
 
-/// Where the page of an address space lies.
-pub fn output(ssid: u32) -> u64 {
-    0x4000_0000 + 0x1000 * (u64::from(ssid) % SETS)
+/// An address on the page of each set.
+static ADDRESSES: [u64; SETS as usize] = {
+    let mut addresses = [VA; SETS as usize];
+    let mut set = 1;
+    while set < addresses.len() {
+        addresses[set] = addresses[set - 1] + STRIDE;
+        set += 1;
+    }
+    addresses
+};
+
+/// What an address space reads: an address on its only page.
+#[inline(always)]
+pub fn address(ssid: u32) -> u64 {
+    ADDRESSES[ssid as usize % ADDRESSES.len()]
 }
 
-/// A read of the `i`th word of the page, as SubstreamID `ssid`.
-pub fn read(ssid: u32, i: u64) -> Transaction {
+/// Where an address of such a page lies.
+#[inline(always)]
+pub fn output(va: u64) -> u64 {
+    0x4000_0000 | va & 0x3fff_ffff
+}
+
+/// A read at `va` as SubstreamID `ssid`.
+#[inline(always)]
+pub fn read(ssid: u32, va: u64) -> Transaction {
     let who = Requester { stream: StreamId(SID), substream: Some(SubstreamId(ssid)), privileged: false };
-    Transaction { who, iova: Iova(VA + 8 * (i & 0x1ff)), kind: AccessKind::Read }
+    Transaction { who, iova: Iova(va), kind: AccessKind::Read }
 }
 
 /// An enabled model behind these structures.
@@ -166,7 +189,7 @@ pub fn naive(model: &mut SmmuModel) -> Naive {
 pub fn port(count: u32, ports: &'static Ports, model: &mut SmmuModel, mem: &mut Memory) -> Box<MicroTlb<'static, LINES>> {
     let mut port = Box::new(ports.open().expect("a port"));
     for ssid in 0..count {
-        port.translate(read(ssid, 0), model, mem, &mut NoLines).expect("mapped");
+        port.translate(read(ssid, address(ssid)), model, mem, &mut NoLines).expect("mapped");
     }
     port
 }

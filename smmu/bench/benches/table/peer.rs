@@ -3,14 +3,13 @@
 use smmu::SMMU;
 use smmu::types::{AccessType, IOVA, PA, PASID, PagePermissions, SMMUConfig, SecurityState, StreamConfig, StreamID};
 
-use crate::machine::{SID, VA, output};
+use crate::machine::{SID, address, output};
 
 /// An enabled instance with `count` PASIDs, its cache warm.
 pub struct Peer {
     smmu: SMMU,
     stream: StreamID,
     pasids: Vec<PASID>,
-    pages: Vec<IOVA>,
 }
 
 impl Peer {
@@ -25,24 +24,25 @@ impl Peer {
         (config.max_pasid, config.s1cd_max) = (crate::machine::MOST, 17);
         smmu.configure_stream(stream, config).expect("a configuration");
         let pasids: Vec<_> = (0..count).map(|ssid| PASID::new(ssid).expect("a PASID")).collect();
-        let pages = (0..512).map(|i| IOVA::new(VA + 8 * i).expect("an address")).collect();
         for (ssid, pasid) in pasids.iter().enumerate() {
             smmu.create_pasid(stream, *pasid).expect("created");
             smmu.set_pasid_asid(stream, *pasid, ssid as u16).expect("an ASID");
-            let (page, at) = (IOVA::new(VA).expect("a page"), PA::new(output(ssid as u32)).expect("an address"));
+            let va = address(ssid as u32) & !0xfff;
+            let (page, at) = (IOVA::new(va).expect("a page"), PA::new(output(va)).expect("an address"));
             smmu.map_page(stream, *pasid, page, at, PagePermissions::read_write(), SecurityState::NonSecure).expect("mapped");
         }
-        let peer = Self { smmu, stream, pasids, pages };
+        let peer = Self { smmu, stream, pasids };
         for ssid in 0..count {
-            assert_eq!(peer.translate(ssid, 3), Some(output(ssid) + 24), "PASID {ssid}");
+            let at = address(ssid);
+            assert_eq!(peer.translate(ssid, at), Some(output(at)), "PASID {ssid}");
         }
         peer
     }
 
     #[inline]
-    pub fn translate(&self, ssid: u32, i: u64) -> Option<u64> {
-        let (pasid, page) = (self.pasids[ssid as usize], self.pages[(i & 0x1ff) as usize]);
-        let data = self.smmu.translate(self.stream, pasid, page, AccessType::Read, SecurityState::NonSecure).ok()?;
+    pub fn translate(&self, ssid: u32, va: u64) -> Option<u64> {
+        let (pasid, at) = (self.pasids[ssid as usize], IOVA::new(va).ok()?);
+        let data = self.smmu.translate(self.stream, pasid, at, AccessType::Read, SecurityState::NonSecure).ok()?;
         Some(data.physical_address().as_u64())
     }
 }
