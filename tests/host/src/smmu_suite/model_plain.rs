@@ -40,7 +40,11 @@ struct Shape {
 
 impl Shape {
     fn draw(rng: &mut Rng) -> Self {
-        let profile = [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::OVERRIDES, Profile::QEMU72][rng.below(5) as usize];
+        // Without VMID16, a word of the STE counts that says nothing otherwise while there is no stage 2.
+        let mut short_vmids = Profile::STALL;
+        short_vmids.ids.idr0 &= !(1 << 18);
+        let profiles = [Profile::STALL, Profile::STALL_S1, Profile::ATSPRI, Profile::OVERRIDES, Profile::QEMU72, short_vmids];
+        let profile = profiles[rng.below(6) as usize];
         let has_substreams = profile.name != Profile::QEMU72.name;
         let cds = if has_substreams { [(0, 0), (0, 6), (1, 10), (2, 16), (2, 8)][rng.below(5) as usize] } else { (0, 0) };
         let size = [16, 16, 20, 25, 33, 38][rng.below(6) as usize];
@@ -118,7 +122,7 @@ impl Shape {
 #[test]
 fn the_plain_way_and_the_rules_agree() {
     let (mut translated, mut refused) = (0, 0);
-    for seed in 1..=600 {
+    for seed in 1..=2_000 {
         let rng = &mut Rng(seed);
         // The first numbers of small seeds are small.
         for _ in 0..8 {
@@ -138,8 +142,8 @@ fn the_plain_way_and_the_rules_agree() {
             // Some bits of some word change; now and then all are as they were.
             if rng.below(3) == 0 {
                 let (at, word) = words[rng.below(words.len() as u64) as usize];
-                let one =
-                    |rng: &mut Rng| if rng.below(2) == 0 { [0, 1, 10, 45, 50, 51, 52, 60][rng.below(8) as usize] } else { rng.below(64) };
+                let notable = [0, 1, 6, 7, 10, 15, 45, 50, 50, 51, 52, 53, 54, 60];
+                let one = |rng: &mut Rng| if rng.below(3) > 0 { notable[rng.below(14) as usize] } else { rng.below(64) };
                 let flips = (0..rng.below(3)).fold(0, |bits, _| bits | 1 << one(rng));
                 for bench in [&mut a, &mut b] {
                     bench.mem.set(at, word ^ flips);
@@ -164,5 +168,5 @@ fn the_plain_way_and_the_rules_agree() {
             assert!(words.iter().all(|(at, _)| a.mem.get(*at) == b.mem.get(*at)), "seed {seed}, step {step}: an update");
         }
     }
-    assert!(translated > 8_000 && refused > 8_000, "{translated} and {refused}");
+    assert!(translated > 30_000 && refused > 30_000, "{translated} and {refused}");
 }
