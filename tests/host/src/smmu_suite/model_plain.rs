@@ -170,3 +170,56 @@ fn the_plain_way_and_the_rules_agree() {
     }
     assert!(translated > 30_000 && refused > 30_000, "{translated} and {refused}");
 }
+
+#[test]
+fn permissions_never_outlive_their_page_or_its_rules() {
+    let shape = Shape {
+        profile: Profile::STALL,
+        two_level_streams: false,
+        cds: (0, 0),
+        default: 0,
+        size: 25,
+        ips: 5,
+        upper: false,
+        rules: 0,
+        unprivileged_forbidden: false,
+        overrides: 0,
+        clean: false,
+    };
+    let va = 0x12_3456_7000;
+    let words = shape.words(va);
+    let [mut a, mut b] = [shape.bench(), shape.bench()];
+    for (at, word) in &words {
+        a.mem.set(*at, *word);
+        b.mem.set(*at, *word);
+    }
+    let (cd_at, cd) = *words.iter().find(|(at, _)| *at == CDTAB).expect("CD 0");
+    let (page_at, page) = *words.iter().find(|(_, word)| word & !0xfff == 0x4567_8000).expect("the page");
+    // AP[1], AP[2], PXN, UXN; WXN, PAN.
+    let bits = |case: u64, at: [u32; 4]| (0..4).fold(0, |word, i| word | (case >> i & 1) << at[i as usize]);
+    let page_of = |case: u64| page & !(3 << 6) | bits(case, [6, 7, 53, 54]);
+    let rules_of = |case: u64| cd | bits(case, [36, 40, 36, 40]);
+    let requesters = [false, true].map(|privileged| Requester { stream: StreamId(SID), substream: None, privileged });
+    let asked: Vec<_> =
+        requesters.into_iter().flat_map(|who| [AccessKind::Read, AccessKind::Write, AccessKind::Execute].map(|kind| (who, kind))).collect();
+    let mut verdicts = [0, 0];
+    for (first, second) in (0..64_u64).flat_map(|first| (0..64_u64).map(move |second| (first, second))) {
+        for (who, kind) in &asked {
+            for (case, asked) in [(first, &asked[..]), (second, &[(*who, *kind)][..])] {
+                for bench in [&mut a, &mut b] {
+                    bench.mem.set(cd_at, rules_of(case >> 4));
+                    bench.mem.set(page_at, page_of(case & 0xf));
+                }
+                for (who, kind) in asked {
+                    let before = b.read(0x060);
+                    b.write(GERRORN, before);
+                    let [by_the_way, by_the_rules] = [&mut a, &mut b].map(|bench| bench.translate_as(*who, va | 0x40, *kind));
+                    assert_eq!(by_the_way, by_the_rules, "{first:#x} then {second:#x}: {who:?} {kind:?}");
+                    verdicts[usize::from(by_the_way.is_ok())] += 1;
+                }
+            }
+        }
+        assert_eq!(a.events(), b.events(), "{first:#x} then {second:#x}");
+    }
+    assert!(verdicts.into_iter().all(|n| n > 30_000), "{verdicts:?}");
+}
