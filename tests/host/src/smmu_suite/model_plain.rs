@@ -204,8 +204,10 @@ fn permissions_never_outlive_their_page_or_its_rules() {
         requesters.into_iter().flat_map(|who| [AccessKind::Read, AccessKind::Write, AccessKind::Execute].map(|kind| (who, kind))).collect();
     let mut verdicts = [0, 0];
     for (first, second) in (0..64_u64).flat_map(|first| (0..64_u64).map(move |second| (first, second))) {
-        for (who, kind) in &asked {
-            for (case, asked) in [(first, &asked[..]), (second, &[(*who, *kind)][..])] {
+        for begin in 0..asked.len() {
+            let mut turned = asked.clone();
+            turned.rotate_left(begin);
+            for (case, asked) in [(first, &asked), (second, &turned)] {
                 for bench in [&mut a, &mut b] {
                     bench.mem.set(cd_at, rules_of(case >> 4));
                     bench.mem.set(page_at, page_of(case & 0xf));
