@@ -193,7 +193,7 @@ impl Plain {
         u64::from(stream.0) == self.stream
     }
 
-    /// Goes the way for an access of its stream; `None` if anything is not as it was, or not plain. Nothing has happened then.
+    /// Goes the way for an access of its stream; `None` if anything is not as it was, or not plain. Nobody sees then that it was tried.
     #[inline(always)]
     pub fn translate(&mut self, asked: Asked, address: u64, mem: &mut impl PhysMemory) -> Option<Translated> {
         let index = match asked.substream() {
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_all_permissions_go_the_way_and_each_has_its_own() {
+    fn pages_of_other_permissions_go_the_way_and_each_has_its_own() {
         let (mut model, mut mem) = machine();
         let _ = read(&mut model, &mut mem);
         let mut walks = 0;

@@ -152,7 +152,7 @@ impl Leaf {
 
 /// A stage 1 descriptor as the restrictions of the tables above it leave it.
 #[inline(always)]
-pub(crate) fn governed(descriptor: u64, restrictions: u64) -> u64 {
+fn governed(descriptor: u64, restrictions: u64) -> u64 {
     let mut d = descriptor;
     if restrictions == 0 {
         return d;

@@ -1,13 +1,15 @@
 //! One table from one interleaved run: a hit at a port of the model, a hit of the crate `smmu`, a full walk of the model, a naive walk, and the
 //! same reads without a walker; then misses of a model whose caches are warm.
 //!
-//! Everybody does every round, in an order that rotates; figures are medians of the rounds in CPU time of the thread. Every answer is compared
-//! with where the page lies. Floors are ratios of this run; a missed one fails.
+//! Everybody does every round, in an order that rotates and turns round; figures are medians of the rounds in CPU time of the thread. Every
+//! answer is compared with where the page lies. Floors are ratios of this run, those of the walks and of two threads of its best rounds; a missed
+//! one fails.
 
 mod machine;
 mod naive;
 mod peer;
 
+use std::hint::black_box;
 use std::process::{Command, ExitCode};
 
 use cpu_time::ThreadTime;
@@ -120,7 +122,8 @@ fn run(who: Who, s: &mut Setup, translations: u64) -> f64 {
         }
         Who::Walk => measured(order, translations, |ssid, va| whole(walker.translate(read(ssid, va), mem, &mut NoLines))),
         Who::Naive => measured(order, translations, |ssid, va| whole(naive.translate(&read(ssid, va), mem))),
-        Who::Reads => measured(order, translations, |ssid, va| reads_only(STRTAB, &read(ssid, va), mem).unwrap_or(NOTHING)),
+        // Read every time: nothing but the address tells the compiler that the STE may have changed.
+        Who::Reads => measured(order, translations, |ssid, va| reads_only(black_box(STRTAB), &read(ssid, va), mem).unwrap_or(NOTHING)),
         Who::Miss => {
             let before = sticky.counters();
             let mut i = 0;
@@ -143,8 +146,8 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Interleaved rounds of everybody; the first round warms up. Every other round goes backwards, and before a measurement everybody's caches are
-/// filled, so that nobody pays for what the one before has pushed out of them.
+/// Interleaved rounds of everybody; the first round warms up. Every other round goes backwards, and everybody's measurement
+/// follows upon the same work unmeasured, so that nobody pays for what the one before has pushed out of them.
 fn rounds(n: usize, s: &mut Setup) -> [Vec<f64>; ALL] {
     let mut figures = [const { Vec::new() }; ALL];
     for round in 0..=n {
