@@ -2,7 +2,7 @@
 //!
 //! STE, CD and descriptors are fetched like any walk's, in the same order. Their words are held against masks that were taken from structures
 //! decoded before: a word that agrees says what the decoded one said, so that no rule is stated here a second time. Whatever differs, is
-//! refused, wants an update or has a hint ends the attempt before anything happened, and the walk begins anew by the rules.
+//! refused, wants an update or has a hint ends the attempt before anybody could see it, and the walk begins anew by the rules.
 
 use hal::{AccessKind, Iova, Pa, PhysMemory, Requester, StreamId, SubstreamId};
 use smmu_spec::cd::{CD_BYTES, CD_DW1, L1CD, L1CD_BYTES, SPLIT_4K, SPLIT_64K};

@@ -146,8 +146,8 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Interleaved rounds of everybody; the first round warms up. Every other round goes backwards, and everybody's measurement
-/// follows upon the same work unmeasured, so that nobody pays for what the one before has pushed out of them.
+/// Interleaved rounds of everybody; the first round warms up. Every other round goes backwards, and every measurement follows upon the same work
+/// unmeasured, so that nobody pays for what the one before has pushed out of the caches.
 fn rounds(n: usize, s: &mut Setup) -> [Vec<f64>; ALL] {
     let mut figures = [const { Vec::new() }; ALL];
     for round in 0..=n {
