@@ -188,6 +188,14 @@ impl Bench {
         Row { el0: None, el1: 0, el2: median(&samples).el2 - call.el2, traps_hundredths: 0 }
     }
 
+    /// Measures a translation with nothing cached, as the engine's accesses do it: STE, CD and descriptors are fetched and looked at.
+    pub fn walk(&self, who: Who) -> Row {
+        ask(vendor::SET_TLB_POLICY, 0);
+        let row = self.hit(who);
+        ask(vendor::SET_TLB_POLICY, 1);
+        row
+    }
+
     /// Measures a translation that the TLB has, as the engine's accesses do it, the lock being held: no call, no lock.
     /// `Who::Process` has a SubstreamID.
     pub fn hit(&self, who: Who) -> Row {

@@ -153,7 +153,7 @@ mod on_1p0_icount {
         row::print("the same with a SubstreamID", &hit_of_process, "");
         row::print("a hit as a call, with its lock", &bench.translation(kernel::Tlb::Hit), "");
         row::print("SMMU translation, TLB miss, 3 levels", &bench.translation(kernel::Tlb::Miss), "2,649 x86: crate smmu 1.8.0");
-        row::note("1,462 x86: openvmm, 4 levels, no TLB");
+        row::print("the same with nothing cached", &bench.walk(kernel::Who::Process), "1,462 x86: openvmm, 4 levels, no TLB");
         let map_unmap = bench.map_unmap();
         row::print("map + unmap + invalidate a page", &map_unmap, "");
 
