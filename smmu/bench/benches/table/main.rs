@@ -11,12 +11,14 @@ mod peer;
 
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
+use std::sync::Barrier;
 
 use cpu_time::ThreadTime;
 use machine::{LINES, MOST, Memory, NoLines, PAGES, STRTAB, address, output, read, read_page};
 use naive::{Naive, reads_only};
 use peer::Peer;
 use smmu_model::{MicroTlb, Policy, Ports, SmmuModel, Translated};
+use spin::mutex::SpinMutex;
 
 const USAGE: &str = "cargo bench [-- [--rounds N]]
 cargo bench -- --instructions
@@ -168,24 +170,46 @@ fn best(figures: &[f64]) -> f64 {
     figures.iter().copied().fold(f64::MAX, f64::min)
 }
 
+/// The same by two threads that begin together: nanoseconds of the slower one.
+fn together(first: impl FnOnce() -> f64, second: impl FnOnce() -> f64 + Send) -> f64 {
+    let start = &Barrier::new(2);
+    std::thread::scope(|scope| {
+        let second = scope.spawn(move || {
+            start.wait();
+            second()
+        });
+        start.wait();
+        first().max(second.join().expect("the other thread"))
+    })
+}
+
 /// Two threads, each at a port of its own: nanoseconds of the slower one, beside those of one thread alone. The best of many short rounds that
 /// alternate: what ports do to each other they do in every round, and what else the machine has to do only adds.
-fn two_threads(n: usize, count: u32, s: &mut Setup) -> (f64, f64) {
+fn two_at_ports(n: usize, count: u32, s: &mut Setup) -> (f64, f64) {
     let mut other = machine::port(count, s.ports, &mut s.sticky, &mut s.mem);
-    let (mut alone, mut together) = (Vec::new(), Vec::new());
-    let order = &s.order;
-    let long = BATCH * 2;
+    let (order, port) = (&s.order, &mut s.port);
+    let hits = |port: &mut MicroTlb<'static, LINES>| {
+        measured(order, 2 * BATCH, |ssid, va| port.hit(&read(ssid, va), |to| to.pa.0).unwrap_or(NOTHING))
+    };
+    let (mut alone, mut both) = (Vec::new(), Vec::new());
     for _ in 0..4 * n {
-        let port = &mut s.port;
-        alone.push(measured(order, long, |ssid, va| port.hit(&read(ssid, va), |to| to.pa.0).unwrap_or(NOTHING)));
-        let pair = std::thread::scope(|scope| {
-            let second = scope.spawn(|| measured(order, long, |ssid, va| other.hit(&read(ssid, va), |to| to.pa.0).unwrap_or(NOTHING)));
-            let first = measured(order, long, |ssid, va| port.hit(&read(ssid, va), |to| to.pa.0).unwrap_or(NOTHING));
-            first.max(second.join().expect("the other port's thread"))
-        });
-        together.push(pair);
+        alone.push(hits(port));
+        both.push(together(|| hits(port), || hits(&mut other)));
     }
-    (best(&alone), best(&together))
+    (best(&alone), best(&both))
+}
+
+/// Medians of the same for full walks. The model is one, behind a lock, as in the firmware: of two threads one waits.
+fn two_walkers(n: usize, s: &mut Setup) -> (f64, f64) {
+    let (order, shared) = (&s.order, &SpinMutex::<_>::new((&mut s.walker, &mut s.mem)));
+    let walks = || {
+        measured(order, 2 * BATCH, |ssid, va| {
+            let (walker, mem) = &mut *shared.lock();
+            whole(walker.translate(read(ssid, va), *mem, &mut NoLines))
+        })
+    };
+    let (alone, both) = (0..n).map(|_| (walks(), together(walks, walks))).unzip();
+    (median(alone), median(both))
 }
 
 /// Prints a floor and whether it holds.
@@ -197,8 +221,8 @@ fn floor(what: &str, ratio: f64, holds: bool, wanted: &str) -> bool {
 fn table(n: usize) -> bool {
     println!("ns per translation, medians of {n} interleaved rounds of {BATCH}, every PASID in turn in random order\n");
     println!(
-        "{:>8} {:>9} {:>12} {:>10} {:>11} {:>11} {:>10} {:>22}",
-        "PASIDs", "port hit", "crate's hit", "full walk", "naive walk", "reads only", "warm miss", "hit, two threads each"
+        "{:>8} {:>9} {:>12} {:>10} {:>11} {:>11} {:>10} {:>22} {:>13}",
+        "PASIDs", "port hit", "crate's hit", "full walk", "naive walk", "reads only", "warm miss", "two threads each: hit", "walk"
     );
     let mut results = Vec::new();
     for count in COUNTS {
@@ -207,9 +231,11 @@ fn table(n: usize) -> bool {
         // What other programs push out of the larger caches in some rounds is nobody's.
         let ratio = best(&figures[Who::Walk as usize]) / best(&figures[Who::Naive as usize]);
         let [hit, peer, walk, naive, reads, miss] = figures.map(median);
-        let (alone, together) = two_threads(n, count, &mut s);
-        println!("{count:>8} {hit:>9.1} {peer:>12.1} {walk:>10.1} {naive:>11.1} {reads:>11.1} {miss:>10.1} {together:>15.1} ({alone:.1})");
-        results.push((count, peer / hit, ratio, [naive, reads, miss], together / alone));
+        let (alone, both) = two_at_ports(n, count, &mut s);
+        let (one, two) = two_walkers(n, &mut s);
+        print!("{count:>8} {hit:>9.1} {peer:>12.1} {walk:>10.1} {naive:>11.1} {reads:>11.1} {miss:>10.1}");
+        println!(" {both:>16.1} ({alone:.1}) {two:>6.1} ({one:.1})");
+        results.push((count, peer / hit, ratio, [naive, reads, miss], both / alone));
     }
     println!();
     let mut all = true;
